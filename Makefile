@@ -1,0 +1,52 @@
+# `make repro` on a fresh machine runs the whole pipeline; `make help` lists the rest.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+# Nothing of the pipeline reports home.
+export DVC_NO_ANALYTICS := 1
+export RAY_USAGE_STATS_ENABLED := 0
+export MLFLOW_DISABLE_TELEMETRY := true
+
+# Put before a command, finds the programs of .venv first.
+IN_VENV := PATH="$$PWD/.venv/bin:$$PATH"
+STORE := $${MLFLOW_TRACKING_URI:-sqlite:///$$PWD/mlflow.db}
+PORT ?= 5000
+
+.PHONY: help repro test setup lint types unit format doctor ui
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+repro: setup ## set up what is missing, then train, evaluate and export: the main job
+	@$(IN_VENV) python -m ducklane.tracking
+	@$(IN_VENV) dvc repro
+
+test: lint types unit ## everything that must hold before a change is committed
+
+setup: ## install system libraries and .venv; does nothing where that is done (PYTHON=... chooses the Python)
+	@scripts/setup.sh
+
+lint: setup ## check style
+	$(IN_VENV) ruff check .
+	$(IN_VENV) ruff format --check .
+
+types: setup ## check types
+	$(IN_VENV) mypy
+
+unit: setup ## run the tests
+	$(IN_VENV) pytest
+
+format: setup ## mend style
+	$(IN_VENV) ruff check --fix .
+	$(IN_VENV) ruff format .
+
+doctor: ## say what this machine has, and how to get what it lacks
+	@[ -x .venv/bin/python ] || scripts/setup.sh
+	@$(IN_VENV) python -m ducklane.doctor
+
+ui: setup ## show the recorded runs at http://127.0.0.1:5000 (PORT=... for another port)
+	@$(IN_VENV) python -m ducklane.tracking
+	@$(IN_VENV) mlflow ui --host 127.0.0.1 --port $(PORT) --backend-store-uri "$(STORE)"

@@ -1,0 +1,34 @@
+"""Score the baselines that a trained policy is compared with; they do not depend on any training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ducklane import settings
+from ducklane.errors import exits_cleanly
+from ducklane.outputs import replacing, write_json
+from ducklane.simulator.maps import check_map
+
+RESULTS = Path("results/baselines")
+
+
+def main() -> None:
+    """Drive each baseline from the fixed starts."""
+    chosen = settings.load()
+    check_map(chosen.evaluate.map_name)
+    # imported here: OpenGL and torch take seconds to load
+    from ducklane.baselines import baselines
+    from ducklane.evaluation.evaluator import Evaluator, write_episodes
+    from ducklane.evaluation.table import print_table
+
+    evaluator = Evaluator(chosen)
+    evaluations = [evaluator.evaluate(policy) for policy in baselines()]
+    summaries = {evaluation.policy: evaluation.summary() for evaluation in evaluations}
+    write_json(RESULTS / "scores.json", summaries)
+    with replacing(RESULTS / "episodes.csv") as draft:
+        write_episodes(draft, evaluations)
+    print_table(summaries)
+
+
+if __name__ == "__main__":
+    exits_cleanly(main)()

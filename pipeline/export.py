@@ -1,0 +1,76 @@
+"""Export the trained policy as ONNX, check it on a real drive, log and register it in MLflow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ducklane import settings
+from ducklane.errors import UserError, exits_cleanly
+from ducklane.outputs import replacing, write_json
+from ducklane.settings import Settings
+from ducklane.simulator.maps import check_map
+
+if TYPE_CHECKING:
+    from ducklane.policy import TrainedPolicy
+
+CHECKPOINT = Path("models/checkpoint")
+MODEL = Path("models/policy.onnx")
+CHECK = Path("results/export/check.json")
+MEASURED = ("max_abs_difference", "latency_ms", "onnx_bytes")
+
+
+def main() -> None:
+    """Refuse wrong settings before anything is loaded; then export."""
+    chosen = settings.load()
+    check_map(chosen.evaluate.map_name)
+    _export(chosen)
+
+
+def _export(chosen: Settings) -> None:
+    # imported here: torch, ONNX and MLflow take seconds to load
+    from ducklane import tracking
+    from ducklane.policy import load_policy
+
+    policy = load_policy(CHECKPOINT)
+    origin = policy.spec.provenance
+    with tracking.continued_run(origin.mlflow_run_id, chosen.mlflow.experiment_name) as run:
+        check = _write_model(chosen, policy)
+        model = run.log_policy(
+            MODEL,
+            registered_name=chosen.export.registered_model_name,
+            frames_shape=(policy.spec.observation.frame_stack, *_camera(policy)),
+        )
+        write_json(CHECK, {**check, "mlflow": {"run_id": run.id, "model": model}})
+        measured = {f"export/{name}": check[name] for name in MEASURED}
+        run.log_metrics(measured, step=origin.timesteps_total)
+        run.log_artifact(CHECK, "export")
+    print(
+        f"{MODEL}: {check['onnx_bytes']} bytes, {check['latency_ms']} ms a frame, differs from torch by "
+        f"at most {check['max_abs_difference']:.1e} on {check['frames']} frames; registered as {model}"
+    )
+
+
+def _camera(policy: TrainedPolicy) -> tuple[int, int, int]:
+    return policy.spec.camera_height, policy.spec.camera_width, 3
+
+
+def _write_model(chosen: Settings, policy: TrainedPolicy) -> dict[str, Any]:
+    """Write the file only if it drives as the trained network does."""
+    from ducklane.evaluation.evaluator import Evaluator
+    from ducklane.export.onnx_file import check_onnx, export_onnx
+
+    drives = Evaluator(chosen).record(policy, chosen.export.check_frames)
+    with replacing(MODEL) as draft:
+        export_onnx(policy, draft, chosen.export.opset)
+        check = check_onnx(policy, draft, drives)
+        if check["max_abs_difference"] > chosen.export.tolerance:
+            raise UserError(
+                f"export.tolerance: ONNX and torch differ by {check['max_abs_difference']:.1e}, more than "
+                f"{chosen.export.tolerance}; {MODEL} was not written; try another export.opset"
+            )
+    return check
+
+
+if __name__ == "__main__":
+    exits_cleanly(main)()

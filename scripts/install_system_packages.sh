@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# install_system_packages.sh PACKAGE...: install Debian packages, or say what to install.
+set -euo pipefail
+
+fail() {
+    printf 'setup: %s\n' "$*" >&2
+    exit 1
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+quietly() {
+    local output
+    output=$("$@" 2>&1) || { printf '%s\n' "$output" >&2; return 1; }
+}
+
+command -v apt-get >/dev/null ||
+    fail "this system lacks what Debian calls: $*; install it with your package manager, then try again"
+if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
+    fail "missing system packages; run as root: apt-get install $*"
+fi
+
+printf 'setup: installing system packages %s\n' "$*"
+install=(env DEBIAN_FRONTEND=noninteractive apt-get -o Dpkg::Use-Pty=0 install --yes --no-install-recommends)
+{ quietly as_root apt-get update && quietly as_root "${install[@]}" "$@"; } ||
+    fail "apt-get failed (see above); mend that, or run as root: apt-get install $*"

@@ -1,0 +1,46 @@
+"""Errors that are the user's to mend: one line a problem, a non-zero exit, no traceback."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import NoReturn
+
+
+class UserError(Exception):
+    """Something the user can put right. Each of `problems` is one line that names it and the cure."""
+
+    exit_code = 1
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems: Sequence[str] = problems
+
+
+class Interrupted(UserError):
+    """Work was stopped, by a signal, before it was done."""
+
+    exit_code = 130
+
+
+def exits_cleanly(main: Callable[[], None]) -> Callable[[], None]:
+    """Wrap a program's main: a UserError becomes its lines on stderr and its exit code."""
+
+    @wraps(main)
+    def guarded() -> None:
+        try:
+            main()
+        except UserError as error:
+            _exit(error)
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            sys.exit(130)
+
+    return guarded
+
+
+def _exit(error: UserError) -> NoReturn:
+    for problem in error.problems:
+        print(problem, file=sys.stderr)
+    sys.exit(error.exit_code)

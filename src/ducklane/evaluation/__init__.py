@@ -1,0 +1,1 @@
+"""How well a policy drives: fixed starts, episodes in the stock simulator, the official scores."""

@@ -1,0 +1,82 @@
+"""Driving a policy from given starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ducklane.policy import Observations, Policy, PolicyError
+from ducklane.settings import Settings, SimulatorSettings
+from ducklane.simulator.reference import ReferenceSimulator
+from ducklane.simulator.state import State
+
+Start = tuple[float, float, float]
+"""(x, z, angle): metres, metres, radians."""
+
+OnFrame = Callable[[NDArray[np.uint8]], None]
+
+
+@dataclass(frozen=True)
+class Episode:
+    """What a robot did."""
+
+    policy: str
+    poses: NDArray[np.float64]
+    """(x, z, angle) at the start and after each step, [T + 1, 3], metres and radians"""
+    survived: bool
+    """driven to the end of its time, neither off the road nor into anything"""
+
+
+def evaluation_simulator(settings: Settings) -> SimulatorSettings:
+    """The world in which policies are scored: the training's, undisturbed, on the map of `evaluate`."""
+    return settings.simulator.model_copy(
+        update={
+            "map_name": settings.evaluate.map_name,
+            "max_steps": max(1, round(settings.evaluate.max_seconds * 30)),
+            "domain_rand": False,
+        }
+    )
+
+
+def drive(
+    simulator: ReferenceSimulator, policy: Policy, start: Start, on_frame: OnFrame | None = None
+) -> Episode:
+    """Drive one episode from `start` until it ends.
+
+    Args:
+        simulator: the world; its camera is switched on where the policy or `on_frame` needs frames.
+        policy: the driver.
+        start: where to begin.
+        on_frame: called with each camera frame that the policy sees.
+    """
+    _check_camera(simulator, policy)
+    simulator.camera_on = policy.camera_shape is not None or on_frame is not None
+    frame, _ = simulator.reset(options={"pose": start})
+    policy.reset(1)
+    poses = [_pose(simulator.state)]
+    terminated = truncated = False
+    while not (terminated or truncated):
+        if on_frame is not None:
+            on_frame(frame)
+        lane = np.array([[simulator.state.lane_dist, simulator.state.lane_angle]])
+        command = policy.act(Observations(frame[None], lane))[0]
+        frame, _, terminated, truncated, _ = simulator.step(command)
+        poses.append(_pose(simulator.state))
+    return Episode(policy.name, np.array(poses), survived=not terminated)
+
+
+def _check_camera(simulator: ReferenceSimulator, policy: Policy) -> None:
+    camera = simulator.settings
+    if policy.camera_shape not in (None, (camera.camera_height, camera.camera_width)):
+        height, width = policy.camera_shape
+        raise PolicyError(
+            f"simulator.camera_width, camera_height: {camera.camera_width} x {camera.camera_height}, and the "
+            f"policy takes {width} x {height}; set them to that, or train again"
+        )
+
+
+def _pose(state: State) -> Start:
+    return state.x, state.z, state.angle

@@ -1,0 +1,54 @@
+"""Scores of several policies side by side, for the terminal and for Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+COLUMNS = {
+    "distance_m": ("distance (m)", "{:.2f}"),
+    "survival_s": ("time (s)", "{:.1f}"),
+    "speed_mps": ("speed (m/s)", "{:.2f}"),
+    "lateral_mean_m": ("off centre (m)", "{:.3f}"),
+    "in_lane_share": ("in lane", "{:.0%}"),
+}
+"""Readable score -> (heading, format)."""
+
+HEADINGS = ("policy", "survived", *(heading for heading, _ in COLUMNS.values()))
+
+Summaries = Mapping[str, Mapping[str, Any]]
+"""Policy -> its summary, as `scores.summarize` makes it."""
+
+
+def print_table(summaries: Summaries) -> None:
+    """Print medians over the episodes, one line a policy."""
+    table = Table(box=None, pad_edge=False)
+    for number, heading in enumerate(HEADINGS):
+        table.add_column(heading, justify="left" if number == 0 else "right")
+    for row in _rows(summaries):
+        table.add_row(*row)
+    Console().print(table)
+
+
+def markdown_table(summaries: Summaries) -> str:
+    """The same as a Markdown table."""
+    lines = [HEADINGS, ("---", *["---:"] * (len(HEADINGS) - 1)), *_rows(summaries)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _rows(summaries: Summaries) -> list[tuple[str, ...]]:
+    return [
+        (
+            name,
+            f"{summary['survived']} of {summary['episodes']}",
+            *(_shown(summary["readable"][key], form) for key, (_, form) in COLUMNS.items()),
+        )
+        for name, summary in summaries.items()
+    ]
+
+
+def _shown(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)

@@ -1,0 +1,1 @@
+"""The policy as one ONNX file that takes the raw camera."""

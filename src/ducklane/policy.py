@@ -1,0 +1,166 @@
+"""Policies: frames or the true lane position in, wheel commands out.
+
+A trained network, its ONNX export and the baselines are alike, so that one evaluator scores them all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ducklane.errors import UserError
+from ducklane.network import PolicyNetwork
+from ducklane.settings import ActionSettings, NetworkSettings, ObservationSettings
+from ducklane.task.action import action_mapping
+from ducklane.task.observation import FrameStack, FrameTransform
+
+POLICY_FILE = "policy.json"
+WEIGHTS_FILE = "network.pt"
+
+Commands = NDArray[np.float32]
+
+
+class Observations(NamedTuple):
+    """What n robots sense at one step."""
+
+    frames: NDArray[np.uint8]
+    """camera frames [n, camera_height, camera_width, 3]"""
+    lane: NDArray[np.float64]
+    """true (dist, angle) [n, 2] in metres and radians, positive to the right; NaN outside any lane"""
+
+
+class Policy(ABC):
+    """Drives n robots.
+
+    Attributes:
+        name: what scores and pictures call it.
+        camera_shape: (height, width) of the frames it needs; None where it reads the lane position only, so
+            that nothing need be rendered.
+    """
+
+    name: str
+    camera_shape: tuple[int, int] | None = None
+
+    def reset(self, n: int) -> None:  # noqa: B027 - most policies keep no state
+        """Forget the past: n new episodes start."""
+
+    @abstractmethod
+    def act(self, observations: Observations) -> Commands:
+        """Wheel duty (left, right) in [-1, 1], float32 [n, 2]."""
+
+
+class PolicyError(UserError):
+    """A policy cannot be loaded."""
+
+
+class Provenance(BaseModel):
+    """Where a policy comes from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mlflow_run_id: str
+    git_commit: str
+    params_digest: str
+    episode_reward_mean: float
+    timesteps_total: int
+    map_name: str
+    seed: int
+    weights_sha256: str
+
+
+class PolicySpec(BaseModel):
+    """policy.json: all that is needed, beside the weights, to drive."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    camera_width: int
+    camera_height: int
+    observation: ObservationSettings
+    action: ActionSettings
+    network: NetworkSettings
+    provenance: Provenance
+
+    def build_network(self) -> PolicyNetwork:
+        """A network of this shape, untrained."""
+        return PolicyNetwork(self.observation.shape, self.action.size, self.network)
+
+
+class TrainedPolicy(Policy):
+    """The network's most likely action, deterministic."""
+
+    name = "trained"
+
+    def __init__(self, spec: PolicySpec, network: PolicyNetwork) -> None:
+        self.spec = spec
+        self.network = network.eval()
+        self.camera_shape = spec.camera_height, spec.camera_width
+        self.transform = FrameTransform(spec.observation, spec.camera_height, spec.camera_width)
+        self._stack = FrameStack(spec.observation.frame_stack)
+        self.mapping = action_mapping(spec.action)
+
+    def reset(self, n: int) -> None:
+        """Forget the stacked frames."""
+        self._stack.clear()
+
+    @torch.inference_mode()
+    def act(self, observations: Observations) -> Commands:
+        """Wheel duty for frames [n, camera_height, camera_width, 3]."""
+        stacked = self._stack.push(self.transform(observations.frames))
+        return self.mapping.to_wheels(self.network(torch.from_numpy(stacked)).numpy())
+
+
+def save_policy(directory: Path, spec: PolicySpec, network: PolicyNetwork) -> None:
+    """Write policy.json and the weights beside each other."""
+    directory.mkdir(parents=True, exist_ok=True)
+    torch.save(network.state_dict(), directory / WEIGHTS_FILE)
+    (directory / POLICY_FILE).write_text(spec.model_dump_json(indent=2, by_alias=True) + "\n")
+
+
+def load_policy(directory: Path) -> TrainedPolicy:
+    """Load what `save_policy` wrote; no code from the files is run.
+
+    Raises:
+        PolicyError: a file is missing, damaged, or the weights are not those that policy.json names.
+    """
+    spec = _read_spec(directory / POLICY_FILE)
+    network = spec.build_network()
+    weights = directory / WEIGHTS_FILE
+    try:
+        network.load_state_dict(torch.load(weights, weights_only=True, map_location="cpu"))
+    except FileNotFoundError:
+        raise PolicyError(f"{weights}: is missing; run `dvc repro train` or `dvc pull`") from None
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise PolicyError(f"{weights}: cannot be read ({reason}); run `dvc repro train` again") from None
+    if weights_digest(network) != spec.provenance.weights_sha256:
+        raise PolicyError(
+            f"{weights}: is not the network that {POLICY_FILE} describes; run `dvc repro train` again"
+        )
+    return TrainedPolicy(spec, network)
+
+
+def _read_spec(path: Path) -> PolicySpec:
+    try:
+        return PolicySpec.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise PolicyError(f"{path}: is missing; run `dvc repro train` or `dvc pull`") from None
+    except (ValidationError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise PolicyError(f"{path}: is damaged ({reason}); run `dvc repro train` again") from None
+
+
+def weights_digest(network: PolicyNetwork) -> str:
+    """SHA-256 of the weights themselves, whatever file they are in: equal networks have equal digests."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(tensor.cpu().numpy()).tobytes())
+    return digest.hexdigest()

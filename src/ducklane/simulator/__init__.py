@@ -1,0 +1,1 @@
+"""A Duckiebot in Duckietown: wheel commands in, frames and states out."""

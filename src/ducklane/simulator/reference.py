@@ -1,0 +1,525 @@
+"""gym-duckietown's `Simulator` as a gymnasium environment: headless, silent, on today's numpy.
+
+The physics, the pictures and the reward are gym-duckietown's own. What this module adds is a start pose
+of one's choice, a camera that can be switched off, and several simulators side by side in one process.
+The few places where gym-duckietown 6.1.34 fails on today's numpy, is needlessly slow or shares what it
+should not are adapted at run time in one place: the last section of this file.
+"""
+
+# ruff: noqa: NPY002 - upstream's moving objects draw from numpy's global generator
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import logging
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from functools import cache, wraps
+from types import SimpleNamespace
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ducklane.errors import UserError
+from ducklane.settings import SimulatorSettings
+from ducklane.simulator.maps import check_map
+from ducklane.simulator.state import State
+
+Frame = NDArray[np.uint8]
+"""(camera_height, camera_width, 3), RGB."""
+
+Pose = tuple[float, float, float]
+"""(x, z, angle): metres, metres, radians, in the frame of `State`."""
+
+FRAMES_PER_SECOND = 30
+
+_SPAWN_TRIES = 3
+_FAILED_SPAWN: Pose = (1.0, 1.0, 1.0)
+"""Where upstream puts a robot, valid or not, after 5000 draws without finding a start."""
+
+
+class GraphicsError(UserError):
+    """There is no OpenGL to draw with."""
+
+
+class StartError(UserError):
+    """No valid start pose was found. Exit code 2: the settings leave none."""
+
+    exit_code = 2
+
+
+class ReferenceSimulator(gymnasium.Env[Frame, NDArray[Any]]):
+    """One Duckiebot in gym-duckietown's `Simulator`.
+
+    - Action: Box(-1, 1, (2,), float32), the (left, right) wheel duty, held for 1/30 s. Values beyond the
+      bounds are clipped; float64 is not rounded to float32.
+    - Observation: Box(0, 255, (camera_height, camera_width, 3), uint8), the camera's RGB frame, a new array
+      each time.
+    - Reward: gym-duckietown's own; -1000 on leaving the road or colliding.
+    - Terminated: the robot left the road or collided. Truncated: `max_steps` reached, and not terminated.
+    - Info: the fields of `State` and, under "Simulator", gym-duckietown's own report if `full_transparency`.
+
+    Several simulators may live in one process and be stepped in any order. Each stays in the process and
+    the thread that made it.
+
+    Args:
+        settings: map, camera, episode length and seed.
+
+    Raises:
+        MapError: the map does not exist or has no road.
+        GraphicsError: there is no OpenGL.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": FRAMES_PER_SECOND}  # noqa: RUF012 - gymnasium's
+
+    camera_on: bool = True
+    """Set it to False to skip drawing: frames are then black, and poses and rewards the same.
+
+    The light of an episode depends on the last frame drawn before its reset, as upstream has it.
+    """
+
+    def __init__(self, settings: SimulatorSettings) -> None:
+        check_map(settings.map_name)
+        self.settings = settings
+        self.render_mode = "rgb_array"
+        self._frame_shape = (settings.camera_height, settings.camera_width, 3)
+        self.observation_space = gymnasium.spaces.Box(0, 255, self._frame_shape, np.uint8)
+        self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
+        self._objects_random = _numpy_random_state(settings.seed)
+        self._last: tuple[Frame, State] | None = None
+        self._closed = False
+        with self._own_numpy_random():
+            self._upstream = _new_upstream(settings)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Frame, dict[str, Any]]:
+        """Begin an episode at a random valid pose, or exactly at `options["pose"]`.
+
+        Args:
+            seed: make the world anew from this seed, its objects and light too: equal seeds and equal actions
+                give equal episodes. Without one the random draws and the moving objects go on.
+            options: {"pose": (x, z, angle)} in metres and radians, or nothing.
+
+        Returns:
+            the first frame, and info.
+
+        Raises:
+            ValueError: the pose is off the road or touches something, or an option is unknown.
+            StartError: random draws found no valid start.
+        """
+        self._refuse_when_closed()
+        pose = _pose_option(options)
+        super().reset(seed=seed)
+        self._upstream.shadow_window.switch_to()
+        with self._own_numpy_random():
+            if seed is not None:
+                _start_anew(self._upstream, seed)
+            if pose is None:
+                self._reset_anywhere()
+            else:
+                self._reset_at(pose)
+        valid = self.valid_pose(*_pose_of(self._upstream))
+        return self._observe(self._upstream.get_agent_info(), valid)
+
+    def step(self, action: ArrayLike) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
+        """Drive for 1/30 s.
+
+        Args:
+            action: (left, right) wheel duty.
+
+        Raises:
+            ValueError: the action is not two numbers.
+        """
+        self._refuse_when_closed()
+        if self._last is None:
+            raise gymnasium.error.ResetNeeded("call reset before step")
+        command = _command(action)
+        with self._own_numpy_random():
+            _, reward, done, report = self._upstream.step(command)
+        full_length = self._upstream.step_count >= self.settings.max_steps
+        # upstream is done for either reason and does not say which
+        valid = not done or (full_length and self.valid_pose(*_pose_of(self._upstream)))
+        frame, info = self._observe(report, valid)
+        return frame, float(reward), not valid, full_length and valid, info
+
+    def render(self) -> Frame:  # type: ignore[override] # gymnasium allows what its type does not say
+        """The last frame."""
+        return self._seen()[0].copy()
+
+    def close(self) -> None:
+        """Give OpenGL's memory back. Reset and step are refused from then on."""
+        if not self._closed:
+            self._closed = True
+            _free(self._upstream)
+
+    @property
+    def state(self) -> State:
+        """The robot's state after the last reset or step."""
+        return self._seen()[1]
+
+    def valid_pose(self, x: float, z: float, angle: float, safety_factor: float = 1.0) -> bool:
+        """Whether a robot here is on drivable ground and touches nothing.
+
+        Args:
+            x, z, angle: metres and radians, in the frame of `State`.
+            safety_factor: by how much to widen the robot on the ground; random starts use 1.3.
+        """
+        return bool(self._upstream._valid_pose(np.array([x, 0.0, z]), angle, safety_factor))
+
+    @property
+    def tile_size(self) -> float:
+        """Side of a map tile, metres."""
+        return float(self._upstream.road_tile_size)
+
+    @property
+    def grid_width(self) -> int:
+        """Tiles along x."""
+        return int(self._upstream.grid_width)
+
+    @property
+    def grid_height(self) -> int:
+        """Tiles along z."""
+        return int(self._upstream.grid_height)
+
+    @property
+    def drivable_tiles(self) -> list[tuple[int, int, str]]:
+        """(i, j, kind) of each tile to drive on: x in [i, i+1] and z in [j, j+1] times tile_size."""
+        return [(*tile["coords"], tile["kind"]) for tile in self._upstream.drivable_tiles]
+
+    def lane_curves(self, i: int, j: int) -> NDArray[np.float64]:
+        """Cubic Bezier control points of a tile's lanes, in driving direction.
+
+        Returns:
+            (lanes, 4, 2): (x, z) of the four points of each lane, metres.
+
+        Raises:
+            ValueError: there is no drivable tile at (i, j).
+        """
+        tile = self._upstream._get_tile(i, j)
+        if tile is None or not tile["drivable"]:
+            raise ValueError(f"tile ({i}, {j}) of {self.settings.map_name} is not drivable")
+        return np.array(tile["curves"][:, :, [0, 2]], dtype=np.float64)
+
+    def _reset_anywhere(self) -> None:
+        for _ in range(_SPAWN_TRIES):
+            _reset(self._upstream)
+            if _pose_of(self._upstream) != _FAILED_SPAWN:
+                return
+        raise StartError(
+            f"simulator.accept_start_angle_deg: no start within {self.settings.accept_start_angle_deg:g} "
+            f"degrees of the lane was found on {self.settings.map_name}; allow a larger angle"
+        )
+
+    def _reset_at(self, pose: Pose) -> None:
+        x, z, angle = pose
+        if not self.valid_pose(x, z, angle):
+            raise ValueError(
+                f"pose ({x:g}, {z:g}, {angle:g}) on {self.settings.map_name} is off the road "
+                "or touches something; ask valid_pose first"
+            )
+        upstream = self._upstream
+        from_map = upstream.start_tile, upstream.start_pose
+        # upstream adds a start pose to the corner of its tile; that of tile (0, 0) adds exactly nothing
+        upstream.start_tile, upstream.start_pose = {"coords": (0, 0)}, [[x, 0.0, z], angle]
+        try:
+            _reset(upstream)
+        finally:
+            upstream.start_tile, upstream.start_pose = from_map
+
+    def _observe(self, report: dict[str, Any], valid: bool) -> tuple[Frame, dict[str, Any]]:
+        frame, state = self._draw(), _state_of(self._upstream, report["Simulator"], valid)
+        self._last = frame, state
+        return frame, {**state._asdict(), **(report if self.settings.full_transparency else {})}
+
+    def _draw(self) -> Frame:
+        if not self.camera_on:
+            return np.zeros(self._frame_shape, dtype=np.uint8)
+        frame: Frame = type(self._upstream).render_obs(self._upstream)
+        return frame
+
+    def _seen(self) -> tuple[Frame, State]:
+        if self._last is None:
+            raise gymnasium.error.ResetNeeded("call reset first: nothing has been seen yet")
+        return self._last
+
+    def _refuse_when_closed(self) -> None:
+        if self._closed:
+            raise gymnasium.error.ClosedEnvironmentError("this simulator is closed; make a new one")
+
+    @contextlib.contextmanager
+    def _own_numpy_random(self) -> Iterator[None]:
+        # lend upstream's moving objects, in the place of numpy's global generator, one of their own
+        outer = np.random.get_state()
+        np.random.set_state(self._objects_random)
+        try:
+            yield
+        finally:
+            self._objects_random = np.random.get_state()
+            np.random.set_state(outer)
+
+
+def _pose_option(options: dict[str, Any] | None) -> Pose | None:
+    options = options or {}
+    if unknown := set(options) - {"pose"}:
+        raise ValueError(f"reset has the option 'pose' only, not {', '.join(sorted(map(repr, unknown)))}")
+    if options.get("pose") is None:
+        return None
+    pose = np.asarray(options["pose"], dtype=np.float64)
+    if pose.shape != (3,) or not np.isfinite(pose).all():
+        raise ValueError(f"a pose is (x, z, angle), three finite numbers, not {options['pose']!r}")
+    x, z, angle = pose.tolist()
+    return x, z, angle
+
+
+def _command(action: ArrayLike) -> NDArray[np.float64]:
+    command = np.asarray(action, dtype=np.float64)
+    if command.shape != (2,) or np.isnan(command).any():
+        raise ValueError(f"an action is (left, right) wheel duty, two numbers, not {action!r}")
+    return command
+
+
+def _numpy_random_state(seed: int) -> Any:
+    return np.random.RandomState(seed % 2**32).get_state()
+
+
+def _pose_of(upstream: Any) -> Pose:
+    x, _, z = upstream.cur_pos
+    return float(x), float(z), float(upstream.cur_angle)
+
+
+def _state_of(upstream: Any, report: dict[str, Any], valid: bool) -> State:
+    x, z, angle = _pose_of(upstream)
+    _, velocity = upstream.state.TSE2_from_state()  # an element of se(2)
+    lane = report.get("lane_position", {})
+    return State(
+        x=x,
+        z=z,
+        angle=angle,
+        speed=float(upstream.speed),
+        forward_speed=float(velocity[0, 2]),
+        yaw_rate=float(velocity[1, 0]),
+        lane_dist=float(lane.get("dist", math.nan)),
+        lane_angle=float(lane.get("angle_rad", math.nan)),
+        lane_dot=float(lane.get("dot_dir", math.nan)),
+        proximity=float(report["proximity_penalty"]),
+        valid=valid,
+    )
+
+
+# --- gym-duckietown's Simulator, made, reset and freed ------------------------------------------------------
+
+
+def _new_upstream(settings: SimulatorSettings) -> Any:
+    upstream = _simulator_class()(
+        seed=settings.seed,
+        map_name=settings.map_name,
+        max_steps=settings.max_steps,
+        camera_width=settings.camera_width,
+        camera_height=settings.camera_height,
+        accept_start_angle_deg=settings.accept_start_angle_deg,
+        full_transparency=True,
+        distortion=settings.distortion,
+        domain_rand=settings.domain_rand,
+    )
+    upstream.render_obs = lambda segment=False: None  # drawn, if at all, when the step is complete
+    _delete_framebuffers(upstream.multi_fbo_human, upstream.final_fbo_human)  # 40 MB, never drawn into here
+    _unshare_traffic_lights(upstream)
+    return upstream
+
+
+def _start_anew(upstream: Any, seed: int) -> None:
+    """Put the world where upstream's constructor has it, with this seed, before its own first reset."""
+    from pyglet import gl
+
+    np.random.set_state(_numpy_random_state(seed))
+    upstream.seed(seed)
+    upstream._load_objects(upstream.map_data)
+    _unshare_traffic_lights(upstream)
+    gl.glMatrixMode(gl.GL_MODELVIEW)  # under which reset places the light
+    gl.glLoadIdentity()
+
+
+def _reset(upstream: Any) -> None:
+    upstream.tri_vlist.delete()  # each reset makes these anew and would leave the old ones in OpenGL's memory
+    upstream.reset()
+    upstream.last_action = upstream.wheelVels = np.zeros(2)  # or the first report tells of the last episode
+
+
+def _unshare_traffic_lights(upstream: Any) -> None:
+    # A light shows its pattern by changing the texture of a mesh that upstream shares within the process.
+    lights = [thing for thing in upstream.objects if thing.kind == "trafficlight"]
+    if lights:
+        mesh = copy.copy(lights[0].mesh)
+        mesh.textures = list(mesh.textures)
+        for light in lights:
+            light.mesh = mesh
+
+
+def _free(upstream: Any) -> None:
+    upstream.shadow_window.switch_to()
+    for vertices in (upstream.road_vlist, upstream.ground_vlist, upstream.tri_vlist):
+        vertices.delete()
+    _delete_framebuffers(upstream.multi_fbo, upstream.final_fbo)
+    upstream.shadow_window.close()
+
+
+def _delete_framebuffers(*framebuffers: Any) -> None:
+    from pyglet import gl
+
+    for framebuffer in framebuffers:
+        gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, framebuffer)
+        for attachment in (gl.GL_COLOR_ATTACHMENT0, gl.GL_DEPTH_ATTACHMENT):
+            _delete_attached(attachment)
+        gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, 0)
+        gl.glDeleteFramebuffers(1, framebuffer)
+
+
+def _delete_attached(attachment: int) -> None:
+    from pyglet import gl
+
+    kind, name = gl.GLint(), gl.GLint()
+    for query, answer in (
+        (gl.GL_FRAMEBUFFER_ATTACHMENT_OBJECT_TYPE, kind),
+        (gl.GL_FRAMEBUFFER_ATTACHMENT_OBJECT_NAME, name),
+    ):
+        gl.glGetFramebufferAttachmentParameteriv(gl.GL_FRAMEBUFFER, attachment, query, answer)
+        if kind.value == gl.GL_NONE:
+            return
+    delete = gl.glDeleteTextures if kind.value == gl.GL_TEXTURE else gl.glDeleteRenderbuffers
+    delete(1, gl.GLuint(name.value))
+
+
+# --- gym-duckietown, imported and adapted at run time -------------------------------------------------------
+
+_LOGGERS = ("commons", "typing", "duckietown_world", "geometry", "aido_schemas", "nodes", "gym-duckietown")
+
+
+@cache
+def _simulator_class() -> Callable[..., Any]:
+    """gym-duckietown's Simulator, imported in silence, without a display, and adapted."""
+    with _silence():
+        _load_graphics()
+        _adapt_upstream()
+        from gym_duckietown.simulator import Simulator
+    simulator_class: Callable[..., Any] = Simulator
+    return simulator_class
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Swallow what upstream prints and logs on import, and undo what it does to Python's logging."""
+    handlers = logging.root.handlers[:]
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            logging.root.handlers[:] = handlers
+            for name in _LOGGERS:
+                logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _load_graphics() -> None:
+    import pyglet
+
+    pyglet.options["headless"] = True  # EGL, no X server; must be set before pyglet.gl is imported
+    try:
+        import pyglet.font.freetype
+        import pyglet.window
+    except Exception as error:
+        # pyglet raises whatever its platform code comes upon
+        raise GraphicsError(
+            f"there is no OpenGL without a display here ({error}); install the Debian packages "
+            "libegl1 libgl1 libglu1-mesa libgl1-mesa-dri libopengl0 libfreetype6 libfontconfig1"
+        ) from error
+
+
+def _adapt_upstream() -> None:
+    """Every change to gym-duckietown 6.1.34 and duckietown_world 6.4.3, each with its reason."""
+    import contracts
+    import duckietown_world  # noqa: F401 - before geometry, which asks for an undeclared package otherwise
+    import geometry
+    from duckietown_world.world_duckietown import pwm_dynamics
+    from gym_duckietown import distortion, objects, simulator
+    from gym_duckietown.randomization import randomizer
+
+    # geometry checks the types of every call's arguments: a waste in a loop
+    contracts.disable_all()
+
+    # DynamicModel.integrate mixes floats with arrays of one element, which numpy >= 1.24 refuses to join
+    pwm_dynamics.geo = SimpleNamespace(
+        linear_angular_from_se2=geometry.linear_angular_from_se2,
+        se2_from_linear_angular=lambda linear, angular: geometry.se2_from_linear_angular(
+            [_number(part) for part in linear], _number(angular)
+        ),
+    )
+
+    # a walking duckie's wiggle, hence its angle, is an array of one element; ctypes passes none to OpenGL
+    objects.DuckieObj.__init__ = _with_float_wiggle(objects.DuckieObj.__init__)
+
+    # so are the camera's angle and field of view under domain randomization
+    randomizer.Randomizer.randomize = _with_floats(randomizer.Randomizer.randomize)
+
+    # a moving Duckiebot that has left the road ends the process; its randomized trim does drive it off
+    objects.DuckiebotObj.step_duckiebot = _standing_off_road(objects.DuckiebotObj.step_duckiebot)
+
+    # each reset searches the packaged files for each tile's texture: a third of a second on a common map
+    simulator.get_texture_file = cache(simulator.get_texture_file)
+
+    # the lens is inverted by loops over pixels: two seconds for each simulator, always with the same result
+    distortion.Distortion._invert_map = _computed_once(distortion.Distortion._invert_map)
+
+
+def _number(value: Any) -> float:
+    return float(np.asarray(value).item())
+
+
+def _with_float_wiggle(init: Callable[..., None]) -> Callable[..., None]:
+    @wraps(init)
+    def adapted(self: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        self.wiggle = _number(self.wiggle)
+
+    return adapted
+
+
+def _with_floats(randomize: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    @wraps(randomize)
+    def adapted(self: Any, rng: Any) -> dict[str, Any]:
+        drawn = randomize(self, rng)
+        return {key: value.item() if np.size(value) == 1 else value for key, value in drawn.items()}
+
+    return adapted
+
+
+def _standing_off_road(step_duckiebot: Callable[..., None]) -> Callable[..., None]:
+    @wraps(step_duckiebot)
+    def adapted(self: Any, delta_time: float, closest_curve_point: Callable[..., Any], others: Any) -> None:
+        nearest, _ = closest_curve_point(self.pos, self.angle)
+        if nearest is not None:
+            step_duckiebot(self, delta_time, closest_curve_point, others)
+
+    return adapted
+
+
+def _computed_once(invert_map: Callable[..., Any]) -> Callable[..., Any]:
+    results: dict[bytes, Any] = {}
+
+    @wraps(invert_map)
+    def adapted(self: Any, mapx: Any, mapy: Any) -> Any:
+        key = mapx.tobytes() + mapy.tobytes()
+        if key not in results:
+            results[key] = invert_map(self, mapx, mapy)
+        return results[key]
+
+    return adapted

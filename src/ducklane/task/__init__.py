@@ -1,0 +1,1 @@
+"""What the agent sees, does and is paid, as functions on arrays."""

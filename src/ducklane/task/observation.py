@@ -1,0 +1,82 @@
+"""From the camera's frame to what the policy sees: crop, area average, colour, stack.
+
+The averaging is a sum of integers with integer weights, rounded half up. While it stays below 2**24
+(`settings` refuses sizes for which it does not) every float32 sum is exact, so numpy, torch and ONNX
+Runtime give the same bytes, in any order of additions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ducklane.settings import ObservationSettings
+
+GRAY_WEIGHTS = (77, 150, 29)
+"""ITU-R BT.601 luma in 1/256: gray = (77 R + 150 G + 29 B + 128) // 256."""
+
+Frames = NDArray[np.uint8]
+
+
+def area_weights(size: int, wanted: int) -> NDArray[np.float32]:
+    """Integer weights, shape (wanted, size), that average `size` pixels down to `wanted`.
+
+    Pixel i overlaps output j by weights[j, i]; every row sums to size / gcd(size, wanted).
+    """
+    unit = math.gcd(size, wanted)
+    source, target = size // unit, wanted // unit
+    start = np.maximum(np.arange(wanted)[:, None] * source, np.arange(size)[None, :] * target)
+    end = np.minimum(np.arange(1, wanted + 1)[:, None] * source, np.arange(1, size + 1)[None, :] * target)
+    return np.maximum(end - start, 0).astype(np.float32)
+
+
+class FrameTransform:
+    """Crops, averages and colours camera frames, one at a time or in batches.
+
+    Args:
+        settings: crop, size and colour.
+        camera_height, camera_width: size of the camera's frame in pixels.
+    """
+
+    def __init__(self, settings: ObservationSettings, camera_height: int, camera_width: int) -> None:
+        self.settings = settings
+        self.rows = slice(settings.crop_top, camera_height - settings.crop_bottom)
+        self.row_weights = area_weights(self.rows.stop - self.rows.start, settings.height)
+        self.column_weights = area_weights(camera_width, settings.width)
+        self.weight_sum = float(self.row_weights[0].sum() * self.column_weights[0].sum())
+
+    def __call__(self, frames: Frames) -> Frames:
+        """Map uint8 frames [..., camera_height, camera_width, 3] to uint8 [..., height, width, channels]."""
+        cropped = frames[..., self.rows, :, :].astype(np.float32)
+        *batch, rows, columns, colors = cropped.shape
+        height, width = self.settings.height, self.settings.width
+        by_row = self.row_weights @ cropped.reshape(*batch, rows, columns * colors)
+        by_both = self.column_weights @ by_row.reshape(*batch, height, columns, colors)
+        averaged = np.floor((2 * by_both + self.weight_sum) / (2 * self.weight_sum)).astype(np.uint8)
+        assert averaged.shape[-3:-1] == (height, width)
+        return averaged if self.settings.color == "rgb" else _gray(averaged)
+
+
+def _gray(frames: Frames) -> Frames:
+    weighted = frames.astype(np.uint32) @ np.array(GRAY_WEIGHTS, dtype=np.uint32)
+    return ((weighted + 128) >> 8).astype(np.uint8)[..., None]
+
+
+class FrameStack:
+    """Concatenates the latest frames along the channels, oldest first; the first frame fills the stack."""
+
+    def __init__(self, size: int) -> None:
+        self._frames: deque[Frames] = deque(maxlen=size)
+
+    def clear(self) -> None:
+        """Forget all frames, as at the start of an episode."""
+        self._frames.clear()
+
+    def push(self, frame: Frames) -> Frames:
+        """Add a frame [..., height, width, channels]; return a new [..., height, width, channels * size]."""
+        missing = (self._frames.maxlen or 1) - len(self._frames)
+        self._frames.extend([frame] * max(1, missing))
+        return np.concatenate(self._frames, axis=-1)

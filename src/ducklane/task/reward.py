@@ -1,0 +1,80 @@
+"""What the agent is paid for one step, by component; the reward is their sum.
+
+All arguments are floats or arrays of one shape, one entry a robot; so are the components.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ducklane.settings import RewardSettings
+
+TOP_SPEED_MPS = 0.6
+"""Speed of the Duckiebot with both wheels at full duty."""
+
+STOCK_SPEED = 1.2
+"""gym-duckietown pays for this constant in place of the robot's real speed."""
+
+STOCK_CRASH = -1000.0
+
+Components = dict[str, NDArray[np.float64]]
+
+
+def lane_progress(
+    settings: RewardSettings,
+    *,
+    forward_speed: ArrayLike,
+    lane_dist: ArrayLike,
+    lane_angle: ArrayLike,
+    crashed: ArrayLike,
+) -> Components:
+    """Signed progress along the lane, scaled by closeness to its centre.
+
+    Standing still earns nothing, spinning about nothing, driving backwards loses. Outside any lane
+    (NaN) there is no progress and the distance counts as `lane_width_m`. The crash penalty is bounded so that
+    it does not drown what is earned by driving.
+
+    Args:
+        settings: weights and widths.
+        forward_speed: metres per second along the heading, negative backwards.
+        lane_dist: metres from the lane's centre, NaN outside.
+        lane_angle: radians from the lane's direction, NaN outside.
+        crashed: whether the robot left the road or collided.
+    """
+    outside = np.isnan(lane_dist)
+    distance = np.where(outside, settings.lane_width_m, np.abs(lane_dist))
+    along = np.where(outside, 0.0, np.asarray(forward_speed) * np.cos(lane_angle))
+    closeness = np.maximum(0.0, 1 - distance / settings.lane_width_m)
+    return {
+        "progress": settings.progress_weight * along / TOP_SPEED_MPS * closeness,
+        "lateral": -settings.lateral_weight * distance,
+        "crash": np.where(crashed, -settings.crash_penalty, 0.0),
+    }
+
+
+def stock(
+    *,
+    lane_dist: ArrayLike,
+    lane_dot: ArrayLike,
+    proximity: ArrayLike,
+    crashed: ArrayLike,
+    truncated: ArrayLike,
+) -> Components:
+    """gym-duckietown's own `compute_reward`, by component; known to make robots spin or stand still.
+
+    Args:
+        lane_dist: metres from the lane's centre, NaN outside.
+        lane_dot: cosine of the angle to the lane, NaN outside.
+        proximity: overlap with the safety circles of objects, metres, 0 or negative.
+        crashed: whether the robot left the road or collided.
+        truncated: whether the episode was cut; the stock simulator pays nothing then.
+    """
+    pays = ~np.asarray(crashed, dtype=bool) & ~np.asarray(truncated, dtype=bool)
+    in_lane = pays & ~np.isnan(lane_dist)
+    return {
+        "heading": np.where(in_lane, STOCK_SPEED * np.asarray(lane_dot), 0.0),
+        "lateral": np.where(in_lane, -10 * np.abs(lane_dist), 0.0),
+        "proximity": np.where(pays, 40 * np.asarray(proximity), 0.0),
+        "crash": np.where(crashed, STOCK_CRASH, 0.0),
+    }

@@ -1,0 +1,1 @@
+"""PPO with RLlib under Ray Tune: the only modules that import ray."""

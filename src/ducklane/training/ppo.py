@@ -1,0 +1,98 @@
+"""The settings as RLlib's PPOConfig."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from ray import tune
+from ray.rllib.algorithms.ppo import PPOConfig
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+
+from ducklane.environment import Env, Environment, action_space, observation_space
+from ducklane.machine import Machine
+from ducklane.settings import Settings, num_workers
+from ducklane.training.metrics import ResultMetrics
+from ducklane.training.module import PolicyModule
+
+EPISODES_FOR_SMOOTHING = 20
+"""Finished episodes that episode_reward_mean is the mean of."""
+
+
+class WorkerSeed(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Gives every environment of every worker a seed of its own.
+
+    RLlib seeds environment i of worker w with seed + w + i, which makes neighbours equal.
+    """
+
+    def __init__(self, env: Env, worker_index: int) -> None:
+        super().__init__(env)
+        self._worker_index = worker_index
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        """Reset with a seed drawn from both the given one and the worker's index."""
+        if seed is not None:
+            seed = int(np.random.SeedSequence([self._worker_index, seed]).generate_state(1)[0] // 2)
+        return self.env.reset(seed=seed, options=options)
+
+
+def ppo_config(settings: Settings, machine: Machine) -> PPOConfig:
+    """PPO on RLlib's new API stack. Every setting goes through an explicit setter, which knows its name."""
+    register_environment(settings)
+    rllib = settings.rllib
+    return (
+        PPOConfig()
+        .environment(
+            rllib.env,
+            observation_space=observation_space(settings),
+            action_space=action_space(settings),
+        )
+        .framework(rllib.framework)
+        .env_runners(
+            num_env_runners=num_workers(settings, machine),
+            num_envs_per_env_runner=rllib.env_per_worker,
+            num_gpus_per_env_runner=rllib.gpu_per_worker,
+        )
+        .learners(num_learners=0, num_gpus_per_learner=rllib.num_gpus)
+        .rl_module(
+            rl_module_spec=RLModuleSpec(
+                module_class=PolicyModule, model_config=settings.network.model_dump(mode="json")
+            )
+        )
+        .training(
+            lr=rllib.lr,
+            gamma=rllib.gamma,
+            lambda_=rllib.lambda_,
+            clip_param=rllib.clip_param,
+            vf_clip_param=rllib.vf_clip_param,
+            vf_loss_coeff=rllib.vf_loss_coeff,
+            entropy_coeff=rllib.entropy_coeff,
+            grad_clip=rllib.grad_clip,
+            grad_clip_by="global_norm",
+            # the divergence is measured, not penalised
+            use_kl_loss=True,
+            kl_coeff=0.0,
+            train_batch_size_per_learner=rllib.train_batch_size,
+            minibatch_size=rllib.minibatch_size,
+            num_epochs=rllib.num_epochs,
+        )
+        .fault_tolerance(delay_between_env_runner_restarts_s=0, env_runner_health_probe_timeout_s=10)
+        .reporting(metrics_num_episodes_for_smoothing=EPISODES_FOR_SMOOTHING, min_time_s_per_iteration=0)
+        .callbacks(
+            ResultMetrics,
+            on_algorithm_init=lambda **_: torch.set_num_threads(rllib.torch_threads),
+        )
+        .debugging(seed=settings.simulator.seed, log_level="ERROR")
+    )
+
+
+def register_environment(settings: Settings) -> None:
+    """Make the environment known to RLlib under the name that the settings give it."""
+
+    def create(context: Any) -> Env:
+        environment = Environment(settings)
+        return WorkerSeed(environment.wrap(environment.create_env()), context.worker_index)
+
+    tune.register_env(settings.rllib.env, create)

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+import torch
+
+from ducklane import settings as ducklane_settings
+from ducklane.network import PolicyNetwork
+from ducklane.policy import PolicySpec, Provenance, TrainedPolicy, weights_digest
+from ducklane.settings import Settings
+
+# the machine may be busy: how long an example takes says nothing
+hypothesis.settings.register_profile("ducklane", deadline=None)
+hypothesis.settings.load_profile("ducklane")
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+Changed = Callable[..., Settings]
+
+
+@pytest.fixture(scope="session")
+def settings() -> Settings:
+    """The settings that the repository ships."""
+    return ducklane_settings.load(REPOSITORY / "params.yaml")
+
+
+@pytest.fixture(scope="session")
+def changed(settings: Settings) -> Changed:
+    """The shipped settings with some changed, and validated: changed(reward={"type": "stock"})."""
+
+    def change(**sections: dict[str, Any]) -> Settings:
+        content = settings.model_dump(by_alias=True)
+        for section, values in sections.items():
+            content[section] |= values
+        return Settings.model_validate(content)
+
+    return change
+
+
+@pytest.fixture(scope="session")
+def make_policy() -> Callable[[Settings], TrainedPolicy]:
+    """An untrained policy of the settings' shape, whose commands still depend on what it sees."""
+
+    def make(settings: Settings) -> TrainedPolicy:
+        torch.manual_seed(0)
+        network = PolicyNetwork(settings.observation.shape, settings.action.size, settings.network)
+        torch.nn.init.orthogonal_(network.action_head.weight, 0.5)
+        spec = PolicySpec(
+            camera_width=settings.simulator.camera_width,
+            camera_height=settings.simulator.camera_height,
+            observation=settings.observation,
+            action=settings.action,
+            network=settings.network,
+            provenance=Provenance(
+                mlflow_run_id="none",
+                git_commit="none",
+                params_digest=settings.digest(),
+                episode_reward_mean=0.0,
+                timesteps_total=1,
+                map_name=settings.simulator.map_name,
+                seed=0,
+                weights_sha256=weights_digest(network),
+            ),
+        )
+        return TrainedPolicy(spec, network)
+
+    return make

@@ -1,0 +1,103 @@
+"""The reference simulator against episodes recorded from gym-duckietown itself."""
+
+from pathlib import Path
+
+import imageio.v3
+import numpy as np
+import pytest
+
+from ducklane.simulator.reference import ReferenceSimulator
+
+GOLDEN = Path(__file__).parent / "golden"
+SEEDS = {
+    "loop_empty": 100,
+    "small_loop": 101,
+    "loop_obstacles": 102,
+    "udem1": 103,
+    "ETHZ_autolab_technical_track": 104,
+    "zigzag_dists": 105,
+}
+FIRST_RECORDED = "loop_empty"
+
+
+def psnr(frame: np.ndarray, recorded: np.ndarray) -> float:
+    """Peak signal-to-noise ratio in decibels; infinite for equal frames."""
+    error = np.mean((frame.astype(float) - recorded) ** 2)
+    return float(10 * np.log10(255**2 / error)) if error else np.inf
+
+
+def recorded_frames(name: str) -> dict[int, np.ndarray]:
+    return {
+        int(path.stem[-3:]): imageio.v3.imread(path) for path in GOLDEN.glob(f"{name}-[0-9][0-9][0-9].png")
+    }
+
+
+def reset_seed(map_name: str, episode: int) -> int | None:
+    """What makes the light of an episode that of the recording.
+
+    The recording made its simulators one after the other in one process, unclosed. Each but the first took
+    the GL context from under its successor's first reset, which left the light as the constructor had put
+    it; that is where a reset with a seed puts it.
+    """
+    return SEEDS[map_name] if episode == 0 and map_name != FIRST_RECORDED else None
+
+
+@pytest.mark.parametrize("map_name", SEEDS)
+def test_reproduces_recorded_episodes(make_simulator, map_name):
+    simulator = make_simulator(
+        map_name=map_name, seed=SEEDS[map_name], distortion=True, camera_width=640, camera_height=480
+    )
+    for episode in (0, 1):
+        name = f"{map_name}-{episode}"
+        recorded, frames = np.load(GOLDEN / f"{name}.npz"), recorded_frames(name)
+        drawn, steps = replay(simulator, reset_seed(map_name, episode), recorded, set(frames))
+        check_steps(steps, recorded)
+        assert 0 in frames
+        assert {
+            step: psnr(drawn[step], frame) for step, frame in frames.items() if psnr(drawn[step], frame) < 45
+        } == {}
+
+
+def test_random_starts_are_those_recorded(make_simulator):
+    for map_name, seed in SEEDS.items():
+        simulator = make_simulator(map_name=map_name, seed=seed)
+        for episode in (0, 1):
+            recorded = np.load(GOLDEN / f"{map_name}-{episode}.npz")
+            simulator.reset()
+            x, _, z = recorded["start_pos"]
+            assert simulator.state[:3] == pytest.approx((x, z, recorded["start_angle"]), abs=1e-12)
+
+
+def replay(
+    simulator: ReferenceSimulator, seed: int | None, recorded, wanted: set[int]
+) -> tuple[dict[int, np.ndarray], np.ndarray]:
+    """The wanted frames, and a row (*state, reward, done) a step."""
+    x, _, z = recorded["start_pos"]
+    drawn = {0: simulator.reset(seed=seed, options={"pose": (x, z, recorded["start_angle"])})[0]}
+    steps, last = [], len(recorded["action"])
+    for step, action in enumerate(recorded["action"], start=1):
+        # the next episode's light hangs on the last frame
+        simulator.camera_on = step in wanted or step == last
+        drawn[step], reward, terminated, truncated, _ = simulator.step(action)
+        steps.append((*simulator.state, reward, terminated or truncated))
+    simulator.camera_on = True
+    return drawn, np.array(steps, dtype=float)
+
+
+def check_steps(steps: np.ndarray, recorded) -> None:
+    x, z, angle, speed, forward, _, dist, lane_angle, dot, proximity, valid, reward, done = steps.T
+    for ours, theirs in (
+        (x, recorded["pos"][:, 0]),
+        (z, recorded["pos"][:, 2]),
+        (angle, recorded["angle"]),
+        (speed, recorded["speed"]),
+        (dist, recorded["lane"][:, 0]),
+        (dot, recorded["lane"][:, 1]),
+        (lane_angle, recorded["lane"][:, 2]),
+        (proximity, recorded["proximity"]),
+        (reward, recorded["reward"]),
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-9, equal_nan=True)
+    np.testing.assert_array_equal(valid, recorded["valid"])
+    np.testing.assert_array_equal(done, recorded["done"])
+    assert np.all(np.abs(forward) >= speed - 1e-9)  # an arc is no shorter than its chord

@@ -1,0 +1,664 @@
+"""params.yaml: what is refused, in which words, and what loads."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from ducklane.machine import Machine
+from ducklane.settings import Settings, SettingsError, check_machine, load, num_workers
+
+SHIPPED = Path(__file__).parents[1] / "params.yaml"
+
+VALID = """\
+simulator:
+  backend: gym-duckietown
+  seed: 1
+  map_name: loop_empty
+  max_steps: 500
+  camera_width: 640
+  camera_height: 480
+  accept_start_angle_deg: 40
+  full_transparency: true
+  distortion: true
+  domain_rand: false
+ray:
+  num_cpus: -1
+  num_gpus: 0
+  object_store_memory: 268435456
+rllib:
+  env: duckietown
+  framework: torch
+  num_gpus: 0
+  num_workers: 0
+  gpu_per_worker: 0
+  env_per_worker: 1
+  lr: 0.0003
+  gamma: 0.99
+  lambda: 0.95
+  clip_param: 0.2
+  vf_clip_param: 1000.0
+  vf_loss_coeff: 0.5
+  entropy_coeff: 0.0
+  grad_clip: 0.5
+  train_batch_size: 512
+  minibatch_size: 128
+  num_epochs: 4
+  torch_threads: 1
+tune:
+  stop:
+    timesteps_total: 8192
+  checkpoint_freq: 1
+  checkpoint_at_end: true
+  keep_checkpoints_num: 2
+  checkpoint_score_attr: episode_reward_mean
+  trial_name_creator: trainable_name
+observation:
+  crop_top: 160
+  crop_bottom: 0
+  width: 80
+  height: 40
+  color: rgb
+  frame_stack: 2
+action:
+  type: wheels
+reward:
+  type: lane_progress
+  progress_weight: 2.0
+  lane_width_m: 0.2
+  lateral_weight: 2.0
+  crash_penalty: 5.0
+network:
+  conv_filters: [[16, 8, 4], [32, 4, 2], [32, 3, 1]]
+  hidden_size: 256
+  initial_std: 0.6
+evaluate:
+  map_name: loop_empty
+  episodes: 6
+  max_seconds: 15.0
+  start_angle_deg: 20
+  video_seconds: 10.0
+export:
+  check_frames: 500
+  tolerance: 0.0001
+  opset: 20
+  registered_model_name: ducklane-policy
+mlflow:
+  experiment_name: ducklane
+"""
+
+SECTIONS = "simulator, ray, rllib, tune, observation, action, reward, network, evaluate, export, mlflow"
+FILTERS = "give a list of [channels, kernel, stride], each a whole number >= 1"
+RLLIB_KEYS = (
+    "env, framework, num_gpus, num_workers, gpu_per_worker, env_per_worker, lr, gamma, lambda, clip_param, "
+    "vf_clip_param, vf_loss_coeff, entropy_coeff, grad_clip, train_batch_size, minibatch_size, num_epochs, "
+    "torch_threads"
+)
+
+
+def replaced(*changes: tuple[str, str]) -> str:
+    """VALID with the text of some keys' values replaced; a key is "section.key"."""
+    text = VALID
+    for key, value in changes:
+        section, name = key.split(".", 1)
+        text, count = re.subn(
+            rf"(?ms)(^{section}:\n(?:  .*?\n)*? +{re.escape(name)}:)[^\n]*", rf"\g<1> {value}", text, count=1
+        )
+        assert count == 1, key
+    return text
+
+
+def written(folder: Path, content: str | bytes) -> Path:
+    path = folder / "params.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def refusal(path: Path) -> list[str]:
+    """The lines that `load` refuses a file with, without the folder that it lies in."""
+    with pytest.raises(SettingsError) as caught:
+        load(path)
+    return [line.replace(f"{path.parent}/", "") for line in str(caught.value).split("\n")]
+
+
+WRONG_VALUES = [
+    # wrong types
+    ("rllib.lr", "fast", "got the text 'fast'; give a number > 0 and <= 1"),
+    ("rllib.lr", "'0.001'", "got the text '0.001'; give a number > 0 and <= 1"),
+    ("rllib.lr", "true", "got true; give a number > 0 and <= 1"),
+    ("rllib.lr", "", "got nothing; give a number > 0 and <= 1"),
+    ("rllib.lr", "[0.1, 0.2]", "got [0.1, 0.2]; give a number > 0 and <= 1"),
+    ("rllib.lr", "{start: 0.1}", "got a section; give a number > 0 and <= 1"),
+    ("rllib.num_workers", "2.0", "got 2.0; give -1 (cores - 1) or a whole number >= 0"),
+    ("rllib.num_workers", "2026-01-01", "got 2026-01-01; give -1 (cores - 1) or a whole number >= 0"),
+    ("simulator.max_steps", "1.5", "got 1.5; give a whole number >= 1"),
+    ("simulator.max_steps", "true", "got true; give a whole number >= 1"),
+    ("simulator.distortion", "yes", "got the text 'yes'; give true or false"),
+    ("simulator.distortion", "1", "got 1; give true or false"),
+    ("tune.checkpoint_at_end", "'true'", "got the text 'true'; give true or false"),
+    ("simulator.map_name", "5", "got 5; give text, not empty"),
+    ("simulator.map_name", "''", "got the text ''; give text, not empty"),
+    ("simulator.map_name", "[a, b]", "got ['a', 'b']; give text, not empty"),
+    ("mlflow.experiment_name", "~", "got nothing; give text, not empty"),
+    # out of range
+    ("rllib.lr", "0", "got 0; give a number > 0 and <= 1"),
+    ("rllib.lr", "2.5", "got 2.5; give a number > 0 and <= 1"),
+    ("rllib.lr", ".nan", "got nan; give a number > 0 and <= 1"),
+    ("rllib.lr", ".inf", "got inf; give a number > 0 and <= 1"),
+    ("rllib.lr", "1e400", "got inf; give a number > 0 and <= 1"),
+    ("rllib.vf_clip_param", ".inf", "got inf; give a number > 0"),
+    ("rllib.gamma", "1.01", "got 1.01; give a number >= 0 and <= 1"),
+    ("rllib.lambda", "-0.1", "got -0.1; give a number >= 0 and <= 1"),
+    ("rllib.entropy_coeff", "-1e-3", "got -0.001; give a number >= 0"),
+    ("rllib.num_workers", "-2", "got -2; give -1 (cores - 1) or a whole number >= 0"),
+    ("rllib.env_per_worker", "0", "got 0; give a whole number >= 1"),
+    ("rllib.num_gpus", "-1", "got -1; give a number >= 0"),
+    ("ray.num_cpus", "-2", "got -2; give -1 (all CPUs) or a whole number >= 1"),
+    ("ray.num_cpus", "0", "0 leaves nothing to run on; give -1 (all CPUs) or at least 1"),
+    ("ray.num_gpus", "0.5", "got 0.5; give -1 (all GPUs) or a whole number >= 0"),
+    ("ray.object_store_memory", "1000", "got 1000; give a whole number >= 78643200"),
+    ("simulator.seed", "-1", "got -1; give a whole number >= 0 and < 2147483648"),
+    ("simulator.seed", "4294967296", "got 4294967296; give a whole number >= 0 and < 2147483648"),
+    ("simulator.camera_width", "8", "got 8; give a whole number >= 16 and <= 4096"),
+    ("simulator.accept_start_angle_deg", "181", "got 181; give a number > 0 and <= 180"),
+    ("observation.frame_stack", "9", "got 9; give a whole number >= 1 and <= 8"),
+    ("observation.crop_top", "-1", "got -1; give a whole number >= 0"),
+    ("reward.crash_penalty", "1000", "got 1000; give a number >= 0 and <= 100"),
+    ("evaluate.episodes", "0", "got 0; give a whole number >= 1 and <= 1000"),
+    ("evaluate.start_angle_deg", "91", "got 91; give a number >= 0 and <= 90"),
+    ("export.check_frames", "10", "got 10; give a whole number >= 500"),
+    ("export.opset", "17", "got 17; give a whole number >= 18 and <= 23"),
+    # not one of the choices
+    ("simulator.backend", "fast", "got the text 'fast'; give gym-duckietown"),
+    ("rllib.framework", "tf2", "got the text 'tf2'; give torch"),
+    ("action.type", "wheel", "got the text 'wheel'; give wheels, velocity_steering or steering"),
+    ("observation.color", "RGB", "got the text 'RGB'; give rgb or gray"),
+    ("reward.type", "7", "got 7; give lane_progress or stock"),
+    (
+        "tune.checkpoint_score_attr",
+        "loss",
+        "got the text 'loss'; give episode_reward_mean or episode_len_mean",
+    ),
+    (
+        "export.registered_model_name",
+        "a b",
+        "got the text 'a b'; give a name of letters, digits, '.', '_' and '-'",
+    ),
+    # lists
+    ("network.conv_filters", "5", f"got 5; {FILTERS}"),
+    ("network.conv_filters", "[]", f"got []; {FILTERS}"),
+    ("network.conv_filters", "[16, 8, 4]", f"got 16; {FILTERS}"),
+    ("network.conv_filters", "[[16, 8]]", f"got [16, 8]; {FILTERS}"),
+    ("network.conv_filters", "[[16, 8, 4, 2]]", f"got [16, 8, 4, 2]; {FILTERS}"),
+    ("network.conv_filters", "[[16, 8, 0], [a, 2, 1]]", f"got 0; {FILTERS}"),
+    ("network.conv_filters", "&loop [*loop]", f"got [[...]]; {FILTERS}"),
+    # keys that are fine alone and cannot stand together
+    (
+        "network.conv_filters",
+        "[[16, 8, 4], [32, 10, 1]]",
+        "layer 2, [32, 10, 1], is larger than what reaches it from an observation of 40 x 80; "
+        "use a smaller kernel, smaller strides or fewer layers",
+    ),
+    (
+        "rllib.train_batch_size",
+        "500",
+        "500 is not a multiple of minibatch_size 128; the nearest that is: 512",
+    ),
+    ("rllib.train_batch_size", "10", "10 is not a multiple of minibatch_size 128; the nearest that is: 128"),
+    (
+        "observation.crop_top",
+        "480",
+        "480 + crop_bottom 0 leave no row of the 480 that the camera has; crop less than 480 in all",
+    ),
+    (
+        "observation.height",
+        "321",
+        "321 is more than the 320 pixels that the cropped camera image has; give at most 320",
+    ),
+    (
+        "observation.width",
+        "641",
+        "641 is more than the 640 pixels that the cropped camera image has; give at most 640",
+    ),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "problem"), WRONG_VALUES)
+def test_a_wrong_value_is_one_line_with_key_value_and_cure(
+    tmp_path: Path, key: str, value: str, problem: str
+) -> None:
+    path = written(tmp_path, replaced((key, value)))
+    assert refusal(path) == [f"params.yaml: {key}: {problem}"]
+
+
+WRONG_FILES = [
+    ("empty", "", [f"params.yaml: is empty; give the sections {SECTIONS}"]),
+    ("comments only", "# lr: 1\n", [f"params.yaml: is empty; give the sections {SECTIONS}"]),
+    ("a word", "hello", [f"params.yaml: holds the text 'hello'; give the sections {SECTIONS}"]),
+    ("a list", "[1, 2]", [f"params.yaml: holds [1, 2]; give the sections {SECTIONS}"]),
+    (
+        "tab",
+        VALID.replace("  lr:", "\tlr:"),
+        ["params.yaml:23: is not YAML (found character '\\t' that cannot start any token); mend it"],
+    ),
+    (
+        "open bracket",
+        "a: [1,\n",
+        ["params.yaml:2: is not YAML (expected the node content, but found '<stream end>'); mend it"],
+    ),
+    (
+        "no space after the indentation",
+        VALID.replace("  lr: 0.0003", "   lr: 0.0003"),
+        ["params.yaml:23: is not YAML (mapping values are not allowed here); mend it"],
+    ),
+    (
+        "two documents",
+        f"{VALID}---\n{VALID}",
+        ["params.yaml:75: is not YAML (but found another document); mend it"],
+    ),
+    (
+        "unknown alias",
+        replaced(("rllib.lr", "*rate")),
+        ["params.yaml:23: is not YAML (found undefined alias 'rate'); mend it"],
+    ),
+    (
+        "a program",
+        replaced(("rllib.lr", "!!python/object:os.system x")),
+        [
+            "params.yaml:23: is not YAML (could not determine a constructor for the tag "
+            "'tag:yaml.org,2002:python/object:os.system'); mend it"
+        ],
+    ),
+    (
+        "NUL",
+        VALID + "\0",
+        [
+            "params.yaml: is not YAML (unacceptable character #x0000: special characters are not allowed "
+            f'in "<unicode string>", position {len(VALID)}); mend it'
+        ],
+    ),
+    ("deep nesting", "[" * 2000, ["params.yaml: is nested too deeply; give sections of keys and values"]),
+    ("UTF-16", VALID.encode("utf-16"), ["params.yaml: byte 0 is not UTF-8 text; save the file as UTF-8"]),
+    ("latin-1", b"a: \xe9\n", ["params.yaml: byte 3 is not UTF-8 text; save the file as UTF-8"]),
+    (
+        "duplicate key",
+        VALID.replace("  lr: 0.0003\n", "  lr: 0.0003\n  lr: 0.1\n"),
+        ['params.yaml:24: duplicate key "lr"; keep one of the two'],
+    ),
+    ("duplicate section", f"{VALID}ray: 1\n", ['params.yaml:75: duplicate key "ray"; keep one of the two']),
+    (
+        "misspelt key",
+        VALID.replace("  lr:", "  lrr:"),
+        ["params.yaml: rllib.lrr: unknown key; did you mean lr?"],
+    ),
+    (
+        "misspelt section",
+        VALID.replace("rllib:", "rlib:"),
+        ["params.yaml: rlib: unknown key; did you mean rllib?"],
+    ),
+    (
+        "Python's name of lambda",
+        VALID.replace("  lambda:", "  lambda_:"),
+        ["params.yaml: rllib.lambda_: unknown key; did you mean lambda?"],
+    ),
+    (
+        "key outside its section",
+        f"lr: 0.1\n{VALID}",
+        ["params.yaml: lr: unknown key; it belongs to rllib"],
+    ),
+    (
+        "key in another section",
+        VALID.replace("action:\n", "action:\n  crop_top: 1\n"),
+        ["params.yaml: action.crop_top: unknown key; it belongs to observation"],
+    ),
+    (
+        "nothing like it",
+        VALID.replace("  lr:", "  hamster: 1\n  lr:"),
+        [f"params.yaml: rllib.hamster: unknown key; known are {RLLIB_KEYS}"],
+    ),
+    (
+        "a number as a key",
+        VALID.replace("  lr:", "  1: 1\n  lr:"),
+        [f"params.yaml: rllib.1: unknown key; known are {RLLIB_KEYS}"],
+    ),
+    (
+        "a key of two lines",
+        f'{VALID}"a\\nb": 1\n',
+        [f"params.yaml: 'a\\nb': unknown key; known are {SECTIONS}"],
+    ),
+    (
+        "missing key",
+        VALID.replace("  lr: 0.0003\n", ""),
+        ["params.yaml: rllib.lr: is missing; give a number > 0 and <= 1"],
+    ),
+    (
+        "missing nested key",
+        VALID.replace("    timesteps_total: 8192\n", "    timesteps: 8192\n"),
+        ["params.yaml: tune.stop.timesteps: unknown key; did you mean timesteps_total?"],
+    ),
+    (
+        "nested value",
+        VALID.replace("timesteps_total: 8192", "timesteps_total: 0"),
+        ["params.yaml: tune.stop.timesteps_total: got 0; give a whole number >= 1"],
+    ),
+    (
+        "missing section",
+        VALID.replace("action:\n  type: wheels\n", ""),
+        ["params.yaml: action: is missing; give a section with type"],
+    ),
+    (
+        "section without keys",
+        VALID.replace("  type: wheels\n", ""),
+        ["params.yaml: action: got nothing; give a section with type"],
+    ),
+    (
+        "section that is a word",
+        VALID.replace("action:\n  type: wheels\n", "action: wheels\n"),
+        ["params.yaml: action: got the text 'wheels'; give a section with type"],
+    ),
+    (
+        "section that is a list",
+        VALID.replace("action:\n  type: wheels\n", "action:\n  - type: wheels\n"),
+        ["params.yaml: action: got [{'type': 'wheels'}]; give a section with type"],
+    ),
+    (
+        "stop that is a number",
+        VALID.replace("  stop:\n    timesteps_total: 8192\n", "  stop: 8192\n"),
+        ["params.yaml: tune.stop: got 8192; give a section with timesteps_total"],
+    ),
+    (
+        "lens for another camera",
+        replaced(("simulator.camera_width", "320"), ("simulator.camera_height", "240")),
+        [
+            "params.yaml: simulator.distortion: true needs camera_width 640 and camera_height 480 (the lens "
+            "is calibrated for them), not 320 x 240; set distortion to false, or that size"
+        ],
+    ),
+    (
+        "average that is not exact",
+        replaced(("observation.crop_top", "1"), ("observation.height", "97"), ("observation.width", "97")),
+        [
+            "params.yaml: observation.height: 97 x 97 cannot be averaged exactly from 479 x 640; choose a "
+            "height that shares a factor with 479 and a width that shares one with 640"
+        ],
+    ),
+    (
+        "three problems",
+        replaced(("rllib.lr", "-1"), ("export.opset", "99")).replace("  seed: 1\n", ""),
+        [
+            "params.yaml: simulator.seed: is missing; give a whole number >= 0 and < 2147483648",
+            "params.yaml: rllib.lr: got -1; give a number > 0 and <= 1",
+            "params.yaml: export.opset: got 99; give a whole number >= 18 and <= 23",
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"), [case[1:] for case in WRONG_FILES], ids=[c[0] for c in WRONG_FILES]
+)
+def test_a_malformed_file_is_refused_with_a_line_a_problem(
+    tmp_path: Path, content: str | bytes, lines: list[str]
+) -> None:
+    assert refusal(written(tmp_path, content)) == lines
+
+
+def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
+    lines = refusal(tmp_path / "params.yaml")
+    assert lines == ["params.yaml: there is no such file; run this at the repository's root"]
+
+
+def test_a_folder_in_place_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").mkdir()
+    lines = refusal(tmp_path / "params.yaml")
+    assert lines == ["params.yaml: cannot be read (Is a directory); give a file of settings"]
+
+
+PROGRAM = """\
+import sys
+from ducklane.errors import exits_cleanly
+from ducklane.settings import load
+try:
+    exits_cleanly(load)()
+finally:
+    heavy = {"ray", "torch", "mlflow", "gym_duckietown"} & set(sys.modules)
+    assert not heavy, heavy
+"""
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        ("", 1),
+        (VALID.replace("  lr:", "\tlr:"), 1),
+        (b"\xff", 1),
+        (replaced(("rllib.lr", "fast")), 1),
+        (replaced(("rllib.lr", "-1"), ("export.opset", "99")), 2),
+        (replaced(("network.conv_filters", "[[1, 90, 1]]")), 1),
+        (None, 1),
+    ],
+)
+def test_a_program_ends_with_code_2_before_anything_heavy_is_imported(
+    tmp_path: Path, content: str | bytes | None, lines: int
+) -> None:
+    if content is not None:
+        written(tmp_path, content)
+    ended = subprocess.run([sys.executable, "-c", PROGRAM], cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert len(ended.stderr.splitlines()) == lines
+    assert all(
+        line.startswith("params.yaml: ") or "params.yaml:23:" in line for line in ended.stderr.splitlines()
+    )
+
+
+def test_the_shipped_file_loads_and_explains_every_key() -> None:
+    load(SHIPPED)
+    for line in SHIPPED.read_text().splitlines():
+        if re.match(r"\s+\w+:\s*\S", line):
+            assert re.search(r"\s# \S", line), f"no comment: {line}"
+
+
+def test_the_shipped_file_holds_exactly_the_keys_of_the_settings() -> None:
+    def names(value: object) -> object:
+        return {key: names(inner) for key, inner in value.items()} if isinstance(value, dict) else None
+
+    shipped = YAML(typ="safe", pure=True).load(SHIPPED.read_text())
+    assert names(shipped) == names(load(SHIPPED).as_dict())
+
+
+@pytest.mark.parametrize("number", ["1e-3", "1.0e-3", "0.001", "1E-3", ".001", "1.e-3"])
+def test_a_number_may_be_written_in_any_usual_way(tmp_path: Path, number: str) -> None:
+    assert load(written(tmp_path, replaced(("rllib.lr", number)))).rllib.lr == 0.001
+
+
+@pytest.mark.parametrize("content", ["\ufeff" + VALID, VALID.replace("\n", "\r\n"), "---\n" + VALID])
+def test_what_editors_do_to_a_file_does_not_matter(tmp_path: Path, content: str) -> None:
+    assert load(written(tmp_path, content)) == load(written(tmp_path, VALID))
+
+
+def test_whole_numbers_pass_for_numbers(tmp_path: Path) -> None:
+    gamma = load(written(tmp_path, replaced(("rllib.gamma", "1")))).rllib.gamma
+    assert gamma == 1
+    assert isinstance(gamma, float)
+
+
+def test_settings_cannot_be_changed(tmp_path: Path) -> None:
+    settings = load(written(tmp_path, VALID))
+    with pytest.raises(ValueError, match="frozen"):
+        settings.rllib.lr = 1.0
+
+
+def test_the_digest_tells_settings_apart_and_nothing_else(tmp_path: Path) -> None:
+    digest = load(written(tmp_path, VALID)).digest()
+    assert load(written(tmp_path, "# a comment\n" + replaced(("rllib.lr", "3e-4")))).digest() == digest
+    assert load(written(tmp_path, replaced(("rllib.lr", "4e-4")))).digest() != digest
+
+
+def test_settings_survive_the_way_to_json_and_back(tmp_path: Path) -> None:
+    settings = load(written(tmp_path, VALID))
+    copy = tmp_path / "copy.yaml"
+    with copy.open("w") as file:
+        YAML(typ="safe", pure=True).dump(settings.as_dict(), file)
+    assert load(copy) == settings
+
+
+# --- what the machine has
+
+
+ORIGINAL = replaced(
+    ("simulator.max_steps", "5000"),
+    ("ray.num_cpus", "8"),
+    ("ray.num_gpus", "0"),
+    ("ray.object_store_memory", "78643200"),
+    ("rllib.num_gpus", "1"),
+    ("rllib.num_workers", "8"),
+    ("rllib.gpu_per_worker", "1"),
+    ("rllib.env_per_worker", "2"),
+    ("rllib.lr", "0.0001"),
+).replace("timesteps_total: 8192", "timesteps_total: 2000000")
+"""The values of the trainer that this project started from."""
+
+
+def machine_refusal(text: str, machine: Machine, folder: Path) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        check_machine(load(written(folder, text)), machine)
+    assert caught.value.exit_code == 2
+    return list(caught.value.problems)
+
+
+def test_the_original_trainers_values_load_and_keep_their_meaning(tmp_path: Path) -> None:
+    settings = load(written(tmp_path, ORIGINAL))
+    assert settings.simulator.model_dump() == {
+        "backend": "gym-duckietown",
+        "seed": 1,
+        "map_name": "loop_empty",
+        "max_steps": 5000,
+        "camera_width": 640,
+        "camera_height": 480,
+        "accept_start_angle_deg": 40,
+        "full_transparency": True,
+        "distortion": True,
+        "domain_rand": False,
+    }
+    assert settings.ray.model_dump() == {"num_cpus": 8, "num_gpus": 0, "object_store_memory": 78643200}
+    original = {
+        "env": "duckietown",
+        "num_gpus": 1,
+        "num_workers": 8,
+        "gpu_per_worker": 1,
+        "env_per_worker": 2,
+        "framework": "torch",
+        "lr": 0.0001,
+    }
+    assert original.items() <= settings.rllib.model_dump().items()
+    assert settings.tune.model_dump() == {
+        "stop": {"timesteps_total": 2_000_000},
+        "checkpoint_at_end": True,
+        "trial_name_creator": "trainable_name",
+        "checkpoint_freq": 1,
+        "keep_checkpoints_num": 2,
+        "checkpoint_score_attr": "episode_reward_mean",
+    }
+
+
+def test_the_original_trainers_demands_are_refused_with_their_sums(tmp_path: Path) -> None:
+    assert machine_refusal(ORIGINAL, Machine(cpus=2, gpus=0), tmp_path) == [
+        "params.yaml: ray.num_cpus: 8 is more than the 2 of this machine; give -1 (all) or at most 2",
+        "params.yaml: rllib.num_workers: 8 needs 1 (trainer) + 8 (workers) = 9 CPUs, and there are 2; "
+        "use at most 1, or -1",
+        "params.yaml: rllib.num_gpus: 1 (learner) + 8 (workers) x 1 (gpu_per_worker) = 9 GPUs, and there are "
+        "0; lower both, or set both to 0",
+    ]
+
+
+def test_what_ray_is_offered_bounds_the_workers_even_on_a_larger_machine(tmp_path: Path) -> None:
+    assert machine_refusal(ORIGINAL, Machine(cpus=64, gpus=9), tmp_path) == [
+        "params.yaml: rllib.num_workers: 8 needs 1 (trainer) + 8 (workers) = 9 CPUs, and there are 8; "
+        "use at most 7, or -1",
+        "params.yaml: rllib.num_gpus: 1 (learner) + 8 (workers) x 1 (gpu_per_worker) = 9 GPUs, and there are "
+        "0; lower both, or set both to 0",
+    ]
+
+
+def test_the_original_trainer_runs_where_there_is_enough(tmp_path: Path) -> None:
+    text = ORIGINAL.replace("num_cpus: 8", "num_cpus: 9").replace("num_gpus: 0", "num_gpus: -1")
+    check_machine(load(written(tmp_path, text)), Machine(cpus=9, gpus=9))
+
+
+def test_a_batch_must_divide_among_the_environments(tmp_path: Path) -> None:
+    text = replaced(("rllib.num_workers", "3"), ("rllib.env_per_worker", "2"))
+    assert machine_refusal(text, Machine(cpus=4, gpus=0), tmp_path) == [
+        "params.yaml: rllib.train_batch_size: 512 does not divide among 3 (workers) x 2 (env_per_worker) = 6 "
+        "environments; use a multiple of 6"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("workers", "cpus_offered", "cores", "expected"),
+    [(-1, -1, 8, 7), (-1, 4, 8, 3), (-1, -1, 1, 0), (0, -1, 8, 0), (3, -1, 8, 3)],
+)
+def test_minus_one_workers_are_the_cores_less_one(
+    tmp_path: Path, workers: int, cpus_offered: int, cores: int, expected: int
+) -> None:
+    text = replaced(("rllib.num_workers", str(workers)), ("ray.num_cpus", str(cpus_offered)))
+    assert num_workers(load(written(tmp_path, text)), Machine(cpus=cores, gpus=0)) == expected
+
+
+# --- any file
+
+
+def leaves(settings: dict[str, object], prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    found = []
+    for key, value in settings.items():
+        found += leaves(value, (*prefix, key)) if isinstance(value, dict) else [(*prefix, key)]
+    return found
+
+
+LEAVES = leaves(YAML(typ="safe", pure=True).load(VALID))
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+)
+
+
+@given(key=st.sampled_from(LEAVES), value=VALUES)
+def test_any_value_of_any_key_loads_or_is_refused_by_the_keys_name(
+    tmp_path_factory: pytest.TempPathFactory, key: tuple[str, ...], value: object
+) -> None:
+    content = YAML(typ="safe", pure=True).load(VALID)
+    section = content
+    for name in key[:-1]:
+        section = section[name]
+    section[key[-1]] = value
+    path = tmp_path_factory.mktemp("settings") / "params.yaml"
+    with path.open("w", encoding="utf-8") as file:
+        YAML(typ="safe", pure=True).dump(content, file)
+    try:
+        settings = load(path)
+    except SettingsError as error:
+        for line in error.problems:
+            assert line.startswith(f"{path}: ")
+            assert len(line.splitlines()) == 1
+            assert key[-1] in line
+    else:
+        assert isinstance(settings, Settings)
+
+
+YAML_LIKE = st.text(alphabet="ab:{}[]-#&*!|>'\"%@?,.=~<\t\n 01", max_size=60).map(str.encode)
+
+
+@given(st.binary(max_size=200) | YAML_LIKE)
+def test_any_bytes_are_refused_in_lines(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = written(tmp_path_factory.mktemp("settings"), content)
+    with pytest.raises(SettingsError) as caught:
+        load(path)
+    assert all(line.startswith(str(path)) and len(line.splitlines()) == 1 for line in caught.value.problems)
