@@ -61,7 +61,7 @@ def _write_outputs(
     summary = {
         "episode_reward_mean": training.best["episode_reward_mean"],
         "timesteps_total": int(training.last["timesteps_total"]),
-        "env_steps_per_s": round(training.last["timesteps_total"] / wall_s, 2),
+        "env_steps_per_s": round(training.last["timesteps_total"] / training.last["time/total_s"], 2),
         "wall_s": round(wall_s, 1),
         "mlflow": {"run_id": run.id},
     }

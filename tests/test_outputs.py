@@ -13,9 +13,8 @@ from ducklane.outputs import replacing, write_json
 def test_a_file_is_replaced_only_when_it_is_complete(tmp_path: Path) -> None:
     target = tmp_path / "results" / "scores.json"
     write_json(target, {"a": 1})
-    with pytest.raises(RuntimeError), replacing(target) as draft:
-        draft.write_text("half")
-        raise RuntimeError
+    with pytest.raises(FileNotFoundError), replacing(target) as draft:
+        draft.write_bytes(b"half" + (tmp_path / "not there").read_bytes())
     assert json.loads(target.read_text()) == {"a": 1}
     assert list(target.parent.iterdir()) == [target]
 

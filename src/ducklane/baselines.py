@@ -15,7 +15,7 @@ class ProportionalController(Policy):
 
     name = "proportional"
 
-    def __init__(self, distance_gain: float = 6.0, angle_gain: float = 1.5, duty: float = 0.8) -> None:
+    def __init__(self, distance_gain: float = 3.0, angle_gain: float = 1.2, duty: float = 0.7) -> None:
         self.distance_gain = distance_gain
         self.angle_gain = angle_gain
         self.duty = duty
@@ -31,7 +31,6 @@ class ProportionalController(Policy):
 
 class ConstantPolicy(Policy):
     """The same wheel duty at every step."""
-
 
     def __init__(self, name: str, left: float, right: float) -> None:
         self.name = name

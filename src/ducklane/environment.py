@@ -55,7 +55,7 @@ class Environment:
 class TaskReward(gymnasium.Wrapper[Image, Action, Image, Action]):
     """Pays the settings' reward.
 
-    `info["reward"]` holds the step's components; at an episode's end `info["episode_reward"]` holds their sums.
+    `info["reward"]` holds the step's components; at the end `info["episode_reward"]` holds their sums.
     """
 
     def __init__(self, env: Env, settings: Settings) -> None:

@@ -229,6 +229,17 @@ def _stand_in(run_id: str, experiment_name: str) -> Run:
     return run
 
 
+def count_runs() -> int:
+    """Runs in the store.
+
+    Raises:
+        TrackingError: the store cannot be opened.
+    """
+    store = client()
+    experiments = [experiment.experiment_id for experiment in store.search_experiments()]
+    return len(store.search_runs(experiments, max_results=50_000)) if experiments else 0
+
+
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
     """{"rllib": {"lr": 1}} as {"rllib.lr": 1}."""
     flat: dict[str, object] = {}

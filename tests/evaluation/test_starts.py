@@ -184,6 +184,15 @@ def test_every_start_is_valid_or_there_is_an_error(road, count, blocked_from, le
         assert all(valid(*start) for start in starts)
 
 
+def test_starts_that_must_move_do_not_move_onto_others():
+    def valid(x, z, angle):
+        turned_left = angle % math.pi if z > 0.5 else (angle - math.pi) % math.pi
+        return x < 2 or turned_left < 0.1
+
+    for lane in split_by_lane(fixed_starts(StraightRoad(4), 24, MAX_ANGLE, valid)):
+        assert np.diff(np.sort(lane[:, 0])).min() > 0.05
+
+
 def test_too_few_valid_places_are_one_clear_line():
     with pytest.raises(
         UserError, match=r"evaluate.episodes: tightrope has room for 0 valid starts, not 7; use"

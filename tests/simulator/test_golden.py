@@ -65,7 +65,7 @@ def test_random_starts_are_those_recorded(make_simulator):
             recorded = np.load(GOLDEN / f"{map_name}-{episode}.npz")
             simulator.reset()
             x, _, z = recorded["start_pos"]
-            assert simulator.state[:3] == pytest.approx((x, z, recorded["start_angle"]), abs=1e-12)
+            assert simulator.state[:3] == pytest.approx((x, z, float(recorded["start_angle"])), abs=1e-12)
 
 
 def replay(

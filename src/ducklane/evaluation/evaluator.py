@@ -59,6 +59,7 @@ class Evaluator:
                 chosen.episodes,
                 math.radians(chosen.start_angle_deg),
                 valid=lambda x, z, angle: self.simulator.valid_pose(x, z, angle, START_CLEARANCE),
+                map_name=chosen.map_name,
             )
         ]
 

@@ -4,8 +4,8 @@
 which takes some 20 ms a step, in some 20 us a step; `summarize` gives the medians that AIDO ranks by.
 
 The lanes are duckietown-world's own: straight pieces and circular arcs, 0.376 tiles wide, their centre 0.22
-tiles from the road's. The simulator's lane curves, which rewards and controllers use, differ from them by up
-to some centimetres, so a robot that follows those exactly still has a small official deviation.
+tiles from the road's. The simulator's lane curves, which rewards and controllers use, lie up to 3.7 cm beside
+them, 1.3 cm on average, so a robot that follows those exactly still has a small official deviation.
 
 The official rules find the point of a lane closest to the robot with Brent's minimiser at a tolerance of
 1e-6. What that leaves is part of the official numbers, so the same minimiser is run here, on all poses and
@@ -17,6 +17,7 @@ What to know of the official numbers:
 - The returning half of a circle within one lane does not count and is not taken off either, so that each
   turn adds the circle's diameter to `driven_lanedir_consec`: look at the speed, too.
 - Time outside any lane adds nothing to the deviations.
+- Of an episode of a single step the official rules say that it drove 0 m; here it drove what it drove.
 
 References:
     duckietown_world.rules and duckietown_world.world_duckietown.tile of duckietown-world-daffy 6.4.

@@ -48,7 +48,7 @@ class CameraToWheels(nn.Module):
         return (actions @ self.matrix.T + self.offset).clamp(self.low, 1)
 
     def observe(self, frames: Tensor) -> Tensor:
-        """What FrameTransform and FrameStack make of the frames: [batch, height, width, channels * frames]."""
+        """What FrameTransform and FrameStack make of them: [batch, height, width, channels * frames]."""
         cropped = frames[:, :, self.rows].float()
         by_row = self.row_weights @ cropped.flatten(-2)
         by_both = self.column_weights @ by_row.reshape(*by_row.shape[:-1], *cropped.shape[-2:])

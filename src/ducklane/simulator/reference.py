@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from functools import cache, wraps
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -38,9 +38,21 @@ Pose = tuple[float, float, float]
 
 FRAMES_PER_SECOND = 30
 
+MAP_IMAGE_PIXELS = 800
+"""Width and height of a map seen from above."""
+
 _SPAWN_TRIES = 3
 _FAILED_SPAWN: Pose = (1.0, 1.0, 1.0)
 """Where upstream puts a robot, valid or not, after 5000 draws without finding a start."""
+
+
+class MapImage(NamedTuple):
+    """A map from straight above."""
+
+    pixels: Frame
+    """[height, width, 3], x to the right and z down"""
+    extent: tuple[float, float, float, float]
+    """metres at the left (x), right (x), bottom (z) and top (z) edge, as matplotlib's imshow takes them"""
 
 
 class GraphicsError(UserError):
@@ -206,6 +218,10 @@ class ReferenceSimulator(gymnasium.Env[Frame, NDArray[Any]]):
             raise ValueError(f"tile ({i}, {j}) of {self.settings.map_name} is not drivable")
         return np.array(tile["curves"][:, :, [0, 2]], dtype=np.float64)
 
+    def map_image(self) -> MapImage:
+        """The map as it looks from straight above, with everything that stands on it now."""
+        return _seen_from_above(self._upstream)
+
     def _reset_anywhere(self) -> None:
         for _ in range(_SPAWN_TRIES):
             _reset(self._upstream)
@@ -262,6 +278,25 @@ class ReferenceSimulator(gymnasium.Env[Frame, NDArray[Any]]):
         finally:
             self._objects_random = np.random.get_state()
             np.random.set_state(outer)
+
+
+def _seen_from_above(upstream: Any) -> MapImage:
+    from gym_duckietown.graphics import create_frame_buffers
+    from pyglet import gl
+
+    upstream.shadow_window.switch_to()
+    before = (gl.GLfloat * 16)()
+    gl.glGetFloatv(gl.GL_MODELVIEW_MATRIX, before)
+    buffers = create_frame_buffers(MAP_IMAGE_PIXELS, MAP_IMAGE_PIXELS, 4)
+    canvas = np.zeros((MAP_IMAGE_PIXELS, MAP_IMAGE_PIXELS, 3), np.uint8)
+    pixels = upstream._render_img(MAP_IMAGE_PIXELS, MAP_IMAGE_PIXELS, *buffers, canvas, top_down=True)
+    _delete_framebuffers(*buffers)
+    gl.glMatrixMode(gl.GL_MODELVIEW)
+    gl.glLoadMatrixf(before)  # the next reset places the light under it
+    # upstream looks down from the middle, so high that the longer side and 0.1 m around it fill the picture
+    x, z = (tiles * upstream.road_tile_size / 2 for tiles in (upstream.grid_width, upstream.grid_height))
+    reach = max(x, z) + 0.1
+    return MapImage(pixels, (x - reach, x + reach, z + reach, z - reach))
 
 
 def _pose_option(options: dict[str, Any] | None) -> Pose | None:

@@ -1,0 +1,59 @@
+"""`ducklane doctor` says what is there, and what to do about what is not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def doctor(cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ducklane.cli", "doctor"],
+        cwd=cwd,
+        env=os.environ | {"COLUMNS": "80", "DVC_ROOT": str(cwd)} | environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_a_machine_that_was_set_up_is_well(tmp_path: Path) -> None:
+    (tmp_path / "constraints.txt").write_text((Path(__file__).parents[1] / "constraints.txt").read_text())
+    done = doctor(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in ("Python", "CPUs", "memory", "GPUs", "graphics", "ray", "torch", "versions", "MLflow store"):
+        assert name in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("environment", "cure"),
+    [
+        ({"__EGL_VENDOR_LIBRARY_DIRS": "/nowhere"}, "apt-get install libegl1"),
+        ({"PATH": "/nowhere"}, "apt-get install git"),
+    ],
+)
+def test_what_is_missing_is_named_with_its_cure(
+    tmp_path: Path, environment: dict[str, str], cure: str
+) -> None:
+    done = doctor(tmp_path, **environment)
+    assert done.returncode == 1
+    assert cure in done.stdout
+
+
+def test_a_package_of_another_version_is_named(tmp_path: Path) -> None:
+    (tmp_path / "constraints.txt").write_text("rich==0.0.1\n")
+    done = doctor(tmp_path)
+    assert done.returncode == 1
+    assert "instead of 0.0.1" in " ".join(done.stdout.split())
+
+
+def test_a_damaged_store_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_bytes(b"this is no database" * 100)
+    done = doctor(tmp_path)
+    assert done.returncode == 1
+    assert "MLflow store" in done.stdout
