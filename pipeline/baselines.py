@@ -19,6 +19,7 @@ def main() -> None:
     # imported here: OpenGL and torch take seconds to load
     from ducklane.baselines import baselines
     from ducklane.evaluation.evaluator import Evaluator, write_episodes
+    from ducklane.evaluation.pictures import save_trajectories
     from ducklane.evaluation.table import print_table
 
     evaluator = Evaluator(chosen)
@@ -27,6 +28,9 @@ def main() -> None:
     write_json(RESULTS / "scores.json", summaries)
     with replacing(RESULTS / "episodes.csv") as draft:
         write_episodes(draft, evaluations)
+    controller = evaluations[0]
+    with replacing(RESULTS / f"{controller.policy}.png") as draft:
+        save_trajectories(draft, evaluator.simulator.map_image(), controller.episodes)
     print_table(summaries)
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from ducklane.doctor import GL_PACKAGES
 
 
 def doctor(cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -33,8 +36,9 @@ def test_a_machine_that_was_set_up_is_well(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("environment", "cure"),
     [
-        ({"__EGL_VENDOR_LIBRARY_DIRS": "/nowhere"}, "apt-get install libegl1"),
+        ({"__EGL_VENDOR_LIBRARY_DIRS": "/nowhere"}, "unset __EGL_VENDOR_LIBRARY_DIRS"),
         ({"PATH": "/nowhere"}, "apt-get install git"),
+        ({"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}, "unset MLFLOW_TRACKING_URI"),
     ],
 )
 def test_what_is_missing_is_named_with_its_cure(
@@ -57,3 +61,8 @@ def test_a_damaged_store_is_named(tmp_path: Path) -> None:
     done = doctor(tmp_path)
     assert done.returncode == 1
     assert "MLflow store" in done.stdout
+
+
+def test_the_cure_names_what_the_set_up_installs() -> None:
+    script = runpy.run_path(str(Path(__file__).parents[1] / "scripts" / "missing_libraries.py"))
+    assert {*script["LIBRARIES"].values(), "libgl1-mesa-dri"} == set(GL_PACKAGES.split())

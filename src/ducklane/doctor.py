@@ -8,12 +8,15 @@ import re
 import shutil
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ducklane.machine import this_machine
@@ -34,13 +37,22 @@ PACKAGES = (
 MEMORY_NEEDED_GB = 4
 DISK_NEEDED_GB = 2
 
-GL_PACKAGES = "libegl1 libgl1 libglu1-mesa libgl1-mesa-dri libopengl0"
+GL_PACKAGES = (
+    "libegl1 libgl1 libglu1-mesa libopengl0 libglib2.0-0 libfontconfig1 libfreetype6 libgl1-mesa-dri"
+)
+"""What scripts/missing_libraries.py looks for."""
+
+EGL_VARIABLES = ("__EGL_VENDOR_LIBRARY_DIRS", "__EGL_VENDOR_LIBRARY_FILENAMES")
+"""Point EGL to other drivers than the system's."""
+
+INSTALL = f"{sys.executable} -m pip install -c constraints.txt"
 
 SHOW_GL = """
 import pyglet
 pyglet.options["headless"] = True
-import pyglet.window
+import cv2, pyglet.text, pyglet.window
 window = pyglet.window.Window(width=1, height=1, visible=False)
+pyglet.text.Label("duck")  # the simulator makes one: it loads freetype and fontconfig
 print(window.context.get_info().get_renderer(), window.context.get_info().get_version(), sep=", OpenGL ")
 """
 
@@ -63,9 +75,9 @@ def run() -> bool:
     table.add_column(overflow="fold")
     for check in checks:
         mark = "[red]missing[/]" if check.cure else "[green]ok[/]"
-        table.add_row(mark, check.name, check.found)
+        table.add_row(mark, check.name, escape(check.found))
         if check.cure:
-            table.add_row("", "", f"-> {check.cure}")
+            table.add_row("", "", escape(f"-> {check.cure}"))
     Console().print(table)
     return not any(check.cure for check in checks)
 
@@ -91,28 +103,43 @@ def _machine() -> Iterator[Check]:
 
 def _graphics() -> Iterator[Check]:
     # in a process of its own, so that a crashing driver is a finding like any other
-    done = subprocess.run([sys.executable, "-c", SHOW_GL], capture_output=True, text=True)
+    try:
+        done = subprocess.run([sys.executable, "-c", SHOW_GL], capture_output=True, text=True, timeout=120)
+    except subprocess.TimeoutExpired:
+        yield Check("graphics", "OpenGL does not answer", _graphics_cure())
+        return
     if done.returncode == 0:
         yield Check("graphics", done.stdout.strip())
         return
     reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-    yield Check("graphics", f"no OpenGL without a display: {reason}", f"apt-get install {GL_PACKAGES}")
+    yield Check("graphics", f"no OpenGL without a display: {reason}", _graphics_cure())
+
+
+def _graphics_cure() -> str:
+    astray = [name for name in EGL_VARIABLES if name in os.environ]
+    return f"unset {' '.join(astray)}" if astray else _apt_get(f"--reinstall {GL_PACKAGES}")
+
+
+def _apt_get(packages: str) -> str:
+    return f"{'' if os.getuid() == 0 else 'sudo '}apt-get install {packages}"
 
 
 def _programs() -> Iterator[Check]:
     for program in ("git", "make"):
         path = shutil.which(program)
-        yield Check(program, path or "not found", "" if path else f"apt-get install {program}")
+        yield Check(program, path or "not found", "" if path else _apt_get(program))
     yield _ffmpeg()
 
 
 def _ffmpeg() -> Check:
-    import imageio_ffmpeg
-
     try:
+        import imageio_ffmpeg
+
         return Check("ffmpeg", str(imageio_ffmpeg.get_ffmpeg_version()))
-    except RuntimeError as error:
-        return Check("ffmpeg", str(error).splitlines()[0], "make setup")
+    except (ImportError, RuntimeError, OSError) as error:
+        return Check(
+            "ffmpeg", str(error).splitlines()[0], f"{INSTALL} --force-reinstall --no-deps imageio-ffmpeg"
+        )
 
 
 def _packages() -> Iterator[Check]:
@@ -122,9 +149,12 @@ def _packages() -> Iterator[Check]:
         if (have := _installed(name)) != pinned
     ]
     for name in PACKAGES:
-        yield Check(name, _installed(name) or "not installed", "" if _installed(name) else "make setup")
+        yield Check(
+            name, _installed(name) or "not installed", "" if _installed(name) else f"{INSTALL} {name}"
+        )
     if wrong:
-        yield Check("versions", "; ".join(wrong), "rm -r .venv; make setup")
+        # `make setup` does nothing where it once succeeded
+        yield Check("versions", "; ".join(wrong), f"{INSTALL} -e '.[dev]'")
     else:
         yield Check("versions", "all as constraints.txt pins them")
 
@@ -147,6 +177,9 @@ def _store() -> Iterator[Check]:
     from ducklane import tracking
     from ducklane.errors import UserError
 
+    if tracking.store_uri().startswith(("http://", "https://")):
+        yield _server(tracking.store_uri())
+        return
     if "://" in tracking.store_uri() and not tracking.store_uri().startswith("sqlite:"):
         yield Check("MLflow store", tracking.store_uri())
         return
@@ -160,6 +193,18 @@ def _store() -> Iterator[Check]:
         yield Check("MLflow store", str(error), f"move {path} away, or restore it from a backup")
     else:
         yield Check("MLflow store", f"{_short(path)}, {runs} runs")
+
+
+def _server(uri: str) -> Check:
+    try:
+        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=10):
+            return Check("MLflow store", uri)
+    except urllib.error.HTTPError as error:
+        # it answers; whether it lets us in shows when a run starts
+        return Check("MLflow store", f"{uri} (its health is {error.code})")
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        return Check("MLflow store", f"{uri} does not answer ({reason})", "unset MLFLOW_TRACKING_URI")
 
 
 def _short(path: Path) -> str:

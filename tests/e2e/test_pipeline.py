@@ -1,0 +1,342 @@
+"""What the README promises, typed as it says, in a throw-away clone with a tiny budget."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import imageio.v2 as imageio
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from ducklane.export.onnx_policy import OnnxPolicy
+from ducklane.policy import Observations
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+BUDGET = {
+    "simulator.max_steps": 20,
+    "tune.stop.timesteps_total": 128,
+    "rllib.train_batch_size": 64,
+    "rllib.minibatch_size": 32,
+    "evaluate.episodes": 2,
+    "evaluate.max_seconds": 1.0,
+    "evaluate.video_seconds": 0.5,
+}
+
+
+class Project:
+    """A clone in which commands are typed."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        programs = Path(sys.executable).parent
+        self.environment = {
+            **{key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "MLFLOW_"))},
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "DVC_NO_ANALYTICS": "1",
+        }
+
+    def start(self, command: str, **options: Any) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            command.split(),
+            cwd=self.root,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            **options,
+        )
+
+    def type(self, command: str, code: int = 0) -> str:
+        process = self.start(command)
+        printed, _ = process.communicate()
+        assert process.returncode == code, f"$ {command}\n{printed}"
+        return printed
+
+    def json(self, path: str) -> Any:
+        return json.loads((self.root / path).read_text())
+
+    @property
+    def store(self) -> MlflowClient:
+        return MlflowClient(f"sqlite:///{self.root}/mlflow.db")
+
+
+def clone(folder: Path) -> Project:
+    """A clone of what is committed, with the changes of the working tree on top."""
+    subprocess.run(["git", "clone", "-q", str(REPOSITORY), str(folder)], check=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-mo", "--exclude-standard"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in listed.stdout.splitlines():
+        if (REPOSITORY / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPOSITORY / name, folder / name)
+    project = Project(folder)
+    for key, value in BUDGET.items():
+        _set(folder / "params.yaml", key, value)
+    project.type("git config user.name tester")
+    project.type("git config user.email tester@localhost")
+    project.type("git add -A")
+    project.type("git commit -qm budget")
+    return project
+
+
+def _set(params: Path, key: str, value: object) -> None:
+    """Change one value as an editor would, the comments untouched."""
+    section, name = key.split(".")[0], key.split(".")[-1]
+    head, body = params.read_text().split(f"\n{section}:\n")
+    body, count = re.subn(rf"^(\s+{name}:) \S+", rf"\1 {value}", body, count=1, flags=re.MULTILINE)
+    assert count == 1, key
+    params.write_text(f"{head}\n{section}:\n{body}")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A clone after its first `dvc repro`."""
+    cloned = clone(tmp_path_factory.mktemp("e2e") / "ducklane")
+    cloned.printed = cloned.type("dvc repro")  # type: ignore[attr-defined]
+    return cloned
+
+
+def test_repro_leaves_every_output_and_a_clean_status(project: Project) -> None:
+    for output in (
+        "models/checkpoint/policy.json",
+        "models/checkpoint/network.pt",
+        "models/checkpoint/algorithm/rllib_checkpoint.json",
+        "models/policy.onnx",
+        "results/train/learning_curve.csv",
+        "results/evaluate/comparison.md",
+        "results/evaluate/trajectories.png",
+        "results/baselines/scores.json",
+    ):
+        assert (project.root / output).stat().st_size > 0, output
+    assert not (project.root / "runs" / "train").exists()
+    assert "up to date" in project.type("dvc status")
+    assert "up to date" in project.type("dvc repro")
+
+
+def test_training_is_summarised(project: Project) -> None:
+    summary = project.json("results/train/summary.json")
+    assert summary.keys() == {"episode_reward_mean", "timesteps_total", "env_steps_per_s", "wall_s", "mlflow"}
+    assert summary["timesteps_total"] == 128
+    with (project.root / "results/train/learning_curve.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["timesteps_total"]) for row in rows] == [64, 128]
+    best = max(float(row["episode_reward_mean"]) for row in rows)
+    assert summary["episode_reward_mean"] == best
+    assert project.json("models/checkpoint/policy.json")["provenance"]["episode_reward_mean"] == best
+
+
+def test_progress_is_plain_lines_where_there_is_no_terminal(project: Project) -> None:
+    printed = project.printed  # type: ignore[attr-defined]
+    assert re.search(
+        r"^train 64/128 steps, \d+ steps/s, \d+:\d\d left, episode_reward_mean -?\d", printed, re.M
+    )
+    assert "\x1b" not in printed
+    assert "Traceback" not in printed
+
+
+def test_one_mlflow_run_holds_all_three_stages(project: Project) -> None:
+    run_id = project.json("results/train/summary.json")["mlflow"]["run_id"]
+    run = project.store.get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["rllib.lr"] == "0.0005"
+    assert {point.step for point in project.store.get_metric_history(run_id, "episode_reward_mean")} == {
+        64,
+        128,
+    }
+    logged = run.data.metrics
+    assert logged.keys() >= {
+        "reward/progress",
+        "reward/lateral",
+        "reward/crash",
+        "loss/policy",
+        "policy/kl",
+        "env_steps_per_s",
+        "evaluate/distance_m",
+        "evaluate/driven_lanedir_consec",
+        "export/max_abs_difference",
+    }
+    assert 20 <= len([name for name in logged if not name.startswith(("evaluate/", "export/"))]) <= 30
+    tags = run.data.tags
+    assert tags["git_commit"] == project.type("git rev-parse HEAD").strip()
+    provenance = project.json("models/checkpoint/policy.json")["provenance"]
+    assert tags["model_sha256"] == provenance["weights_sha256"]
+    assert tags["params_digest"] == provenance["params_digest"]
+    artifacts = {item.path for item in project.store.list_artifacts(run_id, "evaluate")}
+    assert artifacts >= {"evaluate/scores.json", "evaluate/drive.mp4", "evaluate/trajectories.png"}
+    for stage in ("evaluate/scores", "export/check"):
+        assert project.json(f"results/{stage}.json")["mlflow"]["run_id"] == run_id
+
+
+def test_scores_are_official_and_readable_and_beside_the_baselines(project: Project) -> None:
+    scores = project.json("results/evaluate/scores.json")
+    assert scores["episodes"] == 2
+    assert scores["official"].keys() >= {
+        "driven_lanedir_consec",
+        "survival_time",
+        "deviation-center-line",
+        "in-drivable-lane",
+    }
+    assert scores["readable"].keys() >= {"distance_m", "speed_mps", "lateral_mean_m", "in_lane_share", "laps"}
+    comparison = (project.root / "results/evaluate/comparison.md").read_text()
+    for policy in ("trained", "proportional", "straight", "stand_still", "spin", "random"):
+        assert f"| {policy} |" in comparison
+    with (project.root / "results/evaluate/episodes.csv").open() as file:
+        assert [row["episode"] for row in csv.DictReader(file)] == ["0", "1"]
+
+
+def test_the_drive_can_be_watched(project: Project) -> None:
+    with imageio.get_reader(project.root / "results/evaluate/drive.mp4") as video:
+        frames = list(video)
+    assert frames[0].shape == (480, 640, 3)
+    assert 2 <= len(frames) <= 15
+    assert np.ptp(frames[0]) > 100
+
+
+def test_the_export_was_checked(project: Project) -> None:
+    check = project.json("results/export/check.json")
+    assert check["frames"] >= 500
+    assert check["max_abs_difference"] <= 1e-4
+    assert check["onnx_bytes"] == (project.root / "models/policy.onnx").stat().st_size
+    assert (
+        OnnxPolicy(project.root / "models/policy.onnx").provenance["mlflow_run_id"]
+        == check["mlflow"]["run_id"]
+    )
+
+
+def test_mlflow_serves_the_same_commands(project: Project) -> None:
+    model = project.json("results/export/check.json")["mlflow"]["model"]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    project.environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{project.root}/mlflow.db"
+    server = project.start(
+        f"mlflow models serve --model-uri {model} --env-manager local --host 127.0.0.1 --port {port}",
+        start_new_session=True,
+    )
+    try:
+        frames = np.random.default_rng(0).integers(0, 256, (1, 2, 480, 640, 3), dtype=np.uint8)
+        body = json.dumps({"inputs": {"frames": frames.tolist()}}).encode()
+        answer = _post(f"http://127.0.0.1:{port}/invocations", body, server)
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+        del project.environment["MLFLOW_TRACKING_URI"]
+    policy = OnnxPolicy(project.root / "models/policy.onnx")
+    policy.act(Observations(frames[:, 0], np.full((1, 2), np.nan)))
+    commands = policy.act(Observations(frames[:, 1], np.full((1, 2), np.nan)))
+    assert np.allclose(answer["predictions"]["wheels"], commands, atol=1e-6)
+
+
+def _post(address: str, body: bytes, server: subprocess.Popen[str]) -> Any:
+    request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
+    for _ in range(120):
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            raise AssertionError(error.read().decode()) from error
+        except OSError:
+            assert server.poll() is None, server.stdout
+            time.sleep(1)
+    raise AssertionError("the server did not come up")
+
+
+def test_drive_films_the_exported_policy(project: Project) -> None:
+    printed = project.type("ducklane drive --model models/policy.onnx --seconds 1 --video out/drive.mp4")
+    assert "onnx" in printed
+    with imageio.get_reader(project.root / "out/drive.mp4") as video:
+        assert video.count_frames() >= 2
+
+
+def test_a_changed_setting_is_a_second_experiment_with_a_run_of_its_own(project: Project) -> None:
+    first = project.json("results/train/summary.json")["mlflow"]["run_id"]
+    project.type("git add -A")
+    project.type("git commit -qm results")
+    project.type("dvc exp run -S rllib.lr=0.0003 --name slower")
+    second = project.json("results/train/summary.json")["mlflow"]["run_id"]
+    assert second != first
+    run = project.store.get_run(second)
+    assert run.info.run_name == "slower"
+    assert run.data.params["rllib.lr"] == "0.0003"
+    assert run.data.tags["dvc_experiment"] == "slower"
+    assert len(project.store.get_metric_history(second, "episode_reward_mean")) == 2
+    shown = project.type("dvc exp show --csv --no-pager")
+    assert first in shown
+    assert second in shown
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_training_exits_non_zero_and_leaves_nothing(
+    tmp_path: Path, sent: signal.Signals
+) -> None:
+    project = clone(tmp_path / "ducklane")
+    _set(project.root / "params.yaml", "tune.stop.timesteps_total", 100_000)
+    process = project.start("python pipeline/train.py")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("train 64/"):
+            break
+    process.send_signal(sent)
+    printed = process.stdout.read()
+    assert process.wait() == 130, printed
+    assert re.search(r"training interrupted at \d+ of 100000 steps", printed)
+    assert not (project.root / "models" / "checkpoint").exists()
+    assert not (project.root / "results" / "train" / "summary.json").exists()
+    (run,) = project.store.search_runs(["1"])
+    assert run.info.status == "KILLED"
+
+
+@pytest.mark.parametrize("stage", ["train", "evaluate", "baselines", "export"])
+def test_wrong_settings_are_one_line_and_nothing_is_written(tmp_path: Path, stage: str) -> None:
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(REPOSITORY / name, tmp_path)
+    _set(tmp_path / "params.yaml", "rllib.lr", "fast")
+    before = sorted(tmp_path.rglob("*"))
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", REPOSITORY / "pipeline" / f"{stage}.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    loaded = {
+        line.rpartition("|")[2].strip()
+        for line in done.stderr.splitlines()
+        if line.startswith("import time:")
+    }
+    said = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
+    assert done.returncode == 2
+    assert len(said) == 1
+    assert said[0].startswith("params.yaml: rllib.lr: got 'fast'")
+    assert done.stdout == ""
+    assert sorted(tmp_path.rglob("*")) == before
+    assert not loaded & {"ray", "torch", "mlflow", "gym_duckietown", "pyglet"}
+
+
+def test_an_unknown_map_is_refused_with_the_nearest_names(tmp_path: Path) -> None:
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(REPOSITORY / name, tmp_path)
+    _set(tmp_path / "params.yaml", "simulator.map_name", "loop_emtpy")
+    done = subprocess.run(
+        [sys.executable, REPOSITORY / "pipeline" / "train.py"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "loop_empty" in done.stderr

@@ -1,0 +1,98 @@
+"""Tune keeps and returns the best checkpoint, and half a training is never taken for a whole one."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray import tune
+
+from ducklane.errors import Interrupted
+from ducklane.machine import Machine
+from ducklane.settings import Settings, TuneSettings
+from ducklane.training.tuning import TrainingFailed, ray_cluster, run_trial
+
+
+class Recorded(tune.Trainable):
+    """Reports the rewards it is given, ten steps an iteration; its checkpoint names the iteration."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self.rewards = config["rewards"]
+
+    def step(self) -> dict[str, Any]:
+        reward = self.rewards[self.iteration]
+        if reward == "error":
+            raise RuntimeError("the simulator fell over")
+        return {
+            "episode_reward_mean": reward,
+            "timesteps_total": 10 * (self.iteration + 1),
+            "done": reward == "interrupted",
+        }
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        Path(checkpoint_dir, "iteration.json").write_text(json.dumps(self.iteration))
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        raise NotImplementedError
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster(settings: Settings) -> Iterator[None]:
+    with ray_cluster(settings.ray, Machine(cpus=1, gpus=0)):
+        yield
+
+
+@pytest.fixture
+def run(settings: Settings, tmp_path: Path) -> Callable[..., Any]:
+    def run(rewards: list[Any], steps: int, **changes: Any) -> Any:
+        content = settings.tune.model_dump() | {"stop": {"timesteps_total": steps}} | changes
+        return run_trial(Recorded, {"rewards": rewards}, TuneSettings.model_validate(content), tmp_path, [])
+
+    return run
+
+
+def saved_in(training: Any) -> int:
+    return int((training.checkpoint / "iteration.json").read_text())
+
+
+def test_the_best_checkpoint_is_kept_and_returned_not_the_newest(run: Any) -> None:
+    training = run([1.0, 7.0, 3.0, 2.0, 4.0], steps=50)
+    assert saved_in(training) == 2
+    assert training.best["episode_reward_mean"] == 7.0
+    assert training.last["timesteps_total"] == 50
+    kept = sorted(int(path.read_text()) for path in training.checkpoint.parent.rglob("iteration.json"))
+    assert kept == [2, 5]
+
+
+def test_an_iteration_without_a_finished_episode_is_never_the_best(run: Any) -> None:
+    assert saved_in(run([-3.0, math.nan, -1.0, math.nan], steps=40)) == 3
+
+
+def test_a_training_without_any_finished_episode_is_refused(run: Any) -> None:
+    with pytest.raises(
+        TrainingFailed, match=r"tune\.stop\.timesteps_total: 20 steps ended before any episode"
+    ):
+        run([math.nan, math.nan], steps=20)
+
+
+def test_an_error_is_one_line_with_its_traceback_in_a_file(run: Any, tmp_path: Path) -> None:
+    with pytest.raises(TrainingFailed, match=r"training failed: .*the simulator fell over") as raised:
+        run([1.0, "error"], steps=50)
+    assert len(str(raised.value).splitlines()) == 1
+    assert "in step" in (tmp_path / "error.txt").read_text()
+
+
+def test_a_trial_that_ended_early_is_not_a_training(run: Any) -> None:
+    with pytest.raises(Interrupted, match="interrupted at 20 of 50 steps"):
+        run([1.0, "interrupted"], steps=50)
+
+
+@pytest.mark.parametrize(("creator", "name"), [("trainable_name", r"Recorded"), ("trial_id", r"\w+_\d{5}")])
+def test_trials_are_called_as_the_settings_say(run: Any, tmp_path: Path, creator: str, name: str) -> None:
+    training = run([1.0], steps=10, trial_name_creator=creator)
+    assert re.fullmatch(name, training.checkpoint.parent.name)
