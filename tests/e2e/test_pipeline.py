@@ -204,7 +204,7 @@ def test_scores_are_official_and_readable_and_beside_the_baselines(project: Proj
 
 def test_the_drive_can_be_watched(project: Project) -> None:
     with imageio.get_reader(project.root / "results/evaluate/drive.mp4") as video:
-        frames = list(video)
+        frames = list(video.iter_data())
     assert frames[0].shape == (480, 640, 3)
     assert 2 <= len(frames) <= 15
     assert np.ptp(frames[0]) > 100

@@ -454,11 +454,15 @@ def test_objects_move(make_simulator, map_name, domain_rand):
     simulator = make_simulator(map_name=map_name, domain_rand=domain_rand, max_steps=10_000)
     simulator.reset(seed=1)
     moving = [thing for thing in simulator._upstream.objects if not thing.static]
-    starts = [np.array(thing.pos) for thing in moving]
+    starts = np.array([thing.pos for thing in moving])
+    farthest = np.zeros(len(moving))
     simulator.camera_on = False
     for _ in range(700):
         simulator.step((0, 0))
-    assert all(np.linalg.norm(thing.pos - start) > 0.05 for thing, start in zip(moving, starts, strict=True))
+        # the farthest, because a duckie that has crossed walks back
+        away = np.linalg.norm([thing.pos for thing in moving] - starts, axis=1)
+        farthest = np.maximum(farthest, away)
+    assert (farthest > 0.05).all()
     simulator.camera_on = True
     assert simulator.step((0, 0))[0].any()
 
