@@ -46,7 +46,7 @@ def save_trajectories(path: Path, map_image: MapImage, episodes: Sequence[Episod
     canvas.draw()  # type: ignore[no-untyped-call]
     # a palette makes the file a third as large, and it is kept in git
     pixels = np.asarray(canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]
-    Image.fromarray(pixels).quantize(128).save(path, optimize=True)
+    Image.fromarray(pixels).quantize(256, Image.Quantize.FASTOCTREE).save(path, optimize=True)
 
 
 class DriveVideo:

@@ -16,6 +16,8 @@ from typing import Any
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 # Tune's tables would come between the lines of our own progress.
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+# Ray's workers would yield to everything else on the machine, and a training on a busy one would stand still.
+os.environ.setdefault("RAY_worker_niceness", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 import gymnasium
