@@ -53,9 +53,7 @@ def test_reproduces_recorded_episodes(make_simulator, map_name):
         drawn, steps = replay(simulator, reset_seed(map_name, episode), recorded, set(frames))
         check_steps(steps, recorded)
         assert 0 in frames
-        assert {
-            step: psnr(drawn[step], frame) for step, frame in frames.items() if psnr(drawn[step], frame) < 45
-        } == {}
+        assert min(psnr(drawn[step], frame) for step, frame in frames.items()) >= 45
 
 
 def test_random_starts_are_those_recorded(make_simulator):
