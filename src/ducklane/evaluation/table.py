@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 COLUMNS = {
-    "distance_m": ("distance (m)", "{:.2f}"),
+    "distance_m": ("distance (m)", "{:z.2f}"),
     "survival_s": ("time (s)", "{:.1f}"),
-    "speed_mps": ("speed (m/s)", "{:.2f}"),
+    "speed_mps": ("speed (m/s)", "{:z.2f}"),
     "lateral_mean_m": ("off centre (m)", "{:.3f}"),
     "in_lane_share": ("in lane", "{:.0%}"),
 }

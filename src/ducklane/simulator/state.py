@@ -17,7 +17,7 @@ class State(NamedTuple):
     z: float
     """metres"""
     angle: float
-    """heading, radians, not wrapped"""
+    """heading, radians, in (-pi, pi] after a step"""
     speed: float
     """metres per second, without sign, over the last step"""
     forward_speed: float
