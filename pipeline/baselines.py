@@ -7,7 +7,7 @@ from pathlib import Path
 from ducklane import settings
 from ducklane.errors import exits_cleanly
 from ducklane.outputs import replacing, write_json
-from ducklane.simulator.maps import check_map
+from ducklane.simulator.maps import check_maps
 
 RESULTS = Path("results/baselines")
 
@@ -15,7 +15,7 @@ RESULTS = Path("results/baselines")
 def main() -> None:
     """Drive each baseline from the fixed starts."""
     chosen = settings.load()
-    check_map(chosen.evaluate.map_name)
+    check_maps(chosen)
     # imported here: OpenGL and torch take seconds to load
     from ducklane.baselines import baselines
     from ducklane.evaluation.evaluator import Evaluator, write_episodes

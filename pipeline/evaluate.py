@@ -10,7 +10,7 @@ from ducklane import settings
 from ducklane.errors import UserError, exits_cleanly
 from ducklane.outputs import replacing, write_json
 from ducklane.settings import Settings
-from ducklane.simulator.maps import check_map
+from ducklane.simulator.maps import check_maps
 
 if TYPE_CHECKING:
     from ducklane.evaluation.evaluator import Evaluation, Evaluator
@@ -25,7 +25,7 @@ RESULTS = Path("results/evaluate")
 def main() -> None:
     """Refuse wrong settings before anything is loaded; then evaluate."""
     chosen = settings.load()
-    check_map(chosen.evaluate.map_name)
+    check_maps(chosen)
     _evaluate_checkpoint(chosen)
 
 

@@ -9,7 +9,7 @@ from ducklane import settings
 from ducklane.errors import UserError, exits_cleanly
 from ducklane.outputs import replacing, write_json
 from ducklane.settings import Settings
-from ducklane.simulator.maps import check_map
+from ducklane.simulator.maps import check_maps
 
 if TYPE_CHECKING:
     from ducklane.policy import TrainedPolicy
@@ -23,7 +23,7 @@ MEASURED = ("max_abs_difference", "latency_ms", "onnx_bytes")
 def main() -> None:
     """Refuse wrong settings before anything is loaded; then export."""
     chosen = settings.load()
-    check_map(chosen.evaluate.map_name)
+    check_maps(chosen)
     _export(chosen)
 
 

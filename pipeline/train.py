@@ -12,7 +12,7 @@ from ducklane.errors import exits_cleanly
 from ducklane.machine import this_machine
 from ducklane.outputs import replacing, write_json
 from ducklane.settings import Settings
-from ducklane.simulator.maps import check_map
+from ducklane.simulator.maps import check_maps
 
 if TYPE_CHECKING:
     from ducklane.policy import Provenance
@@ -30,7 +30,7 @@ def main() -> None:
     """Refuse what cannot work before anything starts or is written; then train."""
     chosen = settings.load()
     settings.check_machine(chosen, this_machine())
-    check_map(chosen.simulator.map_name)
+    check_maps(chosen)
     for earlier in (CHECKPOINT, RESULTS, STORAGE):
         shutil.rmtree(earlier, ignore_errors=True)
     _train(chosen)

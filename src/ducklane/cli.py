@@ -49,7 +49,7 @@ def drive(
         "episodes": max(chosen.evaluate.episodes, start + 1),
     }
     chosen = chosen.model_copy(update={"evaluate": chosen.evaluate.model_copy(update=changed)})
-    check_map(chosen.evaluate.map_name)
+    check_map(chosen.evaluate.map_name, "--map" if map_name else "evaluate.map_name")
     # imported here: torch and OpenGL take seconds to load
     from ducklane.evaluation.evaluator import Evaluator
     from ducklane.evaluation.pictures import DriveVideo

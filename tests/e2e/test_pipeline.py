@@ -329,13 +329,16 @@ def test_wrong_settings_are_one_line_and_nothing_is_written(tmp_path: Path, stag
     assert not loaded & {"ray", "torch", "mlflow", "gym_duckietown", "pyglet"}
 
 
-def test_an_unknown_map_is_refused_with_the_nearest_names(tmp_path: Path) -> None:
+@pytest.mark.parametrize("key", ["simulator.map_name", "evaluate.map_name"])
+def test_an_unknown_map_is_refused_before_training_with_the_nearest_names(tmp_path: Path, key: str) -> None:
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copy(REPOSITORY / name, tmp_path)
-    _set(tmp_path / "params.yaml", "simulator.map_name", "loop_emtpy")
+    _set(tmp_path / "params.yaml", key, "loop_emtpy")
     done = subprocess.run(
         [sys.executable, REPOSITORY / "pipeline" / "train.py"], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
-    assert "loop_empty" in done.stderr
+    assert done.stderr.startswith(
+        f"params.yaml: {key}: there is no map 'loop_emtpy'; did you mean loop_empty"
+    )

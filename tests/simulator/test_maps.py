@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from ducklane.simulator.maps import MapError, check_map, map_names
+from ducklane.simulator.maps import MapError, check_map, check_maps, map_names
 
 WITHOUT_ROAD = ["calibration_map_int", "field1"]
 
@@ -40,6 +40,14 @@ def test_refuses_what_is_no_map_in_one_line(name):
         check_map(name)
     assert repr(name) in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_both_maps_are_checked_before_anything_starts(changed):
+    with pytest.raises(MapError) as refusal:
+        check_maps(changed(simulator={"map_name": "loop_emty"}, evaluate={"map_name": "field1"}))
+    training, scoring = refusal.value.problems
+    assert training.startswith("params.yaml: simulator.map_name: there is no map 'loop_emty'")
+    assert scoring.startswith("params.yaml: evaluate.map_name: field1 has no road")
 
 
 def test_loads_no_simulator():

@@ -13,6 +13,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from ducklane.errors import UserError
+from ducklane.settings import PARAMS_FILE, Settings
 
 ROAD_TILES = frozenset({"straight", "curve_left", "curve_right", "3way_left", "3way_right", "4way"})
 """Tile kinds that gym-duckietown lets a robot drive on."""
@@ -31,19 +32,46 @@ def map_names() -> list[str]:
     return sorted(path.stem for path in _map_folder().glob("*.yaml"))
 
 
-def check_map(name: str) -> None:
+def check_map(name: str, key: str = "map_name") -> None:
     """Refuse a map that a robot cannot drive on.
+
+    Args:
+        name: of the map.
+        key: what the error calls the setting.
 
     Raises:
         MapError: there is no packaged map of this name, or it has no drivable tile.
     """
+    if problem := _problem(name):
+        raise MapError(f"{key}: {problem}")
+
+
+def check_maps(settings: Settings) -> None:
+    """Refuse settings that name a map that a robot cannot drive on, to train or to be scored on.
+
+    Raises:
+        MapError: a line for each such setting.
+    """
+    named = {
+        "simulator.map_name": settings.simulator.map_name,
+        "evaluate.map_name": settings.evaluate.map_name,
+    }
+    problems = [
+        f"{PARAMS_FILE}: {key}: {problem}" for key, name in named.items() if (problem := _problem(name))
+    ]
+    if problems:
+        raise MapError(*problems)
+
+
+def _problem(name: str) -> str | None:
     known = map_names()
     if name not in known:
         close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
         advice = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(known)}"
-        raise MapError(f"map_name: there is no map {name!r}; {advice}")
+        return f"there is no map {name!r}; {advice}"
     if not _has_road(name):
-        raise MapError(f"map_name: {name} has no road to drive on; choose another, e.g. loop_empty")
+        return f"{name} has no road to drive on; choose another, e.g. loop_empty"
+    return None
 
 
 @cache
