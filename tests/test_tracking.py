@@ -46,6 +46,11 @@ def test_preparing_twice_is_preparing_once() -> None:
     assert tracking.prepare_store("ducklane") == tracking.prepare_store("ducklane")
 
 
+def test_mlflows_page_opens_on_training_runs() -> None:
+    experiment = tracking.client().get_experiment(tracking.prepare_store("ducklane"))
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+
+
 def test_a_deleted_experiment_is_restored() -> None:
     first = tracking.prepare_store("ducklane")
     tracking.client().delete_experiment(first)

@@ -28,6 +28,9 @@ from ducklane.settings import Settings
 PARAMS_PER_BATCH = 100
 """MLflow's limit for one call."""
 
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+"""Makes MLflow's page open on training runs and models, not on chats and prompts."""
+
 
 # else the first use of a new database lists every migration of its schema
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
@@ -66,7 +69,10 @@ def prepare_store(experiment_name: str) -> str:
     experiment = store.get_experiment_by_name(experiment_name)
     if experiment is None:
         try:
-            return str(store.create_experiment(experiment_name, artifact_location=_artifact_location()))
+            created = store.create_experiment(
+                experiment_name, artifact_location=_artifact_location(), tags=EXPERIMENT_TAGS
+            )
+            return str(created)
         except MlflowException:
             # another process may have made it since we looked
             experiment = store.get_experiment_by_name(experiment_name)
