@@ -76,6 +76,16 @@ def test_the_file_says_where_it_comes_from(
     assert [node.name for node in onnx.load(path).graph.input] == ["frames"]
 
 
+def test_the_file_tells_nothing_of_the_machine_that_made_it(
+    settings: Settings, make_policy: MakePolicy, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first.onnx", tmp_path / "second.onnx"
+    for path in (first, second):
+        export_onnx(make_policy(settings), path, opset=20)
+    assert b".py" not in first.read_bytes()
+    assert first.read_bytes() == second.read_bytes()
+
+
 @pytest.mark.parametrize("content", [b"", b"no model", None])
 def test_what_is_no_policy_is_refused_in_one_line(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "policy.onnx"

@@ -78,11 +78,21 @@ def export_onnx(policy: TrainedPolicy, path: Path, opset: int) -> None:
         )
     assert program is not None
     proto = program.model_proto
+    _strip_traces(proto)
     onnx.helper.set_model_props(
         proto, {key: str(value) for key, value in policy.spec.provenance.model_dump().items()}
     )
     onnx.checker.check_model(proto, full_check=True)
     onnx.save(proto, path)
+
+
+def _strip_traces(proto: onnx.ModelProto) -> None:
+    """Take out the exporter's notes: lines of source and the folders in which they lay on this machine."""
+    graph = proto.graph
+    noted = [proto, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer]
+    for part in noted:
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
 
 
 def _frames_shape(spec: PolicySpec) -> tuple[int, int, int, int]:
