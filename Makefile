@@ -48,6 +48,5 @@ doctor: ## say what this machine has, and how to get what it lacks
 	@$(IN_VENV) python -m ducklane.doctor
 
 ui: setup ## show the recorded runs at http://127.0.0.1:5000 (PORT=... for another port)
-	@$(IN_VENV) python -m ducklane.tracking
-	@echo "open http://127.0.0.1:$(PORT)/#/experiments?workflowType=machine_learning"
+	@$(IN_VENV) python -m ducklane.tracking "http://127.0.0.1:$(PORT)"
 	@$(IN_VENV) mlflow ui --host 127.0.0.1 --port $(PORT) --backend-store-uri "$(STORE)"

@@ -46,9 +46,14 @@ def test_preparing_twice_is_preparing_once() -> None:
     assert tracking.prepare_store("ducklane") == tracking.prepare_store("ducklane")
 
 
-def test_mlflows_page_opens_on_training_runs() -> None:
-    experiment = tracking.client().get_experiment(tracking.prepare_store("ducklane"))
-    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+def test_the_page_of_the_runs_is_named_for_a_server(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["tracking", "http://127.0.0.1:5000"])
+    tracking.main()
+    experiment_id = tracking.prepare_store("ducklane")
+    page = f"open http://127.0.0.1:5000/#/experiments/{experiment_id}?workflowType=machine_learning"
+    assert page in capsys.readouterr().out.splitlines()
 
 
 def test_a_deleted_experiment_is_restored() -> None:

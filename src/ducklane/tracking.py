@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,9 +28,6 @@ from ducklane.settings import Settings
 
 PARAMS_PER_BATCH = 100
 """MLflow's limit for one call."""
-
-EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
-"""Makes MLflow's page open on training runs and models, not on chats and prompts."""
 
 
 # else the first use of a new database lists every migration of its schema
@@ -69,10 +67,7 @@ def prepare_store(experiment_name: str) -> str:
     experiment = store.get_experiment_by_name(experiment_name)
     if experiment is None:
         try:
-            created = store.create_experiment(
-                experiment_name, artifact_location=_artifact_location(), tags=EXPERIMENT_TAGS
-            )
-            return str(created)
+            return str(store.create_experiment(experiment_name, artifact_location=_artifact_location()))
         except MlflowException:
             # another process may have made it since we looked
             experiment = store.get_experiment_by_name(experiment_name)
@@ -258,12 +253,18 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
 
 
 def main() -> None:
-    """Prepare the store for params.yaml: once, before anything uses it in parallel."""
+    """Prepare the store for params.yaml: once, before anything uses it in parallel.
+
+    With the address of an MLflow server as its argument, print where that shows the experiment's runs.
+    """
     from ducklane import settings
 
     experiment = settings.load().mlflow.experiment_name
-    prepare_store(experiment)
+    experiment_id = prepare_store(experiment)
     print(f"MLflow store {store_uri()}, experiment {experiment}")
+    for server in sys.argv[1:]:
+        # without the query MLflow 3 opens its page for chats and prompts
+        print(f"open {server}/#/experiments/{experiment_id}?workflowType=machine_learning", flush=True)
 
 
 if __name__ == "__main__":
