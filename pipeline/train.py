@@ -90,7 +90,7 @@ def _write_checkpoint(chosen: Settings, run: Run, training: Training) -> Provena
         params_digest=chosen.digest(),
         episode_reward_mean=training.best["episode_reward_mean"],
         timesteps_total=int(training.best["timesteps_total"]),
-        map_name=chosen.simulator.map_name,
+        map_name=", ".join(chosen.simulator.map_names),
         seed=chosen.simulator.seed,
         weights_sha256=weights_digest(network),
     )

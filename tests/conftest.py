@@ -61,7 +61,7 @@ def make_policy() -> Callable[[Settings], TrainedPolicy]:
                 params_digest=settings.digest(),
                 episode_reward_mean=0.0,
                 timesteps_total=1,
-                map_name=settings.simulator.map_name,
+                map_name=", ".join(settings.simulator.map_names),
                 seed=0,
                 weights_sha256=weights_digest(network),
             ),

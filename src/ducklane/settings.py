@@ -17,7 +17,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeGuard, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
@@ -61,12 +69,27 @@ class _Section(BaseModel):
         return {field.alias or name: field for name, field in cls.model_fields.items()}
 
 
+def _map_names(value: object) -> str | tuple[str, ...]:
+    """One name, or a list of names as a tuple."""
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not names or not all(isinstance(n, str) and n for n in names):
+        raise ValueError("neither a name nor a list of names")
+    return value if isinstance(value, str) else tuple(names)
+
+
+MapNames = Annotated[
+    str | tuple[str, ...],
+    PlainValidator(_map_names),
+    Field(description="the name of a map, or a list of names"),
+]
+
+
 class SimulatorSettings(_Section):
     """The world. The names are those of gym-duckietown's `Simulator`."""
 
-    backend: Literal["gym-duckietown"]
+    backend: Literal["batched", "gym-duckietown"]
     seed: Annotated[int, Field(ge=0, lt=2**31)]
-    map_name: Annotated[str, Field(min_length=1)]
+    map_name: MapNames
     max_steps: Count
     camera_width: Annotated[int, Field(ge=16, le=4096)]
     camera_height: Annotated[int, Field(ge=16, le=4096)]
@@ -74,6 +97,30 @@ class SimulatorSettings(_Section):
     full_transparency: bool
     distortion: bool
     domain_rand: bool
+    dynamics_rand: bool
+    camera_rand: bool
+    threads: Annotated[int, Field(ge=-1, description="-1 (all cores) or a whole number >= 1")]
+
+    @property
+    def map_names(self) -> tuple[str, ...]:
+        """One name or several, as a tuple."""
+        return (self.map_name,) if isinstance(self.map_name, str) else self.map_name
+
+    @model_validator(mode="after")
+    def _some_thread(self) -> Self:
+        if self.threads == 0:
+            raise _Conflict("threads", "0 leaves nothing to run on; give -1 (all cores) or at least 1")
+        return self
+
+    @model_validator(mode="after")
+    def _one_map_at_a_time(self) -> Self:
+        if self.backend == "gym-duckietown" and not isinstance(self.map_name, str):
+            raise _Conflict(
+                "map_name",
+                f"{list(self.map_name)} is more than gym-duckietown loads; give one name, or set "
+                "simulator.backend: batched",
+            )
+        return self
 
     @model_validator(mode="after")
     def _lens_fits(self) -> Self:

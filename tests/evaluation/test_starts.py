@@ -35,6 +35,9 @@ def simulator(map_name):
             full_transparency=False,
             distortion=False,
             domain_rand=False,
+            dynamics_rand=False,
+            camera_rand=False,
+            threads=1,
         )
     )
     simulator.camera_on = False

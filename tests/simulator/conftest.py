@@ -20,6 +20,9 @@ def small() -> SimulatorSettings:
         full_transparency=True,
         distortion=False,
         domain_rand=False,
+        dynamics_rand=False,
+        camera_rand=False,
+        threads=1,
     )
 
 

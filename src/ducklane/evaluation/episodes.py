@@ -34,9 +34,12 @@ def evaluation_simulator(settings: Settings) -> SimulatorSettings:
     """The world in which policies are scored: the training's, undisturbed, on the map of `evaluate`."""
     return settings.simulator.model_copy(
         update={
+            "backend": "gym-duckietown",
             "map_name": settings.evaluate.map_name,
             "max_steps": max(1, round(settings.evaluate.max_seconds * 30)),
             "domain_rand": False,
+            "dynamics_rand": False,
+            "camera_rand": False,
         }
     )
 

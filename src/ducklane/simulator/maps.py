@@ -1,4 +1,4 @@
-"""The maps that come with duckietown_world: their names, and whether a robot can drive on them.
+"""The maps that come with duckietown_world, or a map file of one's own: whether a robot can drive on them.
 
 Reads the packaged files only, so that a wrong `map_name` is refused before a simulator is loaded.
 """
@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from ducklane.errors import UserError
 from ducklane.settings import PARAMS_FILE, Settings
@@ -32,15 +33,20 @@ def map_names() -> list[str]:
     return sorted(path.stem for path in _map_folder().glob("*.yaml"))
 
 
+def map_file(name: str) -> Path:
+    """The file of a packaged map, or `name` itself where that is the path of a map file (*.yaml)."""
+    return Path(name) if _is_path(name) else _map_folder() / f"{name}.yaml"
+
+
 def check_map(name: str, key: str = "map_name") -> None:
     """Refuse a map that a robot cannot drive on.
 
     Args:
-        name: of the map.
+        name: of the map, or the path of a map file.
         key: what the error calls the setting.
 
     Raises:
-        MapError: there is no packaged map of this name, or it has no drivable tile.
+        MapError: there is no such map, or it has no drivable tile.
     """
     if problem := _problem(name):
         raise MapError(f"{key}: {problem}")
@@ -52,24 +58,23 @@ def check_maps(settings: Settings) -> None:
     Raises:
         MapError: a line for each such setting.
     """
-    named = {
-        "simulator.map_name": settings.simulator.map_name,
-        "evaluate.map_name": settings.evaluate.map_name,
-    }
-    problems = [
-        f"{PARAMS_FILE}: {key}: {problem}" for key, name in named.items() if (problem := _problem(name))
-    ]
+    named = [("simulator.map_name", name) for name in settings.simulator.map_names]
+    named.append(("evaluate.map_name", settings.evaluate.map_name))
+    problems = [f"{PARAMS_FILE}: {key}: {problem}" for key, name in named if (problem := _problem(name))]
     if problems:
         raise MapError(*problems)
 
 
 def _problem(name: str) -> str | None:
     known = map_names()
-    if name not in known:
+    if _is_path(name):
+        if not Path(name).is_file():
+            return f"there is no map file {name}; give the path of one, or the name of a packaged map"
+    elif name not in known:
         close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
         advice = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(known)}"
         return f"there is no map {name!r}; {advice}"
-    if not _has_road(name):
+    if not road_tiles(name):
         return f"{name} has no road to drive on; choose another, e.g. loop_empty"
     return None
 
@@ -84,10 +89,26 @@ def _map_folder() -> Path:
     return Path(package.origin).parent / _MAP_FOLDER
 
 
+def _is_path(name: str) -> bool:
+    return name.endswith(".yaml")
+
+
 @cache
-def _has_road(name: str) -> bool:
-    content = YAML(typ="safe").load((_map_folder() / f"{name}.yaml").read_text(encoding="utf-8"))
-    return any(_kind(tile) in ROAD_TILES for row in content["tiles"] for tile in row)
+def road_tiles(name: str) -> dict[tuple[int, int], str]:
+    """Kind of each tile of a map to drive on, by (column, row), row by row.
+
+    Raises:
+        MapError: the file is no map.
+    """
+    try:
+        content = YAML(typ="safe").load(map_file(name).read_text(encoding="utf-8"))
+        kinds = {(i, j): _kind(tile) for j, row in enumerate(content["tiles"]) for i, tile in enumerate(row)}
+        return {place: kind for place, kind in kinds.items() if kind in ROAD_TILES}
+    except (YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise MapError(
+            f"map_name: {name} is no map that gym-duckietown reads ({type(error).__name__}: "
+            f"{str(error).splitlines()[0]}); it needs tile_size, and tiles as rows of names"
+        ) from error
 
 
 def _kind(tile: str) -> str:

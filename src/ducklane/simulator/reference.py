@@ -24,10 +24,11 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from ruamel.yaml import YAML
 
 from ducklane.errors import UserError
 from ducklane.settings import SimulatorSettings
-from ducklane.simulator.maps import check_map
+from ducklane.simulator.maps import check_map, map_file
 from ducklane.simulator.state import State
 
 Frame = NDArray[np.uint8]
@@ -96,7 +97,8 @@ class ReferenceSimulator(gymnasium.Env[Frame, NDArray[Any]]):
     """
 
     def __init__(self, settings: SimulatorSettings) -> None:
-        check_map(settings.map_name)
+        (self._map_name,) = settings.map_names
+        check_map(self._map_name)
         self.settings = settings
         self.render_mode = "rgb_array"
         self._frame_shape = (settings.camera_height, settings.camera_width, 3)
@@ -215,7 +217,7 @@ class ReferenceSimulator(gymnasium.Env[Frame, NDArray[Any]]):
         """
         tile = self._upstream._get_tile(i, j)
         if tile is None or not tile["drivable"]:
-            raise ValueError(f"tile ({i}, {j}) of {self.settings.map_name} is not drivable")
+            raise ValueError(f"tile ({i}, {j}) of {self._map_name} is not drivable")
         return np.array(tile["curves"][:, :, [0, 2]], dtype=np.float64)
 
     def map_image(self) -> MapImage:
@@ -229,14 +231,14 @@ class ReferenceSimulator(gymnasium.Env[Frame, NDArray[Any]]):
                 return
         raise StartError(
             f"simulator.accept_start_angle_deg: no start within {self.settings.accept_start_angle_deg:g} "
-            f"degrees of the lane was found on {self.settings.map_name}; allow a larger angle"
+            f"degrees of the lane was found on {self._map_name}; allow a larger angle"
         )
 
     def _reset_at(self, pose: Pose) -> None:
         x, z, angle = pose
         if not self.valid_pose(x, z, angle):
             raise ValueError(
-                f"pose ({x:g}, {z:g}, {angle:g}) on {self.settings.map_name} is off the road "
+                f"pose ({x:g}, {z:g}, {angle:g}) on {self._map_name} is off the road "
                 "or touches something; ask valid_pose first"
             )
         upstream = self._upstream
@@ -353,7 +355,7 @@ def _state_of(upstream: Any, report: dict[str, Any], valid: bool) -> State:
 def _new_upstream(settings: SimulatorSettings) -> Any:
     upstream = _simulator_class()(
         seed=settings.seed,
-        map_name=settings.map_name,
+        map_name=settings.map_names[0],
         max_steps=settings.max_steps,
         camera_width=settings.camera_width,
         camera_height=settings.camera_height,
@@ -361,6 +363,8 @@ def _new_upstream(settings: SimulatorSettings) -> Any:
         full_transparency=True,
         distortion=settings.distortion,
         domain_rand=settings.domain_rand,
+        dynamics_rand=settings.dynamics_rand,
+        camera_rand=settings.camera_rand,
     )
     upstream.render_obs = lambda segment=False: None  # drawn, if at all, when the step is complete
     _delete_framebuffers(upstream.multi_fbo_human, upstream.final_fbo_human)  # 40 MB, never drawn into here
@@ -508,6 +512,9 @@ def _adapt_upstream() -> None:
     # a moving Duckiebot that has left the road ends the process; its randomized trim does drive it off
     objects.DuckiebotObj.step_duckiebot = _standing_off_road(objects.DuckiebotObj.step_duckiebot)
 
+    # of the path of a map file upstream takes the name only, and looks for that among its own
+    simulator.Simulator._load_map = _or_a_file(simulator.Simulator._load_map)
+
     # each reset searches the packaged files for each tile's texture: a third of a second on a common map
     simulator.get_texture_file = cache(simulator.get_texture_file)
 
@@ -543,6 +550,20 @@ def _standing_off_road(step_duckiebot: Callable[..., None]) -> Callable[..., Non
         nearest, _ = closest_curve_point(self.pos, self.angle)
         if nearest is not None:
             step_duckiebot(self, delta_time, closest_curve_point, others)
+
+    return adapted
+
+
+def _or_a_file(load_map: Callable[..., None]) -> Callable[..., None]:
+    @wraps(load_map)
+    def adapted(self: Any, map_name: str) -> None:
+        if not map_name.endswith(".yaml"):
+            load_map(self, map_name)
+            return
+        path = map_file(map_name)
+        self.map_name, self.map_file_path = path.stem, str(path)
+        self.map_data = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        self._interpret_map(self.map_data)
 
     return adapted
 

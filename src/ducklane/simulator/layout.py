@@ -1,0 +1,202 @@
+"""Maps as plain arrays: tiles, lanes, and the objects as they stand when the world begins.
+
+The numbers are read off a stock simulator, so that those it computes at load time are its own: control
+points of lanes, corners of objects, and the axes of their boxes, which it takes from an eigenvalue solver
+and which are turned at random where a box is square.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+LANES = 12
+"""Most lanes that a tile has."""
+
+OTHER, DUCKIEBOT, DUCKIE, CHECKERBOARD, TRAFFIC_LIGHT = range(5)
+"""Codes of `Layout.kind`: the kinds that behave differently."""
+
+_KINDS = {
+    "duckiebot": DUCKIEBOT,
+    "duckie": DUCKIE,
+    "checkerboard": CHECKERBOARD,
+    "trafficlight": TRAFFIC_LIGHT,
+}
+
+
+class Layout(NamedTuple):
+    """M maps, padded to one shape: J rows by I columns of tiles, T drivable tiles, K objects.
+
+    Metres and radians in the frame of `State`, with y upwards. Tile (i, j) has x in [i, i + 1] and z in
+    [j, j + 1] times tile_size. Objects are in the stock simulator's order.
+    """
+
+    tile_size: Floats
+    """[M]"""
+    grid_width: Ints
+    """[M] tiles along x"""
+    grid_height: Ints
+    """[M] tiles along z"""
+    drivable: Bools
+    """[M, J, I]"""
+    curve_count: Ints
+    """[M, J, I] lanes of the tile"""
+    curves: Floats
+    """[M, J, I, 12, 4, 2] (x, z) of each lane's Bezier control points, in driving direction"""
+    curve_headings: Floats
+    """[M, J, I, 12, 2] (x, z) from start to end; each tile's are divided by the norm of all together"""
+    drivable_tiles: Ints
+    """[M, T, 2] (i, j)"""
+    drivable_count: Ints
+    """[M]"""
+    start_tile: Ints
+    """[M, 2] (i, j) of the map's own start tile, or -1"""
+    has_start_pose: Bools
+    """[M]"""
+    start_pose: Floats
+    """[M, 3] (x, z, angle), x and z from the corner of the start tile"""
+    object_count: Ints
+    """[M]"""
+    kind: Ints
+    """[M, K]"""
+    static: Bools
+    """[M, K]"""
+    optional: Bools
+    """[M, K] absent from the picture in half of all episodes under domain randomization"""
+    collidable: Bools
+    """[M, K] stands still and can be run into; of what moves, all can"""
+    position: Floats
+    """[M, K, 3] (x, y, z)"""
+    angle: Floats
+    """[M, K]"""
+    scale: Floats
+    """[M, K]"""
+    corners: Floats
+    """[M, K, 4, 2] (x, z) of its box on the ground"""
+    norms: Floats
+    """[M, K, 2, 2] (x, z) of the two axes on which its box is compared with others"""
+    reach: Floats
+    """[M, K] from its position to the farthest corner"""
+    safety_radius: Floats
+    """[M, K]"""
+    safety_rims: Floats
+    """[M, K, 3] for the robot's and its safety circles: (difference of radii squared, sum squared,
+    difference), in the single precision in which the stock simulator decides whether they touch"""
+    spawn_radius: Floats
+    """[M, K] no robot starts nearer to it"""
+    walk_distance: Floats
+    """[M, K] how far a duckie walks before it turns back; 0 for others"""
+
+
+def bake_layout(upstream: Any) -> Layout:
+    """The map of a stock simulator none of whose objects has moved yet.
+
+    Returns:
+        M = 1.
+    """
+    fields = {**_tiles(upstream), **_starts(upstream), **_objects(upstream)}
+    return Layout(**{name: np.asarray(value)[np.newaxis] for name, value in fields.items()})
+
+
+def stack_layouts(layouts: list[Layout]) -> Layout:
+    """All their maps, in order, in one layout."""
+    return Layout(*(_stacked(arrays) for arrays in zip(*layouts, strict=True)))
+
+
+def _stacked(arrays: tuple[NDArray[Any], ...]) -> NDArray[Any]:
+    shape = np.max([array.shape[1:] for array in arrays], axis=0).astype(int)
+    padded = [_padded(array, shape) for array in arrays]
+    return np.ascontiguousarray(np.concatenate(padded))
+
+
+def _padded(array: NDArray[Any], shape: NDArray[np.int_]) -> NDArray[Any]:
+    return np.pad(array, [(0, 0), *((0, more) for more in shape - array.shape[1:])])
+
+
+def _tiles(upstream: Any) -> dict[str, Any]:
+    shape = upstream.grid_height, upstream.grid_width
+    fields = {
+        "tile_size": float(upstream.road_tile_size),
+        "grid_width": upstream.grid_width,
+        "grid_height": upstream.grid_height,
+        "drivable": np.zeros(shape, dtype=np.bool_),
+        "curve_count": np.zeros(shape, dtype=np.int64),
+        "curves": np.zeros((*shape, LANES, 4, 2)),
+        "curve_headings": np.zeros((*shape, LANES, 2)),
+        "drivable_tiles": np.array([tile["coords"] for tile in upstream.drivable_tiles], dtype=np.int64),
+        "drivable_count": len(upstream.drivable_tiles),
+    }
+    for tile in upstream.drivable_tiles:
+        i, j = tile["coords"]
+        curves = tile["curves"]
+        # as upstream does it: one norm for all
+        headings = curves[:, -1, :] - curves[:, 0, :]
+        headings = headings / np.linalg.norm(headings).reshape(1, -1)
+        fields["drivable"][j, i] = True
+        fields["curve_count"][j, i] = len(curves)
+        fields["curves"][j, i, : len(curves)] = curves[:, :, [0, 2]]
+        fields["curve_headings"][j, i, : len(curves)] = headings[:, [0, 2]]
+    return fields
+
+
+def _starts(upstream: Any) -> dict[str, Any]:
+    tile, pose = upstream.start_tile, upstream.start_pose
+    return {
+        "start_tile": np.array((-1, -1) if tile is None else tile["coords"], dtype=np.int64),
+        "has_start_pose": pose is not None,
+        "start_pose": np.zeros(3)
+        if pose is None
+        else np.array([pose[0][0], pose[0][2], pose[1]], dtype=float),
+    }
+
+
+def _objects(upstream: Any) -> dict[str, Any]:
+    things = upstream.objects
+
+    def gathered(of: Any, shape: tuple[int, ...] = (), dtype: Any = np.float64) -> NDArray[Any]:
+        return np.array([of(thing) for thing in things], dtype=dtype).reshape(len(things), *shape)
+
+    return {
+        "object_count": len(things),
+        "kind": gathered(lambda thing: _KINDS.get(thing.kind, OTHER), dtype=np.int64),
+        "static": gathered(lambda thing: thing.static, dtype=np.bool_),
+        "optional": gathered(lambda thing: thing.optional, dtype=np.bool_),
+        "collidable": gathered(
+            lambda thing: thing.static and _KINDS.get(thing.kind) != TRAFFIC_LIGHT, dtype=np.bool_
+        ),
+        "position": gathered(lambda thing: thing.pos, (3,)),
+        "angle": gathered(lambda thing: thing.angle),
+        "scale": gathered(lambda thing: thing.scale),
+        "corners": gathered(lambda thing: thing.obj_corners, (4, 2)),
+        "norms": gathered(lambda thing: thing.obj_norm, (2, 2)),
+        "reach": gathered(_reach),
+        "safety_radius": gathered(lambda thing: thing.safety_radius),
+        "safety_rims": gathered(_safety_rims, (3,)),
+        "spawn_radius": gathered(_spawn_radius),
+        "walk_distance": gathered(lambda thing: getattr(thing, "walk_distance", 0.0)),
+    }
+
+
+def _reach(thing: Any) -> float:
+    x, _, z = thing.pos
+    return float(np.max(np.linalg.norm(thing.obj_corners - np.array([x, z]), axis=1)))
+
+
+def _safety_rims(thing: Any) -> list[float]:
+    from gym_duckietown.simulator import AGENT_SAFETY_RAD
+
+    radius = thing.safety_radius  # float32; so are the results
+    less, more = AGENT_SAFETY_RAD - radius, AGENT_SAFETY_RAD + radius
+    return [float(np.power(less, 2)), float(np.power(more, 2)), float(abs(less))]
+
+
+def _spawn_radius(thing: Any) -> float:
+    from gym_duckietown.simulator import MIN_SPAWN_OBJ_DIST
+
+    return float(max(thing.max_coords) * 0.5 * thing.scale + MIN_SPAWN_OBJ_DIST)
