@@ -1,0 +1,588 @@
+"""Where the camera looks: from the pixels of an image, through the lens, to points on the ground.
+
+The stock simulator draws a frame without a lens, moves its pixels to where the lens would put them, and the
+observation then averages blocks of them. Here a block is followed back through the lens once (`View`), and
+from there to the ground for a camera's height, pitch and field of view (`aim`), so that only what is seen is
+ever computed. A pixel's footprint on the ground is long and narrow far away: it is covered by several
+samples, one behind the other, each as wide as the footprint (`Rays`).
+
+Image plane: one unit of depth ahead of the camera, before its pitch; x right, y up, in units of the tangent
+of half the vertical field of view. Ground: metres forward and to the right of the robot's centre of rotation.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, NamedTuple, TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ducklane.simulator.kernel import lean_kernel
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int32]
+
+HEIGHT_M = 0.108
+"""Of the camera above the ground."""
+PITCH_RAD = math.radians(19.15)
+"""Downwards."""
+FIELD_OF_VIEW_RAD = math.radians(75.0)
+"""Vertical, of the whole frame."""
+FORWARD_M = 0.066
+"""From the robot's centre of rotation to the camera."""
+GROUND_DEPTH_M = 0.008
+"""Of the ground beside the road below the road."""
+GROUND_REACH_M = 50.0
+"""The ground ends there, and the sky begins."""
+
+SUBPIXELS = 3
+"""Points along each side of a pixel at which things are drawn."""
+
+LEVELS = 6
+"""Of the textures, each twice as coarse as the one before."""
+FINEST_TEXEL_M = 0.585 / 384
+"""Width of a texel of the finest level; each averages a square twice as wide."""
+MAX_SAMPLES = 12
+"""For one pixel."""
+SAMPLES_PER_SQUARE = 1.5
+"""Samples for a footprint as long as it is wide; more follow its length more closely."""
+
+
+class Lens(NamedTuple):
+    """OpenCV's camera model for frames of 640 x 480 pixels."""
+
+    matrix: NDArray[np.float64]
+    """(3, 3)"""
+    coefficients: NDArray[np.float64]
+    """(1, 5): k1, k2, p1, p2, k3"""
+
+
+DUCKIEBOT_LENS = Lens(
+    np.array(
+        [[305.5718893575089, 0, 303.0797142544728], [0, 308.8338858195428, 231.8845403702499], [0, 0, 1]]
+    ),
+    np.array([[-0.2, 0.0305, 0.0005859930422629722, -0.0006697840226199427, 0]]),
+)
+"""The lens of gym-duckietown's `Distortion`."""
+
+
+class Blocks(NamedTuple):
+    """Which pixels of the camera's frame make a pixel of the image: weights of an average."""
+
+    first_row: int
+    """rows cut off the top of the frame"""
+    row_weights: Floats
+    """(image height, frame rows used); rows have equal sums"""
+    column_weights: Floats
+    """(image width, frame width); rows have equal sums"""
+
+
+def whole_frame(height: int, width: int) -> Blocks:
+    """The image is the camera's frame itself."""
+    return Blocks(0, np.eye(height, dtype=np.float32), np.eye(width, dtype=np.float32))
+
+
+class View(NamedTuple):
+    """Where the pixels of V images lie on the image plane; P = image height * width, row by row."""
+
+    x: Floats
+    """(V, P) centre, to the right"""
+    y: Floats
+    """(V, P) centre, up"""
+    half_width: Floats
+    """(V, P) from the centre to the pixel's right edge"""
+    down_x: Floats
+    """(V, P) from the centre to the middle of the pixel's lower edge, to the right"""
+    down_y: Floats
+    """(V, P) the same, up: negative"""
+
+
+class Projection(NamedTuple):
+    """From the image plane to the pixels of V images."""
+
+    frame_width: NDArray[np.float64]
+    """(V,) pixels of the camera's frame"""
+    frame_height: NDArray[np.float64]
+    """(V,)"""
+    aspect: NDArray[np.float64]
+    """(V,) width over height"""
+    bends: NDArray[np.bool_]
+    """(V,) whether there is a lens"""
+    straight: NDArray[np.float64]
+    """(V, 4) focal lengths and centre of the frame without the lens: along columns, rows, columns, rows"""
+    bent: NDArray[np.float64]
+    """(V, 4) the same with it"""
+    bend: NDArray[np.float64]
+    """(V, 5) k1, k2, p1, p2, k3"""
+    first_row: NDArray[np.float64]
+    """(V,) rows of the frame above the image"""
+    rows: NDArray[np.float64]
+    """(V,) rows of the image for each of the frame"""
+    columns: NDArray[np.float64]
+    """(V,) columns of the image for each of the frame"""
+    pixel: NDArray[np.float64]
+    """(V,) a pixel's larger side on the image plane"""
+    is_smeared: NDArray[np.bool_]
+    """(V, P) whether a pixel lies beyond the frame that the lens bends, which there repeats its edge"""
+    smeared: NDArray[np.int32]
+    """(V, Q) those pixels; -1 for none"""
+    smeared_at: NDArray[np.int32]
+    """(V, Q, 2) row and column of the pixel that each of them repeats, roughly; -1 for none"""
+    smeared_from: NDArray[np.int32]
+    """(V, Q, SUBPIXELS * SUBPIXELS) which points of the image each of a smeared pixel's repeats"""
+
+
+_PLAN = 64
+"""More than MAX_SAMPLES."""
+
+
+class Rays(NamedTuple):
+    """Where the pixels of C cameras meet the ground; pixels are ordered by their texture's level."""
+
+    plan: Ints
+    """(C, P) level of each pixel, LEVELS for sky alone, times _PLAN, and its number of samples"""
+
+    pixels: Ints
+    """(C, P) which pixels see ground: the first `num_pixels`; the others, in order, see sky alone"""
+    num_pixels: Ints
+    """(C,)"""
+    level_end: Ints
+    """(C, LEVELS) behind the last pixel of each level"""
+    first_sample: Ints
+    """(C, P + 1) of each pixel in the order of `pixels`"""
+    forward: Floats
+    """(C, S) metres"""
+    right: Floats
+    """(C, S) metres"""
+    sky: Floats
+    """(C, P) fraction of the pixel that is sky, in the order of `pixels`"""
+    share: Floats
+    """(C, P) of the pixel's light that one sample gives, in the order of `pixels`"""
+    eye: Floats
+    """(C, P, 3) the middle of the footprint as the camera sees it: right, up, backwards, metres"""
+
+
+def view(height: int, width: int, lens: Lens | None, blocks: Blocks) -> View:
+    """Follow an image's pixels back through the lens.
+
+    Args:
+        height, width: of the camera's frame, pixels.
+        lens: which bends the frame, or None.
+        blocks: which of the frame's pixels an image's pixel averages.
+    """
+    columns, rows = _undistorted(height, width, lens)
+    used = slice(blocks.first_row, blocks.first_row + blocks.row_weights.shape[1])
+    aspect = width / height
+    x = (2 * (columns[used] + 0.5) / width - 1) * aspect
+    y = 1 - 2 * (rows[used] + 0.5) / height
+    along_rows = _normalised(blocks.row_weights)
+    along_columns = _normalised(blocks.column_weights)
+
+    def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return along_rows @ values @ along_columns.T
+
+    def slope(values: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Change of the value over half a block."""
+        middle = mean(places)
+        variance = mean(places**2) - middle**2
+        half = np.sqrt(3 * variance)  # of a uniform distribution, half its width
+        covariance = mean(values * places) - mean(values) * middle
+        return np.divide(covariance * half, variance, out=np.zeros_like(half), where=variance > 1e-9)
+
+    places: list[NDArray[np.float64]] = list(np.indices(x.shape, dtype=np.float64))
+    row, column = places
+    half_width = np.hypot(slope(x, column), slope(y, column))
+    down_x, down_y = slope(x, row), slope(y, row)
+    if blocks.row_weights.shape[0] == blocks.row_weights.shape[1]:  # one frame's pixel each
+        half_width, down_x, down_y = half_width + 1 / height, down_x, down_y - 1 / height
+    parts = (mean(x), mean(y), half_width, down_x, down_y)
+    return View(*(part.reshape(1, -1).astype(np.float32) for part in parts))
+
+
+def projection(height: int, width: int, lens: Lens | None, blocks: Blocks) -> Projection:
+    """How points ahead of the camera fall onto the image that `view` looks from."""
+    rows = blocks.row_weights.shape[0] / blocks.row_weights.shape[1]
+    columns = blocks.column_weights.shape[0] / blocks.column_weights.shape[1]
+    bent, coefficients = DUCKIEBOT_LENS if lens is None else lens
+    straight = _straightened(Lens(bent, coefficients), height, width)
+    mask, smeared, smeared_from = _smeared(height, width, lens, blocks)
+    focal = [straight[0, 0], straight[1, 1], straight[0, 2], straight[1, 2]]
+    bent_focal = [bent[0, 0], bent[1, 1], bent[0, 2], bent[1, 2]]
+    return Projection(
+        frame_width=np.array([width], np.float64),
+        frame_height=np.array([height], np.float64),
+        aspect=np.array([width / height]),
+        bends=np.array([lens is not None]),
+        straight=np.array([focal]),
+        bent=np.array([bent_focal]),
+        bend=np.array([coefficients.ravel()]),
+        first_row=np.array([blocks.first_row], np.float64),
+        rows=np.array([rows]),
+        columns=np.array([columns]),
+        pixel=np.array([2 / height / min(rows, columns)]),
+        is_smeared=mask[None],
+        smeared=smeared[None],
+        smeared_at=_pixel_of(smeared_from[:, 0], len(blocks.column_weights))[None],
+        smeared_from=smeared_from[None],
+    )
+
+
+Part = TypeVar("Part", View, Projection)
+
+
+def stack_views(parts: Sequence[Part]) -> Part:
+    """One of V images from V of one image each; what is shorter is filled up with -1."""
+
+    def joined(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        most = np.max([array.shape for array in arrays], axis=0)
+        return np.concatenate(
+            [
+                np.pad(array, [(0, more) for more in most - array.shape], constant_values=-1)
+                if (most != array.shape).any()
+                else array
+                for array in arrays
+            ]
+        )
+
+    return type(parts[0])(*map(joined, zip(*parts, strict=True)))
+
+
+def new_rays(cameras: int, pixels: int) -> Rays:
+    """Room for the rays of that many cameras."""
+    samples = pixels * MAX_SAMPLES
+    return Rays(
+        plan=np.zeros((cameras, pixels), np.int32),
+        pixels=np.zeros((cameras, pixels), np.int32),
+        num_pixels=np.zeros(cameras, np.int32),
+        level_end=np.zeros((cameras, LEVELS), np.int32),
+        first_sample=np.zeros((cameras, pixels + 1), np.int32),
+        forward=np.zeros((cameras, samples), np.float32),
+        right=np.zeros((cameras, samples), np.float32),
+        sky=np.zeros((cameras, pixels), np.float32),
+        share=np.zeros((cameras, pixels), np.float32),
+        eye=np.zeros((cameras, pixels, 3), np.float32),
+    )
+
+
+def trimmed(rays: Rays) -> Rays:
+    """The same without the room that is not used."""
+    used = int(rays.first_sample.max())
+    return rays._replace(
+        forward=np.ascontiguousarray(rays.forward[:, :used]), right=np.ascontiguousarray(rays.right[:, :used])
+    )
+
+
+def random_lens(generator: np.random.Generator) -> Lens:
+    """A lens like the Duckiebot's, each number up to 5 % more or less, as the stock `camera_rand` has it."""
+    matrix, coefficients = (part * generator.uniform(0.95, 1.05, part.shape) for part in DUCKIEBOT_LENS)
+    matrix[2, 2] = 1.0
+    return Lens(matrix, coefficients)
+
+
+@lean_kernel
+def horizon(height: float, pitch: float, tangent: float) -> float:
+    """Where on the image plane, upwards, the ground ends."""
+    depth = height + GROUND_DEPTH_M
+    down, ahead = math.sin(pitch), math.cos(pitch)
+    return (GROUND_REACH_M * down - depth * ahead) / (GROUND_REACH_M * ahead + depth * down) / tangent
+
+
+@lean_kernel
+def on_ground(x: float, y: float, height: float, pitch: float, tangent: float) -> tuple[float, float, float]:
+    """Where a ray meets the road's plane: (depth, forward, right); depth along the camera's axis."""
+    down = math.sin(pitch) - y * tangent * math.cos(pitch)
+    depth = height / max(down, 1e-6)
+    forward = FORWARD_M + depth * (y * tangent * math.sin(pitch) + math.cos(pitch))
+    return depth, forward, depth * x * tangent
+
+
+@lean_kernel
+def aim(view: View, v: int, rays: Rays, c: int, height: float, pitch: float, tangent: float) -> None:
+    """Fill the rays of camera `c` with view `v`.
+
+    Args:
+        view: of the images.
+        v: which of them.
+        rays: to be filled.
+        c: which camera.
+        height: of the camera above the road, metres.
+        pitch: downwards, radians.
+        tangent: of half the vertical field of view.
+    """
+    pixels = view.x.shape[1]
+    end = horizon(height, pitch, tangent)
+    ends, plan = rays.level_end[c], rays.plan[c]
+    ends[:] = 0
+    for p in range(pixels):
+        level, samples = _plan(view, v, p, end, height, pitch, tangent)
+        plan[p] = level * _PLAN + samples
+        if level < LEVELS:
+            ends[level] += 1
+    _sort_by_level(rays, c)
+    sample = 0
+    for k in range(rays.num_pixels[c]):
+        samples = plan[rays.pixels[c, k]] % _PLAN
+        _aim_pixel(view, v, rays, c, k, sample, samples, end, height, pitch, tangent)
+        sample += samples
+    rays.first_sample[c, rays.num_pixels[c]] = sample
+
+
+@lean_kernel
+def _sort_by_level(rays: Rays, c: int) -> None:
+    """Order the pixels; `level_end` holds how many there are of each level, and then where they end."""
+    ends = rays.level_end[c]
+    sky = 0
+    for level in range(LEVELS):
+        ends[level], sky = sky, sky + ends[level]
+    rays.num_pixels[c] = sky
+    for p in range(rays.pixels.shape[1]):
+        level = rays.plan[c, p] // _PLAN
+        if level < LEVELS:
+            rays.pixels[c, ends[level]] = p
+            ends[level] += 1
+        else:
+            rays.pixels[c, sky] = p
+            sky += 1
+
+
+@lean_kernel
+def _sky(y: float, down_y: float, end: float) -> float:
+    """Fraction of a pixel above the horizon."""
+    return min(1.0, max(0.0, 0.5 + 0.5 * (y - end) / max(-down_y, 1e-9)))
+
+
+@lean_kernel
+def _plan(
+    view: View, v: int, p: int, end: float, height: float, pitch: float, tangent: float
+) -> tuple[int, int]:
+    """(level, samples) of a pixel; level is LEVELS for sky alone."""
+    sky = _sky(view.y[v, p], view.down_y[v, p], end)
+    if sky >= 1.0:
+        return LEVELS, 0
+    x, y = view.x[v, p], view.y[v, p]
+    dx, dy = view.down_x[v, p], view.down_y[v, p]
+    top = 2 * sky - 1
+    middle = (top + 1) / 2
+    depth, _, _ = on_ground(x, y + middle * dy, height, pitch, tangent)
+    width = 2 * view.half_width[v, p] * tangent * depth
+    _, far_forward, far_right = on_ground(x + top * dx, y + top * dy, height, pitch, tangent)
+    _, near_forward, near_right = on_ground(x + dx, y + dy, height, pitch, tangent)
+    length = math.hypot(far_forward - near_forward, far_right - near_right)
+    wanted = math.ceil(SAMPLES_PER_SQUARE * min(length / width, 100.0) - 0.2)
+    samples = min(MAX_SAMPLES, max(1, wanted))
+    blur = max(width, 0.5 * length / samples)
+    level = round(math.log2(min(blur, 10.0) / (2 * FINEST_TEXEL_M)))
+    return min(LEVELS - 1, max(0, level)), samples
+
+
+@lean_kernel
+def _aim_pixel(
+    view: View,
+    v: int,
+    rays: Rays,
+    c: int,
+    k: int,
+    sample: int,
+    samples: int,
+    end: float,
+    height: float,
+    pitch: float,
+    tangent: float,
+) -> None:
+    p = rays.pixels[c, k]
+    x, y = view.x[v, p], view.y[v, p]
+    dx, dy = view.down_x[v, p], view.down_y[v, p]
+    sky = _sky(y, dy, end)
+    rays.first_sample[c, k] = sample
+    rays.sky[c, k] = sky
+    rays.share[c, k] = (1 - sky) / samples
+    top = 2 * sky - 1
+    for n in range(samples):
+        below = top + (1 - top) * (n + 0.5) / samples
+        _, forward, right = on_ground(x + below * dx, y + below * dy, height, pitch, tangent)
+        rays.forward[c, sample + n] = forward
+        rays.right[c, sample + n] = right
+    below = (top + 1) / 2
+    depth, _, _ = on_ground(x + below * dx, y + below * dy, height, pitch, tangent)
+    rays.eye[c, k, 0] = depth * tangent * (x + below * dx)
+    rays.eye[c, k, 1] = depth * tangent * (y + below * dy)
+    rays.eye[c, k, 2] = -depth
+
+
+def _normalised(weights: Floats) -> NDArray[np.float64]:
+    wide = weights.astype(np.float64)
+    return wide / wide.sum(axis=1, keepdims=True)
+
+
+# --- the lens, as the stock simulator applies it ------------------------------------------------------------
+
+
+def _undistorted(
+    height: int, width: int, lens: Lens | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(column, row), each [height, width], of the pixel that the lens shows at each pixel of the frame."""
+    if lens is None:
+        row, column = np.indices((height, width), dtype=np.float64)
+        return column, row
+    columns, rows = _inverse_maps(lens.matrix.tobytes(), lens.coefficients.tobytes(), height, width)
+    return np.rint(columns).astype(np.float64), np.rint(rows).astype(np.float64)  # the nearest pixel
+
+
+@cache
+def _inverse_maps(matrix: bytes, coefficients: bytes, height: int, width: int) -> tuple[Floats, Floats]:
+    return inverse_maps(
+        Lens(np.frombuffer(matrix).reshape(3, 3), np.frombuffer(coefficients).reshape(1, 5)), height, width
+    )
+
+
+def inverse_maps(lens: Lens, height: int, width: int) -> tuple[Floats, Floats]:
+    """gym-duckietown's `Distortion.rmapx` and `rmapy`, to the last bit, in arrays rather than loops.
+
+    Returns:
+        (column, row), float32 [height, width]: the pixel that the lens shows at each pixel of the frame.
+    """
+    straight = _straightened(lens, height, width)
+    bent_x, bent_y = cv2.initUndistortRectifyMap(
+        cameraMatrix=lens.matrix,
+        distCoeffs=lens.coefficients,
+        R=np.eye(3),
+        newCameraMatrix=straight,
+        size=(width, height),
+        m1type=cv2.CV_32FC1,
+    )
+    columns, rows = _scattered(np.asarray(bent_x, np.float32), np.asarray(bent_y, np.float32))
+    _fill_holes(columns, rows)
+    return columns, rows
+
+
+def _straightened(lens: Lens, height: int, width: int) -> NDArray[np.float64]:
+    """Camera matrix (3, 3) of the frame without the lens, such that all of it is covered."""
+    matrix, _ = cv2.getOptimalNewCameraMatrix(
+        cameraMatrix=lens.matrix, distCoeffs=lens.coefficients, imageSize=(width, height), alpha=0
+    )
+    return np.asarray(matrix, np.float64)
+
+
+_SMEAR_PIXELS = 1.5
+"""The numeric inverse of the lens is about this exact; what is farther off was filled up from elsewhere."""
+
+
+def _smeared(
+    height: int, width: int, lens: Lens | None, blocks: Blocks
+) -> tuple[NDArray[np.bool_], Ints, Ints]:
+    """`is_smeared`, `smeared` and `smeared_from` of one image."""
+    rows, columns = len(blocks.row_weights), len(blocks.column_weights)
+    if lens is None:
+        nothing = np.zeros((0, SUBPIXELS**2), np.int32)
+        return np.zeros(rows * columns, np.bool_), np.zeros(0, np.int32), nothing
+    shown_row, shown_column = _bent(lens, height, width)
+    # the frame's pixel at each point of the image
+    row_scale = blocks.row_weights.shape[1] / (rows * SUBPIXELS)
+    column_scale = width / (columns * SUBPIXELS)
+    row, column = np.indices((rows * SUBPIXELS, columns * SUBPIXELS))
+    frame_row = ((row + 0.5) * row_scale).astype(int) + blocks.first_row
+    frame_column = ((column + 0.5) * column_scale).astype(int)
+    from_row, from_column = shown_row[frame_row, frame_column], shown_column[frame_row, frame_column]
+    moved = np.hypot(from_row - frame_row, from_column - frame_column) > _SMEAR_PIXELS
+    point_row = ((from_row + 0.5 - blocks.first_row) / row_scale).astype(int).clip(0, row.shape[0] - 1)
+    point_column = ((from_column + 0.5) / column_scale).astype(int).clip(0, row.shape[1] - 1)
+    source = np.where(moved, point_row * row.shape[1] + point_column, row * row.shape[1] + column)
+
+    def by_pixel(points: NDArray[Any]) -> NDArray[Any]:
+        apart = points.reshape(rows, SUBPIXELS, columns, SUBPIXELS).transpose(0, 2, 1, 3)
+        return apart.reshape(rows * columns, SUBPIXELS**2)
+
+    mask = np.asarray(by_pixel(moved).any(axis=1), np.bool_)
+    return mask, np.flatnonzero(mask).astype(np.int32), by_pixel(source)[mask].astype(np.int32)
+
+
+def _pixel_of(points: Ints, columns: int) -> Ints:
+    """(row, column) of the pixels, [Q, 2], that these points of an image lie in."""
+    row, column = np.divmod(points, columns * SUBPIXELS)
+    return np.stack([row, column], axis=-1).astype(np.int32) // SUBPIXELS
+
+
+def _bent(lens: Lens, height: int, width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(row, column) on the bent frame where what the lens shows at each of its pixels really belongs."""
+    column, row = _undistorted(height, width, lens)
+    straight = _straightened(lens, height, width)
+    rays = np.stack(
+        [
+            (column - straight[0, 2]) / straight[0, 0],
+            (row - straight[1, 2]) / straight[1, 1],
+            np.ones_like(row),
+        ],
+        axis=-1,
+    )
+    points, _ = cv2.projectPoints(
+        rays.reshape(-1, 1, 3), np.zeros(3), np.zeros(3), lens.matrix, lens.coefficients
+    )
+    flat = np.asarray(points, np.float64).reshape(height, width, 2)
+    return flat[..., 1], flat[..., 0]
+
+
+_SPREAD = (
+    (-1, -1, 7),
+    (-1, 0, 10),
+    (-1, 1, 7),
+    (0, -1, 10),
+    (0, 0, 20),
+    (0, 1, 10),
+    (1, -1, 7),
+    (1, 0, 10),
+    (1, 1, 7),
+)
+"""(down, right, weight) of the pixels that a moved pixel is spread over."""
+
+
+def _scattered(bent_x: Floats, bent_y: Floats) -> tuple[Floats, Floats]:
+    height, width = bent_x.shape
+    row, column = np.indices((height, width), dtype=np.int32)
+    to_row = np.clip(bent_y.astype(np.int32), 2, height - 2)
+    to_column = np.clip(bent_x.astype(np.int32), 2, width - 2)
+    total = np.zeros((height, width), np.float32)
+    columns, rows = total.copy(), total.copy()
+    for down, right, weight in _SPREAD:
+        # where several pixels meet the last one counts, as in the original
+        to = (to_row + down, to_column + right)
+        total[to] += weight
+        columns[to] += weight * column
+        rows[to] += weight * row
+    empty = total == 0
+    with np.errstate(invalid="ignore"):
+        columns, rows = columns / total, rows / total
+    columns[empty] = rows[empty] = np.nan
+    return columns, rows
+
+
+_HOLE_REACH = 2
+_NEARBY = sorted(
+    (
+        (down, right)
+        for down, right in itertools.product(range(-_HOLE_REACH - 1, _HOLE_REACH), repeat=2)
+        if math.hypot(down, right) <= _HOLE_REACH
+    ),
+    key=lambda offset: math.hypot(*offset),
+)
+
+
+def _fill_holes(columns: Floats, rows: Floats) -> None:
+    """Give pixels that nothing was moved to the value of a neighbour, in the original's order."""
+    height, width = columns.shape
+    holes = set(zip(*(places.tolist() for places in np.nonzero(np.isnan(columns))), strict=True))
+    while holes:
+        before = len(holes)
+        for i, j in list(holes):
+            for down, right in _NEARBY:
+                u, v = i + down, j + right
+                if 0 <= u < height and 0 <= v < width and not np.isnan(columns[u, v]):
+                    columns[i, j], rows[i, j] = columns[u, v], rows[u, v]
+                    holes.remove((i, j))
+                    break
+        if len(holes) == before:
+            return
