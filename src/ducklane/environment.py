@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from types import SimpleNamespace
 from typing import Any, SupportsFloat
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from numpy.typing import NDArray
+from gymnasium.vector.utils import batch_space
+from numpy.typing import ArrayLike, NDArray
 
-from ducklane.settings import Settings
+from ducklane.settings import RewardSettings, Settings
 from ducklane.task import reward
 from ducklane.task.action import action_mapping
-from ducklane.task.observation import FrameStack, FrameTransform
+from ducklane.task.observation import BatchedFrameStack, FrameStack, FrameTransform
 
 Image = NDArray[np.uint8]
 Action = NDArray[np.float32]
@@ -41,15 +43,101 @@ class Environment:
         self.settings = settings
 
     def create_env(self) -> Env:
-        """The bare simulator: wheel commands in, camera frames out."""
-        # imported here: loading OpenGL takes seconds, and only the process that simulates needs it
+        """The bare simulator, one robot: wheel commands in, camera frames out."""
+        # imported here: OpenGL and numba take seconds, and only the process that simulates needs them
+        if self.settings.simulator.backend == "batched":
+            from ducklane.simulator.single import SingleSimulator
+
+            return SingleSimulator(self.settings.simulator)
         from ducklane.simulator.reference import ReferenceSimulator
 
         return ReferenceSimulator(self.settings.simulator)
 
+    def create_vector_env(self, num_envs: int, threads: int | None = None) -> TaskVectorEnv:
+        """The task with many robots in the batched simulator, which draws images as the policy sees them.
+
+        Args:
+            num_envs: how many.
+            threads: to simulate on, if not those of the settings.
+        """
+        return TaskVectorEnv(self.settings, num_envs, threads)
+
     def wrap(self, env: Env) -> Env:
         """Put the task around a simulator: reward, observation and action of the settings."""
         return TaskAction(TaskObservation(TaskReward(env, self.settings), self.settings), self.settings)
+
+
+class TaskVectorEnv(gymnasium.vector.VectorEnv[Image, Action, NDArray[Any]]):
+    """N robots in the batched simulator, with the settings' action, observation and reward.
+
+    Infos are empty, but at the end of episodes: then `infos["episode_reward"]` holds the sums of the reward's
+    components, [N] each, valid where `infos["_episode_reward"]` is true.
+
+    Args:
+        settings: all of them.
+        num_envs: N.
+        threads: to simulate on; those of the settings if not given.
+    """
+
+    def __init__(self, settings: Settings, num_envs: int, threads: int | None = None) -> None:
+        from ducklane.simulator.batch import BatchedSimulator
+        from ducklane.simulator.camera import Blocks
+
+        camera = settings.simulator
+        transform = FrameTransform(settings.observation, camera.camera_height, camera.camera_width)
+        blocks = Blocks(transform.rows.start, transform.row_weights, transform.column_weights)
+        self.simulator = BatchedSimulator(camera, num_envs, blocks, threads)
+        self.metadata = self.simulator.metadata
+        self.num_envs = num_envs
+        self.single_observation_space = observation_space(settings)
+        self.single_action_space = action_space(settings)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._settings = settings
+        self._mapping = action_mapping(settings.action)
+        self._stack = BatchedFrameStack(settings.observation, num_envs)
+        self._starting = np.ones(num_envs, np.bool_)
+        self._sums: dict[str, NDArray[np.float64]] = {}
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Image, dict[str, Any]]:
+        """Begin an episode of every robot; seed and options are those of `BatchedSimulator`."""
+        frames, _ = self.simulator.reset(seed=seed, options=options)
+        self._sums = {}
+        self._starting[:] = False
+        return self._stack.push(frames, np.ones(self.num_envs, np.bool_)), {}
+
+    def step(
+        self, actions: Action
+    ) -> tuple[Image, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """Step all robots; those whose episode ended in the last step begin another, for no reward."""
+        frames, _, terminated, truncated, _ = self.simulator.step(self._mapping.to_wheels(actions))
+        starting = self._starting
+        images = self._stack.push(frames, starting)
+        components = step_components(
+            self._settings.reward, self.simulator.robots, crashed=terminated, truncated=truncated
+        )
+        for name, value in components.items():
+            value[starting] = 0.0
+            total = self._sums.setdefault(name, np.zeros(self.num_envs))
+            total[starting] = 0.0
+            total += value
+        self._starting = terminated | truncated
+        rewards = np.sum(list(components.values()), axis=0)
+        return images, rewards, terminated, truncated, self._infos()
+
+    def _infos(self) -> dict[str, Any]:
+        ended = self._starting
+        if not ended.any():
+            return {}
+        sums: dict[str, Any] = {name: total.copy() for name, total in self._sums.items()}
+        masks = {f"_{name}": ended for name in sums}
+        return {"episode_reward": sums | masks, "_episode_reward": ended}
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Close the simulator."""
+        self.simulator.close(**kwargs)
 
 
 class TaskReward(gymnasium.Wrapper[Image, Action, Image, Action]):
@@ -82,23 +170,36 @@ class TaskReward(gymnasium.Wrapper[Image, Action, Image, Action]):
         return image, sum(components.values()), terminated, truncated, info
 
     def _components(self, info: dict[str, Any], terminated: bool, truncated: bool) -> dict[str, float]:
-        if self._settings.type == "stock":
-            paid = reward.stock(
-                lane_dist=info["lane_dist"],
-                lane_dot=info["lane_dot"],
-                proximity=info["proximity"],
-                crashed=terminated,
-                truncated=truncated,
-            )
-        else:
-            paid = reward.lane_progress(
-                self._settings,
-                forward_speed=info["forward_speed"],
-                lane_dist=info["lane_dist"],
-                lane_angle=info["lane_angle"],
-                crashed=terminated,
-            )
+        state = SimpleNamespace(**info)
+        paid = step_components(self._settings, state, crashed=terminated, truncated=truncated)
         return {name: float(value) for name, value in paid.items()}
+
+
+def step_components(
+    settings: RewardSettings, state: Any, *, crashed: ArrayLike, truncated: ArrayLike
+) -> reward.Components:
+    """What the settings pay for a step.
+
+    Args:
+        settings: of the reward.
+        state: the fields of `State`, of one robot or, as arrays, of many.
+        crashed, truncated: how the step ended.
+    """
+    if settings.type == "stock":
+        return reward.stock(
+            lane_dist=state.lane_dist,
+            lane_dot=state.lane_dot,
+            proximity=state.proximity,
+            crashed=crashed,
+            truncated=truncated,
+        )
+    return reward.lane_progress(
+        settings,
+        forward_speed=state.forward_speed,
+        lane_dist=state.lane_dist,
+        lane_angle=state.lane_angle,
+        crashed=crashed,
+    )
 
 
 class TaskObservation(gymnasium.Wrapper[Image, Action, Image, Action]):

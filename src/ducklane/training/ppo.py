@@ -12,7 +12,7 @@ from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from ducklane.environment import Env, Environment, action_space, observation_space
-from ducklane.machine import Machine
+from ducklane.machine import Machine, this_machine
 from ducklane.settings import Settings, num_workers
 from ducklane.training.metrics import ResultMetrics
 from ducklane.training.module import PolicyModule
@@ -40,7 +40,8 @@ class WorkerSeed(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 def ppo_config(settings: Settings, machine: Machine) -> PPOConfig:
     """PPO on RLlib's new API stack. Every setting goes through an explicit setter, which knows its name."""
-    register_environment(settings)
+    workers = num_workers(settings, machine)
+    register_environment(settings, workers)
     rllib = settings.rllib
     return (
         PPOConfig()
@@ -51,9 +52,10 @@ def ppo_config(settings: Settings, machine: Machine) -> PPOConfig:
         )
         .framework(rllib.framework)
         .env_runners(
-            num_env_runners=num_workers(settings, machine),
+            num_env_runners=workers,
             num_envs_per_env_runner=rllib.env_per_worker,
             num_gpus_per_env_runner=rllib.gpu_per_worker,
+            gym_env_vectorize_mode="vector_entry_point" if _batched(settings) else "SYNC",
         )
         .learners(num_learners=0, num_gpus_per_learner=rllib.num_gpus)
         .rl_module(
@@ -88,11 +90,27 @@ def ppo_config(settings: Settings, machine: Machine) -> PPOConfig:
     )
 
 
-def register_environment(settings: Settings) -> None:
-    """Make the environment known to RLlib under the name that the settings give it."""
+def register_environment(settings: Settings, workers: int = 0) -> None:
+    """Make the environment known to RLlib under the name that the settings give it.
 
-    def create(context: Any) -> Env:
-        environment = Environment(settings)
+    Args:
+        settings: all of them.
+        workers: sampling processes besides the trainer's own, which share the machine's cores.
+    """
+
+    environment = Environment(settings)
+
+    def create(context: Any) -> Any:
+        if _batched(settings):
+            # reset brings a seed that is the worker's own, and robots draw by seed and number
+            threads = (
+                max(1, this_machine().cpus // max(1, workers)) if settings.simulator.threads == -1 else None
+            )
+            return environment.create_vector_env(context.get("num_envs", 1), threads)
         return WorkerSeed(environment.wrap(environment.create_env()), context.worker_index)
 
     tune.register_env(settings.rllib.env, create)
+
+
+def _batched(settings: Settings) -> bool:
+    return settings.simulator.backend == "batched"

@@ -1,0 +1,422 @@
+"""Many Duckiebots at once: the stock simulator's physics and pictures, computed in arrays.
+
+Each robot is alone in a world of its own. What happens to it depends on its seed and its commands only: not
+on its neighbours, and not on the number of threads.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import batch_space
+from numpy.typing import ArrayLike, NDArray
+
+from ducklane.machine import this_machine
+from ducklane.settings import SimulatorSettings
+from ducklane.simulator.camera import (
+    DUCKIEBOT_LENS,
+    FIELD_OF_VIEW_RAD,
+    HEIGHT_M,
+    PITCH_RAD,
+    Blocks,
+    Lens,
+    aim,
+    new_rays,
+    projection,
+    random_lens,
+    stack_views,
+    trimmed,
+    view,
+    whole_frame,
+)
+from ducklane.simulator.conditions import draw_conditions, new_conditions
+from ducklane.simulator.draws import seed_robots
+from ducklane.simulator.ground import new_chunk
+from ducklane.simulator.kernel import lean_kernel
+from ducklane.simulator.maps import check_map
+from ducklane.simulator.raster import new_canvas
+from ducklane.simulator.reference import FRAMES_PER_SECOND, StartError
+from ducklane.simulator.render import Cameras, draw_frame, prepare_camera
+from ducklane.simulator.robots import (
+    Robots,
+    new_robots,
+    start_robot,
+    start_robot_anywhere,
+    start_world,
+    step_robot,
+)
+from ducklane.simulator.scene import Scene, load_scene
+from ducklane.simulator.things import Things, new_things
+
+Frames = NDArray[np.uint8]
+"""(N, height, width, 3), RGB."""
+Poses = NDArray[np.float64]
+"""(N, 3): x, z, angle; metres, metres, radians, in the frame of `State`."""
+
+CRASH_REWARD = -1000.0
+SPEED_IN_REWARD = 1.2
+"""gym-duckietown pays for this constant in place of the robot's real speed."""
+
+
+class World(NamedTuple):
+    """All that the kernels work on."""
+
+    scene: Scene
+    robots: Robots
+    things: Things
+    cameras: Cameras
+    domain_rand: bool
+    camera_rand: bool
+    max_steps: int
+
+
+class Outcome(NamedTuple):
+    """What a step gives, for each of N robots."""
+
+    frames: Frames
+    rewards: NDArray[np.float64]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    no_start: NDArray[np.bool_]
+    """a new episode found no place to begin"""
+
+
+class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], NDArray[Any]]):
+    """N Duckiebots, one gymnasium vector environment.
+
+    - Actions: Box(-1, 1, (N, 2), float32), the (left, right) wheel duty of each, held for 1/30 s. Values
+      beyond the bounds are clipped; float64 is not rounded to float32.
+    - Observations: Box(0, 255, (N, height, width, 3), uint8), a new array each time.
+    - Rewards: gym-duckietown's own; -1000 on leaving the road or colliding.
+    - Terminated: the robot left the road or collided. Truncated: `max_steps` reached, and not terminated.
+    - Infos: empty. The robots' states are in `robots`, whose fields are those of `State`, [N] each.
+    - Autoreset: in the step after the end of a robot's episode its action is ignored, the next episode
+      begins, and the reward is 0.
+
+    Args:
+        settings: map or maps (robot i drives map i modulo their number), camera, episode length and seed.
+        num_envs: N.
+        blocks: how frames are averaged to images; images are whole frames if not given.
+        threads: to compute on; `settings.threads` if not given.
+
+    Raises:
+        MapError: a map does not exist or has no road.
+        GraphicsError: a map is new on this machine, and there is no OpenGL to read it with.
+    """
+
+    metadata = {  # noqa: RUF012 - gymnasium's
+        "render_modes": ["rgb_array"],
+        "render_fps": FRAMES_PER_SECOND,
+        "autoreset_mode": AutoresetMode.NEXT_STEP,
+    }
+
+    camera_on: bool = True
+    """Set it to False to skip drawing: images are then black, and poses and rewards the same."""
+
+    def __init__(
+        self,
+        settings: SimulatorSettings,
+        num_envs: int,
+        blocks: Blocks | None = None,
+        threads: int | None = None,
+    ) -> None:
+        for name in settings.map_names:
+            check_map(name)
+        self.settings = settings
+        self.num_envs = num_envs
+        self.render_mode = "rgb_array"
+        self.threads = min(num_envs, _threads(settings.threads if threads is None else threads))
+        self._pool = ThreadPoolExecutor(self.threads - 1) if self.threads > 1 else None
+        blocks = blocks or whole_frame(settings.camera_height, settings.camera_width)
+        self.image_shape = (len(blocks.row_weights), len(blocks.column_weights), 3)
+        self.single_observation_space = gymnasium.spaces.Box(0, 255, self.image_shape, np.uint8)
+        self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._world = _new_world(settings, num_envs, blocks, self.threads)
+        self._shares = np.linspace(0, num_envs, self.threads + 1).astype(int).tolist()
+        self._restart = np.ones(num_envs, np.bool_)
+        self._anywhere = np.full((num_envs, 3), np.nan)
+        self._no_commands = np.zeros((num_envs, 2))
+        self._last: Outcome | None = None
+
+    @property
+    def robots(self) -> Robots:
+        """States of the robots after the last reset or step; they change in place."""
+        return self._world.robots
+
+    @property
+    def scene(self) -> Scene:
+        """The maps."""
+        return self._world.scene
+
+    @property
+    def things(self) -> Things:
+        """The objects in each robot's world."""
+        return self._world.things
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Frames, dict[str, Any]]:
+        """Begin an episode of every robot, at random valid poses or exactly at `options["poses"]`.
+
+        Args:
+            seed: make the worlds anew from this seed, their objects and light too: equal seeds and equal
+                actions give equal episodes. Or one for each robot. Without one all goes on.
+            options: {"poses": (N, 3) of x, z, angle in metres and radians}, or nothing.
+
+        Raises:
+            ValueError: a pose is off the road or touches something, or an option is unknown.
+            StartError: random draws found no valid start.
+        """
+        poses = _poses_option(options, self.num_envs)
+        new_world = seed is not None or self._last is None
+        if new_world:
+            self._seed(self.settings.seed if seed is None else seed)
+        self._restart[:] = True
+        outcome = self._advance(self._no_commands, self._anywhere if poses is None else poses, new_world)
+        self._restart[:] = False
+        self._check_started(outcome)
+        if poses is not None and not self.robots.valid.all():
+            bad = int(np.argmin(self.robots.valid))
+            self._last = None
+            raise ValueError(
+                f"pose {bad}, {poses[bad].tolist()}, on {self._map_name(bad)} is off the road "
+                "or touches something"
+            )
+        return outcome.frames, {}
+
+    def step(
+        self, actions: ArrayLike
+    ) -> tuple[Frames, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """Drive for 1/30 s.
+
+        Args:
+            actions: (N, 2) of (left, right) wheel duty.
+
+        Raises:
+            ValueError: the actions are not N times two numbers.
+            StartError: a new episode found no valid start.
+        """
+        if self._last is None:
+            raise gymnasium.error.ResetNeeded("call reset before step")
+        commands = _commands(actions, self.num_envs)
+        outcome = self._advance(commands, self._anywhere, new_world=False)
+        np.logical_or(outcome.terminated, outcome.truncated, out=self._restart)
+        self._check_started(outcome)
+        return outcome.frames, outcome.rewards, outcome.terminated, outcome.truncated, {}
+
+    def render(self) -> tuple[Frames, ...]:  # type: ignore[override] # gymnasium names no type
+        """The last image of each robot."""
+        if self._last is None:
+            raise gymnasium.error.ResetNeeded("call reset before render")
+        return tuple(self._last.frames.copy())
+
+    def close_extras(self, **_: Any) -> None:
+        """Let the threads go."""
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def _seed(self, seed: int | list[int | None]) -> None:
+        if isinstance(seed, int | np.integer):
+            self.robots.streams[:] = seed_robots(int(seed), range(self.num_envs))
+            return
+        for i, of_robot in enumerate(seed):
+            if of_robot is not None:
+                self.robots.streams[i] = seed_robots(of_robot, [0])[0]
+
+    def _advance(self, commands: NDArray[np.float64], poses: Poses, new_world: bool) -> Outcome:
+        """Step all robots, each thread its share of them."""
+        n, shape = self.num_envs, (self.num_envs, *self.image_shape)
+        frames = np.empty(shape, np.uint8) if self.camera_on else np.zeros(shape, np.uint8)
+        flags = [np.zeros(n, np.bool_) for _ in range(3)]
+        outcome = Outcome(frames, np.zeros(n), *flags)
+
+        def work(thread: int) -> None:
+            first, end = self._shares[thread], self._shares[thread + 1]
+            advance(
+                self._world,
+                outcome,
+                commands,
+                self._restart,
+                poses,
+                new_world,
+                first,
+                end,
+                thread,
+                self.camera_on,
+            )
+
+        others = [self._pool.submit(work, thread) for thread in range(1, self.threads)] if self._pool else []
+        work(0)
+        for other in others:
+            other.result()
+        self._last = outcome
+        return outcome
+
+    def _check_started(self, outcome: Outcome) -> None:
+        if outcome.no_start.any():
+            bad = int(np.argmax(outcome.no_start))
+            self._last = None
+            raise StartError(
+                f"simulator.accept_start_angle_deg: no start within {self.settings.accept_start_angle_deg:g} "
+                f"degrees of the lane was found on {self._map_name(bad)}; allow a larger angle"
+            )
+
+    def _map_name(self, i: int) -> str:
+        names = self.settings.map_names
+        return names[i % len(names)]
+
+
+def _threads(setting: int) -> int:
+    return this_machine().cpus if setting == -1 else setting
+
+
+def _new_world(settings: SimulatorSettings, n: int, blocks: Blocks, threads: int) -> World:
+    scene = load_scene(settings.map_names)
+    robots = new_robots(
+        np.arange(n) % len(settings.map_names),
+        seed=settings.seed,
+        max_steps=settings.max_steps,
+        max_start_angle_deg=settings.accept_start_angle_deg,
+        domain_rand=settings.domain_rand,
+        dynamics_rand=settings.dynamics_rand,
+    )
+    camera_rand = settings.camera_rand and settings.distortion
+    return World(
+        scene,
+        robots,
+        new_things(n, scene.layout),
+        _new_cameras(settings, scene, n, blocks, threads),
+        settings.domain_rand,
+        camera_rand,
+        settings.max_steps,
+    )
+
+
+def _new_cameras(settings: SimulatorSettings, scene: Scene, n: int, blocks: Blocks, threads: int) -> Cameras:
+    height, width = settings.camera_height, settings.camera_width
+    own_view = settings.camera_rand and settings.distortion
+    own_rays = own_view or settings.domain_rand
+    lenses = _lenses(settings, n if own_view else 1)
+    views = stack_views([view(height, width, lens, blocks) for lens in lenses])
+    pixels = views.x.shape[1]
+    rays = new_rays(n if own_rays else 1, pixels)
+    if not own_rays:
+        aim(views, 0, rays, 0, HEIGHT_M, PITCH_RAD, float(np.tan(FIELD_OF_VIEW_RAD / 2)))
+        rays = trimmed(rays)
+    return Cameras(
+        views=views,
+        projection=stack_views([projection(height, width, lens, blocks) for lens in lenses]),
+        rays=rays,
+        lit=np.zeros((n, pixels), np.float32),
+        own_view=own_view,
+        own_rays=own_rays,
+        conditions=new_conditions(n),
+        canvas=new_canvas(threads, len(blocks.row_weights), len(blocks.column_weights), scene.meshes),
+        chunk=new_chunk(threads),
+    )
+
+
+def _lenses(settings: SimulatorSettings, count: int) -> list[Lens | None]:
+    if not settings.distortion:
+        return [None]
+    if not settings.camera_rand:
+        return [DUCKIEBOT_LENS]
+    return [random_lens(np.random.default_rng([settings.seed, i])) for i in range(count)]
+
+
+def _poses_option(options: dict[str, Any] | None, n: int) -> Poses | None:
+    options = options or {}
+    if unknown := set(options) - {"poses"}:
+        raise ValueError(f"reset has the option 'poses' only, not {', '.join(sorted(map(repr, unknown)))}")
+    if options.get("poses") is None:
+        return None
+    poses = np.asarray(options["poses"], dtype=np.float64)
+    if poses.shape != (n, 3) or not np.isfinite(poses).all():
+        raise ValueError(f"poses are (x, z, angle) of {n} robots, finite numbers, not {options['poses']!r}")
+    return poses
+
+
+def _commands(actions: ArrayLike, n: int) -> NDArray[np.float64]:
+    commands = np.asarray(actions, dtype=np.float64)
+    if commands.shape != (n, 2) or np.isnan(commands).any():
+        raise ValueError(f"actions are (left, right) wheel duty of {n} robots, not {actions!r}")
+    return commands
+
+
+@lean_kernel
+def advance(
+    world: World,
+    outcome: Outcome,
+    commands: NDArray[np.float64],
+    restart: NDArray[np.bool_],
+    poses: Poses,
+    new_world: bool,
+    first: int,
+    end: int,
+    thread: int,
+    draw: bool,
+) -> None:
+    """One step of robots [first, end), or the beginning of an episode of those to restart.
+
+    These begin at their poses or, where these are NaN, anywhere.
+    """
+    robots = world.robots
+    for i in range(first, end):
+        if restart[i]:
+            _begin(world, outcome, i, poses[i, 0], poses[i, 1], poses[i, 2], new_world)
+        else:
+            step_robot(world.scene.layout, world.things, robots, i, commands[i, 0], commands[i, 1])
+            outcome.terminated[i] = not robots.valid[i]
+            outcome.truncated[i] = robots.valid[i] and robots.step[i] >= world.max_steps
+            outcome.rewards[i] = _stock_reward(robots, i, outcome.terminated[i], outcome.truncated[i])
+        if draw:
+            _draw(world, outcome, i, thread)
+
+
+@lean_kernel
+def _begin(world: World, outcome: Outcome, i: int, x: float, z: float, angle: float, new_world: bool) -> None:
+    robots, layout = world.robots, world.scene.layout
+    last_x, last_z, last_angle = robots.x[i], robots.z[i], robots.angle[i]
+    if new_world:
+        start_world(layout, world.things, robots, i)
+    draw_conditions(
+        world.cameras.conditions,
+        i,
+        robots.streams[i],
+        world.domain_rand,
+        world.camera_rand,
+        new_world,
+        last_x,
+        last_z,
+        last_angle,
+    )
+    prepare_camera(world.cameras, i)
+    if np.isnan(x):
+        outcome.no_start[i] = not start_robot_anywhere(layout, world.things, robots, i)
+    else:
+        start_robot(layout, world.things, robots, i, x, z, angle)
+
+
+@lean_kernel
+def _draw(world: World, outcome: Outcome, i: int, thread: int) -> None:
+    frame = outcome.frames[i]
+    image = frame.reshape((frame.shape[0] * frame.shape[1], 3))
+    draw_frame(world.scene, world.robots, world.things, world.cameras, i, thread, image)
+
+
+@lean_kernel
+def _stock_reward(robots: Robots, i: int, terminated: bool, truncated: bool) -> float:
+    if terminated:
+        return CRASH_REWARD
+    if truncated:
+        return 0.0
+    reward = 40 * robots.proximity[i]
+    if not np.isnan(robots.lane_dist[i]):
+        reward += SPEED_IN_REWARD * robots.lane_dot[i] - 10 * abs(robots.lane_dist[i])
+    return reward

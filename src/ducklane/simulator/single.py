@@ -1,0 +1,152 @@
+"""One robot of the batched simulator, as a gymnasium environment like the reference simulator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ducklane.settings import SimulatorSettings
+from ducklane.simulator.batch import BatchedSimulator
+from ducklane.simulator.maps import road_tiles
+from ducklane.simulator.obstacles import valid_pose
+from ducklane.simulator.reference import FRAMES_PER_SECOND, Frame
+from ducklane.simulator.state import State
+
+
+class SingleSimulator(gymnasium.Env[Frame, NDArray[Any]]):
+    """The batched simulator's physics and pictures, one robot and whole camera frames at a time.
+
+    Actions, observations, rewards, `reset` and what can be asked are those of `ReferenceSimulator`; info
+    holds the fields of `State` and no report of gym-duckietown's.
+
+    Args:
+        settings: one map, camera, episode length and seed.
+
+    Raises:
+        MapError: the map does not exist or has no road.
+        GraphicsError: the map is new on this machine, and there is no OpenGL to read it with.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": FRAMES_PER_SECOND}  # noqa: RUF012 - gymnasium's
+
+    def __init__(self, settings: SimulatorSettings) -> None:
+        self.settings = settings
+        self.render_mode = "rgb_array"
+        self._batch = BatchedSimulator(settings, 1, threads=1)
+        self.observation_space = self._batch.single_observation_space
+        self.action_space = self._batch.single_action_space
+        self._frame: Frame | None = None
+
+    @property
+    def camera_on(self) -> bool:
+        """Set it to False to skip drawing: frames are then black, and poses and rewards the same."""
+        return self._batch.camera_on
+
+    @camera_on.setter
+    def camera_on(self, on: bool) -> None:
+        self._batch.camera_on = on
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Frame, dict[str, Any]]:
+        """Begin an episode at a random valid pose, or exactly at `options["pose"]`.
+
+        Args:
+            seed: make the world anew from this seed.
+            options: {"pose": (x, z, angle)} in metres and radians, or nothing.
+
+        Raises:
+            ValueError: the pose is off the road or touches something, or an option is unknown.
+            StartError: random draws found no valid start.
+        """
+        super().reset(seed=seed)
+        options = options or {}
+        if unknown := set(options) - {"pose"}:
+            raise ValueError(f"reset has the option 'pose' only, not {', '.join(sorted(map(repr, unknown)))}")
+        pose = options.get("pose")
+        frames, _ = self._batch.reset(seed=seed, options=None if pose is None else {"poses": [pose]})
+        self._frame = frames[0]
+        return self._frame, self._info()
+
+    def step(self, action: ArrayLike) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
+        """Drive for 1/30 s.
+
+        Args:
+            action: (left, right) wheel duty.
+
+        Raises:
+            ValueError: the action is not two numbers.
+        """
+        frames, rewards, terminated, truncated, _ = self._batch.step(np.asarray(action)[None])
+        self._frame = frames[0]
+        return self._frame, float(rewards[0]), bool(terminated[0]), bool(truncated[0]), self._info()
+
+    def render(self) -> Frame:  # type: ignore[override] # gymnasium allows what its type does not say
+        """The last frame."""
+        if self._frame is None:
+            raise gymnasium.error.ResetNeeded("call reset before render")
+        return self._frame.copy()
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._batch.close()
+
+    @property
+    def state(self) -> State:
+        """The robot's state after the last reset or step."""
+        if self._frame is None:
+            raise gymnasium.error.ResetNeeded("call reset first")
+        robots = self._batch.robots
+        return State(*(getattr(robots, name)[0].item() for name in State._fields))
+
+    def valid_pose(self, x: float, z: float, angle: float, safety_factor: float = 1.0) -> bool:
+        """Whether a robot here is on drivable ground and touches nothing.
+
+        Args:
+            x, z, angle: metres and radians, in the frame of `State`.
+            safety_factor: by how much to widen the robot on the ground; random starts use 1.3.
+        """
+        return bool(
+            valid_pose(self._batch.scene.layout, self._batch.things, 0, 0, x, z, angle, float(safety_factor))
+        )
+
+    @property
+    def tile_size(self) -> float:
+        """Side of a map tile, metres."""
+        return float(self._batch.scene.layout.tile_size[0])
+
+    @property
+    def grid_width(self) -> int:
+        """Tiles along x."""
+        return int(self._batch.scene.layout.grid_width[0])
+
+    @property
+    def grid_height(self) -> int:
+        """Tiles along z."""
+        return int(self._batch.scene.layout.grid_height[0])
+
+    @property
+    def drivable_tiles(self) -> list[tuple[int, int, str]]:
+        """(i, j, kind) of each tile to drive on: x in [i, i+1] and z in [j, j+1] times tile_size."""
+        return [(*place, kind) for place, kind in road_tiles(self.settings.map_names[0]).items()]
+
+    def lane_curves(self, i: int, j: int) -> NDArray[np.float64]:
+        """Cubic Bezier control points of a tile's lanes, in driving direction.
+
+        Returns:
+            (lanes, 4, 2): (x, z) of the four points of each lane, metres.
+
+        Raises:
+            ValueError: there is no drivable tile at (i, j).
+        """
+        layout = self._batch.scene.layout
+        if (i, j) not in road_tiles(self.settings.map_names[0]):
+            raise ValueError(f"tile ({i}, {j}) of {self.settings.map_names[0]} is not drivable")
+        curves: NDArray[np.float64] = layout.curves[0, j, i, : layout.curve_count[0, j, i]].copy()
+        return curves
+
+    def _info(self) -> dict[str, Any]:
+        return self.state._asdict()
