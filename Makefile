@@ -18,7 +18,7 @@ PORT ?= 5000
 .PHONY: help repro test setup lint types unit format doctor ui
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 repro: setup ## set up what is missing, then train, evaluate and export: the main job
 	@$(IN_VENV) python -m ducklane.tracking

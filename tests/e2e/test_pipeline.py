@@ -28,6 +28,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 BUDGET = {
     "simulator.max_steps": 20,
     "tune.stop.timesteps_total": 128,
+    "rllib.env_per_worker": 2,
     "rllib.train_batch_size": 64,
     "rllib.minibatch_size": 32,
     "evaluate.episodes": 2,

@@ -60,7 +60,7 @@ class ResultMetrics(RLlibCallback):  # type: ignore[misc]
         """Log the episode's sum of each reward component."""
         info = episode.get_infos(-1)
         for name, value in info.get("episode_reward", {}).items():
-            metrics_logger.log_value(f"{REWARD_PREFIX}{name}", value, reduce="mean", window=20)
+            metrics_logger.log_value(f"{REWARD_PREFIX}{name}", value, reduce="mean", window=100)
 
     def on_train_result(self, *, result: dict[str, Any], **_: Any) -> None:
         """Add the top-level keys; give up on a training that no longer gets any steps."""

@@ -17,7 +17,7 @@ from ducklane.settings import Settings, num_workers
 from ducklane.training.metrics import ResultMetrics
 from ducklane.training.module import PolicyModule
 
-EPISODES_FOR_SMOOTHING = 20
+EPISODES_FOR_SMOOTHING = 100
 """Finished episodes that episode_reward_mean is the mean of."""
 
 
