@@ -12,6 +12,7 @@ from gymnasium.utils.env_checker import check_env
 
 from ducklane.environment import Environment
 from ducklane.settings import Settings
+from ducklane.simulator.parity import psnr
 
 Changed = Callable[..., Settings]
 
@@ -35,10 +36,12 @@ def make(settings: Settings) -> Any:
     return environment.wrap(environment.create_env())
 
 
+@pytest.mark.parametrize("backend", ["batched", "gym-duckietown"])
 @pytest.mark.parametrize("color", ["rgb", "gray"])
 @pytest.mark.parametrize("action", ["wheels", "velocity_steering", "steering"])
-def test_is_a_gymnasium_environment(quick: Changed, color: str, action: str) -> None:
-    env = make(quick(observation={"color": color}, action={"type": action}))
+def test_is_a_gymnasium_environment(quick: Changed, color: str, action: str, backend: str) -> None:
+    chosen = quick(observation={"color": color}, action={"type": action}, simulator={"backend": backend})
+    env = make(chosen)
     check_env(env, skip_render_check=True)
     assert env.observation_space.shape == (20, 40, 6 if color == "rgb" else 2)
     env.close()
@@ -57,8 +60,10 @@ def test_the_reward_is_the_sum_of_its_components_by_step_and_by_episode(quick: C
     env.close()
 
 
-def test_stock_reward_is_the_simulators_own(quick: Changed) -> None:
-    environment = Environment(quick(reward={"type": "stock"}, simulator={"map_name": "loop_obstacles"}))
+@pytest.mark.parametrize("backend", ["batched", "gym-duckietown"])
+def test_stock_reward_is_the_simulators_own(quick: Changed, backend: str) -> None:
+    world = {"map_name": "loop_obstacles", "backend": backend}
+    environment = Environment(quick(reward={"type": "stock"}, simulator=world))
     simulator = environment.create_env()
     env = environment.wrap(simulator)
     rng = np.random.default_rng(0)
@@ -144,4 +149,45 @@ def test_the_first_frame_fills_the_stack_and_then_time_flows(quick: Changed) -> 
         before, (seen, *_) = seen, env.step(np.array([1.0, 0.4], np.float32))
         assert np.array_equal(seen[..., :6], before[..., 3:])
     assert not np.array_equal(seen[..., 3:6], seen[..., 6:])
+    env.close()
+
+
+def test_many_robots_see_do_and_earn_what_one_does(changed: Changed) -> None:
+    chosen = changed(simulator={"max_steps": 25}, observation={"frame_stack": 2})
+    environment = Environment(chosen)
+    many, one = environment.create_vector_env(3, threads=1), make(chosen)
+    images, _ = many.reset(seed=1)
+    robots = many.simulator.robots
+    poses = np.stack([robots.x, robots.z, robots.angle], axis=1)
+    images, infos = many.reset(seed=1, options={"poses": poses})
+    seen, _ = one.reset(seed=1, options={"pose": tuple(poses[1])})
+    total, done = 0.0, False
+    while not done:
+        # one goes through the camera's whole frame, many straight to the image
+        assert psnr(images[1], seen) > 36
+        assert infos == {}
+        images, rewards, terminated, truncated, infos = many.step(np.full((3, 2), 0.5, np.float32))
+        seen, reward, *ends, info = one.step(np.full(2, 0.5, np.float32))
+        assert rewards[1] == pytest.approx(reward, abs=1e-9)
+        assert [terminated[1], truncated[1]] == ends
+        total, done = total + reward, any(ends)
+    assert infos["_episode_reward"][1]
+    sums = infos["episode_reward"]
+    assert {name: sums[name][1] for name in info["episode_reward"]} == pytest.approx(info["episode_reward"])
+    assert sum(sums[name][1] for name in info["episode_reward"]) == pytest.approx(total)
+    many.close()
+
+
+def test_a_new_episode_of_one_robot_fills_its_stack_alone(changed: Changed) -> None:
+    environment = Environment(changed(simulator={"max_steps": 6}, observation={"frame_stack": 3}))
+    env = environment.create_vector_env(2, threads=1)
+    images, _ = env.reset(seed=1)
+    for step in range(6):
+        assert np.array_equal(images[..., :3], images[..., 6:]) == (step == 0)
+        before, (images, _, terminated, truncated, _) = images, env.step(np.full((2, 2), 0.8, np.float32))
+        assert np.array_equal(images[..., :6], before[..., 3:])
+    assert (terminated | truncated).all()
+    images, rewards, *_ = env.step(np.full((2, 2), 0.8, np.float32))
+    assert np.array_equal(images[..., :3], images[..., 6:])
+    assert not rewards.any()
     env.close()

@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 from ducklane.policy import Observations, Policy, PolicyError
 from ducklane.settings import Settings, SimulatorSettings
 from ducklane.simulator.reference import ReferenceSimulator
+from ducklane.simulator.single import SingleSimulator
 from ducklane.simulator.state import State
 
 Start = tuple[float, float, float]
 """(x, z, angle): metres, metres, radians."""
+
+Simulator = ReferenceSimulator | SingleSimulator
 
 OnFrame = Callable[[NDArray[np.uint8]], None]
 
@@ -44,9 +47,7 @@ def evaluation_simulator(settings: Settings) -> SimulatorSettings:
     )
 
 
-def drive(
-    simulator: ReferenceSimulator, policy: Policy, start: Start, on_frame: OnFrame | None = None
-) -> Episode:
+def drive(simulator: Simulator, policy: Policy, start: Start, on_frame: OnFrame | None = None) -> Episode:
     """Drive one episode from `start` until it ends.
 
     Args:
@@ -71,7 +72,7 @@ def drive(
     return Episode(policy.name, np.array(poses), survived=not terminated)
 
 
-def _check_camera(simulator: ReferenceSimulator, policy: Policy) -> None:
+def _check_camera(simulator: Simulator, policy: Policy) -> None:
     camera = simulator.settings
     if policy.camera_shape not in (None, (camera.camera_height, camera.camera_width)):
         height, width = policy.camera_shape

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ducklane.evaluation.episodes import Episode, OnFrame, Start, drive, evaluation_simulator
+from ducklane.evaluation.episodes import Episode, OnFrame, Simulator, Start, drive, evaluation_simulator
 from ducklane.evaluation.scores import LaneMap, Scores, summarize
 from ducklane.evaluation.starts import fixed_starts
 from ducklane.policy import Policy
@@ -46,11 +46,16 @@ class Evaluation:
 
 
 class Evaluator:
-    """Scores policies on the map and from the starts that the settings name."""
+    """Scores policies on the map and from the starts that the settings name.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: all of them.
+        simulator: to drive in, made for `evaluation_simulator(settings)`; gym-duckietown if not given.
+    """
+
+    def __init__(self, settings: Settings, simulator: Simulator | None = None) -> None:
         chosen = settings.evaluate
-        self.simulator = ReferenceSimulator(evaluation_simulator(settings))
+        self.simulator = simulator or ReferenceSimulator(evaluation_simulator(settings))
         self._lane_map = LaneMap(chosen.map_name)
         self.starts: list[Start] = [
             (float(x), float(z), float(angle))

@@ -12,7 +12,7 @@ from ducklane.settings import SimulatorSettings
 from ducklane.simulator.batch import BatchedSimulator
 from ducklane.simulator.maps import road_tiles
 from ducklane.simulator.obstacles import valid_pose
-from ducklane.simulator.reference import FRAMES_PER_SECOND, Frame
+from ducklane.simulator.reference import FRAMES_PER_SECOND, Frame, MapImage, ReferenceSimulator
 from ducklane.simulator.state import State
 
 
@@ -147,6 +147,15 @@ class SingleSimulator(gymnasium.Env[Frame, NDArray[Any]]):
             raise ValueError(f"tile ({i}, {j}) of {self.settings.map_names[0]} is not drivable")
         curves: NDArray[np.float64] = layout.curves[0, j, i, : layout.curve_count[0, j, i]].copy()
         return curves
+
+    def map_image(self) -> MapImage:
+        """The map from straight above, drawn by gym-duckietown, with its objects where they begin."""
+        reference = ReferenceSimulator(self.settings.model_copy(update={"backend": "gym-duckietown"}))
+        try:
+            reference.reset(seed=self.settings.seed)
+            return reference.map_image()
+        finally:
+            reference.close()
 
     def _info(self) -> dict[str, Any]:
         return self.state._asdict()
