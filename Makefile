@@ -15,7 +15,7 @@ IN_VENV := PATH="$$PWD/.venv/bin:$$PATH"
 STORE := $${MLFLOW_TRACKING_URI:-sqlite:///$$PWD/mlflow.db}
 PORT ?= 5000
 
-.PHONY: help repro test setup lint types unit format doctor ui
+.PHONY: help repro test setup lint types unit format doctor ui bench-simulator
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,3 +50,6 @@ doctor: ## say what this machine has, and how to get what it lacks
 ui: setup ## show the recorded runs at http://127.0.0.1:5000 (PORT=... for another port)
 	@$(IN_VENV) python -m ducklane.tracking "http://127.0.0.1:$(PORT)"
 	@$(IN_VENV) mlflow ui --host 127.0.0.1 --port $(PORT) --backend-store-uri "$(STORE)"
+
+bench-simulator: setup ## measure both simulators side by side (about ten minutes)
+	@$(IN_VENV) python benchmarks/simulator.py
