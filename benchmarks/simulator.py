@@ -191,7 +191,7 @@ def _parity(pairs: list[Compared]) -> dict[str, float]:
     }
 
 
-_START = """
+_START = r"""
 import json, re, sys, time
 from pathlib import Path
 sys.path.insert(0, "benchmarks")
