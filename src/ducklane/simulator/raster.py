@@ -60,6 +60,24 @@ class Eye(NamedTuple):
     """1 for a place, 0 for a direction"""
 
 
+class Thing(NamedTuple):
+    """One thing as it stands on the map."""
+
+    mesh: int
+    """which of `Meshes`"""
+    x: float
+    """metres, on the map"""
+    y: float
+    z: float
+    cos: float
+    """of its turn about its upright axis"""
+    sin: float
+    scale: float
+    """metres for each unit of the mesh"""
+    pattern: int
+    """1 for the second of a traffic light's skins, else 0"""
+
+
 def new_canvas(threads: int, height: int, width: int, meshes: Meshes) -> Canvas:
     """Room for images of `height` x `width` pixels with these meshes."""
     points = (threads, height * SUBPIXELS, width * SUBPIXELS)
@@ -80,6 +98,13 @@ def to_eye(eye: Eye, x: float, y: float, z: float) -> tuple[float, float, float]
     ahead = dx * eye.cos - dz * eye.sin - FORWARD_M
     right = dx * eye.sin + dz * eye.cos
     return right, up * eye.pitch_cos + ahead * eye.pitch_sin, ahead * eye.pitch_cos - up * eye.pitch_sin
+
+
+@inner_kernel
+def _mesh_to_eye(eye: Eye, thing: Thing, x: float, y: float, z: float) -> tuple[float, float, float]:
+    """`to_eye` of a point of a thing's mesh."""
+    cos, sin = thing.cos * thing.scale, thing.sin * thing.scale
+    return to_eye(eye, thing.x + x * cos + z * sin, thing.y + y * thing.scale, thing.z - x * sin + z * cos)
 
 
 @inner_kernel
@@ -112,16 +137,10 @@ def project(
 @lean_kernel
 def draw_thing(
     meshes: Meshes,
-    k: int,
+    thing: Thing,
     lens: Projection,
     v: int,
     eye: Eye,
-    x: float,
-    y: float,
-    z: float,
-    turn: float,
-    scale: float,
-    pattern: int,
     ambient: NDArray[np.float32],
     diffuse: NDArray[np.float32],
     canvas: Canvas,
@@ -131,14 +150,10 @@ def draw_thing(
 
     Args:
         meshes: of everything.
-        k: which of them.
+        thing: to be drawn.
         lens: to the image.
         v: which view.
         eye: the camera.
-        x, y, z: of the thing on the map, metres.
-        turn: about its upright axis, radians.
-        scale: metres for each unit of the mesh.
-        pattern: 1 for the second of a traffic light's skins, else 0.
         ambient, diffuse: (3,) factors of light.
         canvas: to draw on.
         thread: which of them.
@@ -146,33 +161,38 @@ def draw_thing(
     Returns:
         whether it may be on the image.
     """
-    detail = _detail(meshes, k, lens, v, eye, x, y, z, turn, scale)
-    if detail < 0 or not _reserve(meshes, k, lens, v, eye, x, y, z, turn, scale, canvas, thread):
+    detail = _detail(meshes, thing, lens, v, eye)
+    if detail < 0 or not _reserve(meshes, thing, lens, v, eye, canvas, thread):
         return False
-    _place_corners(meshes, k, detail, lens, v, eye, x, y, z, turn, scale, canvas, thread)
-    cos, sin = math.cos(turn), math.sin(turn)
-    right, up, ahead = to_eye(eye, x, y, z)
-    lx, ly, lz = (
-        eye.light_x - eye.light_w * right,
-        eye.light_y - eye.light_w * up,
-        eye.light_z + eye.light_w * ahead,
-    )
-    norm = math.sqrt(lx * lx + ly * ly + lz * lz) * scale  # OpenGL's normals shrink as the mesh grows
-    # the light's direction in the mesh's own frame
-    level = ly * eye.pitch_cos + lz * eye.pitch_sin
-    away = lz * eye.pitch_cos - ly * eye.pitch_sin
-    world_x, world_z = lx * eye.sin - away * eye.cos, lx * eye.cos + away * eye.sin
-    light_x, light_y, light_z = (
-        (world_x * cos - world_z * sin) / norm,
-        level / norm,
-        (world_x * sin + world_z * cos) / norm,
-    )
+    _place_corners(meshes, thing, detail, lens, v, eye, canvas, thread)
+    light_x, light_y, light_z = _light_on(thing, eye)
+    k, pattern = thing.mesh, thing.pattern
     closed = meshes.closed[k]
     for t in range(meshes.first_triangle[k, detail], meshes.first_triangle[k, detail + 1]):
         _draw_triangle(
             meshes, t, light_x, light_y, light_z, ambient, diffuse, closed, pattern, canvas, thread
         )
     return True
+
+
+@inner_kernel
+def _light_on(thing: Thing, eye: Eye) -> tuple[float, float, float]:
+    """To the lamp, in the thing's own frame; OpenGL's normals shrink as the mesh grows."""
+    right, up, ahead = to_eye(eye, thing.x, thing.y, thing.z)
+    lx, ly, lz = (
+        eye.light_x - eye.light_w * right,
+        eye.light_y - eye.light_w * up,
+        eye.light_z + eye.light_w * ahead,
+    )
+    norm = math.sqrt(lx * lx + ly * ly + lz * lz) * thing.scale
+    level = ly * eye.pitch_cos + lz * eye.pitch_sin
+    away = lz * eye.pitch_cos - ly * eye.pitch_sin
+    world_x, world_z = lx * eye.sin - away * eye.cos, lx * eye.cos + away * eye.sin
+    return (
+        (world_x * thing.cos - world_z * thing.sin) / norm,
+        level / norm,
+        (world_x * thing.sin + world_z * thing.cos) / norm,
+    )
 
 
 @inner_kernel
@@ -213,25 +233,15 @@ def _between(
 
 
 @lean_kernel
-def _detail(
-    meshes: Meshes,
-    k: int,
-    lens: Projection,
-    v: int,
-    eye: Eye,
-    x: float,
-    y: float,
-    z: float,
-    turn: float,
-    scale: float,
-) -> int:
+def _detail(meshes: Meshes, thing: Thing, lens: Projection, v: int, eye: Eye) -> int:
     """The coarsest version of a mesh that still looks right, or -1 if all of it is behind the camera."""
+    k, scale = thing.mesh, thing.scale
     low, high = meshes.bounds[k, 0], meshes.bounds[k, 1]
     reach = math.sqrt(max(-low[0], high[0]) ** 2 + high[1] ** 2 + max(-low[2], high[2]) ** 2) * scale
-    _, _, ahead = to_eye(eye, x, y, z)
+    _, _, ahead = to_eye(eye, thing.x, thing.y, thing.z)
     if ahead + reach < NEAR_M:
         return -1
-    nearest = max(NEAR_M, _distance(low, high, eye, x, y, z, turn, scale))
+    nearest = max(NEAR_M, _distance(low, high, thing, eye))
     allowed = COARSE_PIXELS * nearest * lens.pixel[v] * eye.tangent / scale
     detail = 0
     while detail + 1 < meshes.cell.shape[1] and meshes.cell[k, detail + 1] <= allowed:
@@ -240,20 +250,11 @@ def _detail(
 
 
 @lean_kernel
-def _distance(
-    low: NDArray[np.float32],
-    high: NDArray[np.float32],
-    eye: Eye,
-    x: float,
-    y: float,
-    z: float,
-    turn: float,
-    scale: float,
-) -> float:
+def _distance(low: NDArray[np.float32], high: NDArray[np.float32], thing: Thing, eye: Eye) -> float:
     """From the camera to a thing's box, metres."""
-    cos, sin = math.cos(turn), math.sin(turn)
-    dx, dy, dz = eye.x + FORWARD_M * eye.cos - x, eye.height - y, eye.z - FORWARD_M * eye.sin - z
-    px, py, pz = (dx * cos - dz * sin) / scale, dy / scale, (dx * sin + dz * cos) / scale
+    cos, sin, scale = thing.cos, thing.sin, thing.scale
+    dx, dz = eye.x + FORWARD_M * eye.cos - thing.x, eye.z - FORWARD_M * eye.sin - thing.z
+    px, py, pz = (dx * cos - dz * sin) / scale, (eye.height - thing.y) / scale, (dx * sin + dz * cos) / scale
     gap_x, gap_y, gap_z = (
         max(low[0] - px, px - high[0], 0.0),
         max(py - high[1], 0.0),
@@ -264,30 +265,16 @@ def _distance(
 
 @lean_kernel
 def _reserve(
-    meshes: Meshes,
-    k: int,
-    lens: Projection,
-    v: int,
-    eye: Eye,
-    x: float,
-    y: float,
-    z: float,
-    turn: float,
-    scale: float,
-    canvas: Canvas,
-    thread: int,
+    meshes: Meshes, thing: Thing, lens: Projection, v: int, eye: Eye, canvas: Canvas, thread: int
 ) -> bool:
     """Wipe the canvas where the thing may be; False if that is nowhere on the image."""
     height, width = canvas.spans.shape[1], canvas.depth.shape[2] // SUBPIXELS
     left, right, top, bottom = 1e9, -1e9, 1e9, -1e9
-    cos, sin = math.cos(turn) * scale, math.sin(turn) * scale
+    bounds = meshes.bounds[thing.mesh]
     for corner in range(8):
-        px, py, pz = (
-            meshes.bounds[k, corner & 1, 0],
-            meshes.bounds[k, (corner >> 1) & 1, 1],
-            meshes.bounds[k, corner >> 2, 2],
+        r, u, a = _mesh_to_eye(
+            eye, thing, bounds[corner & 1, 0], bounds[(corner >> 1) & 1, 1], bounds[corner >> 2, 2]
         )
-        r, u, a = to_eye(eye, x + px * cos + pz * sin, y + py * scale, z - px * sin + pz * cos)
         column, row = project(lens, v, eye.tangent, r, u, max(a, NEAR_M))
         left, right, top, bottom = min(left, column), max(right, column), min(top, row), max(bottom, row)
     # the lens bends the box's edges outwards
@@ -318,29 +305,19 @@ def _widen(canvas: Canvas, thread: int, row: int, first: int, end: int) -> None:
 @lean_kernel
 def _place_corners(
     meshes: Meshes,
-    k: int,
+    thing: Thing,
     detail: int,
     lens: Projection,
     v: int,
     eye: Eye,
-    x: float,
-    y: float,
-    z: float,
-    turn: float,
-    scale: float,
     canvas: Canvas,
     thread: int,
 ) -> None:
-    cos, sin = math.cos(turn) * scale, math.sin(turn) * scale
-    first = meshes.first_vertex[k, detail]
+    first = meshes.first_vertex[thing.mesh, detail]
+    vertices = meshes.vertices[first : meshes.first_vertex[thing.mesh, detail + 1]]
     out = canvas.corners[thread]
-    for i in range(meshes.first_vertex[k, detail + 1] - first):
-        px, py, pz = (
-            meshes.vertices[first + i, 0],
-            meshes.vertices[first + i, 1],
-            meshes.vertices[first + i, 2],
-        )
-        right, up, ahead = to_eye(eye, x + px * cos + pz * sin, y + py * scale, z - px * sin + pz * cos)
+    for i in range(vertices.shape[0]):
+        right, up, ahead = _mesh_to_eye(eye, thing, vertices[i, 0], vertices[i, 1], vertices[i, 2])
         if ahead < NEAR_M:
             out[i, 2] = 0
             continue

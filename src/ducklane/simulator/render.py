@@ -12,7 +12,7 @@ from ducklane.simulator.camera import Projection, Rays, View, aim
 from ducklane.simulator.conditions import Conditions
 from ducklane.simulator.ground import Chunk, draw_ground, light_up
 from ducklane.simulator.kernel import lean_kernel
-from ducklane.simulator.raster import Canvas, Eye, draw_thing, lay_over, wipe
+from ducklane.simulator.raster import Canvas, Eye, Thing, draw_thing, lay_over, wipe
 from ducklane.simulator.robots import Robots
 from ducklane.simulator.scene import Scene
 from ducklane.simulator.things import Things
@@ -132,18 +132,13 @@ def _draw_things(
     drawn = False
     for k in range(scene.layout.object_count[m]):
         if things.visible[i, k]:
+            thing = _standing(scene, things, i, m, k)
             drawn |= draw_thing(
                 scene.meshes,
-                scene.mesh[m, k],
+                thing,
                 cameras.projection,
                 v,
                 eye,
-                things.position[i, k, 0],
-                things.position[i, k, 1],
-                things.position[i, k, 2],
-                math.radians(things.y_rot[i, k]),
-                scene.layout.scale[m, k],
-                things.pattern[i, k],
                 conditions.ambient[i],
                 conditions.diffuse[i],
                 canvas,
@@ -151,3 +146,19 @@ def _draw_things(
             )
     if drawn:
         lay_over(canvas, thread, cameras.projection, v, image)
+
+
+@lean_kernel
+def _standing(scene: Scene, things: Things, i: int, m: int, k: int) -> Thing:
+    """Object k of map m as it is in robot i's world."""
+    turn = math.radians(things.y_rot[i, k])
+    return Thing(
+        scene.mesh[m, k],
+        things.position[i, k, 0],
+        things.position[i, k, 1],
+        things.position[i, k, 2],
+        math.cos(turn),
+        math.sin(turn),
+        scene.layout.scale[m, k],
+        things.pattern[i, k],
+    )
