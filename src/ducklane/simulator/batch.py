@@ -70,7 +70,6 @@ class World(NamedTuple):
     things: Things
     cameras: Cameras
     domain_rand: bool
-    camera_rand: bool
     max_steps: int
 
 
@@ -286,14 +285,12 @@ def _new_world(settings: SimulatorSettings, n: int, blocks: Blocks, threads: int
         domain_rand=settings.domain_rand,
         dynamics_rand=settings.dynamics_rand,
     )
-    camera_rand = settings.camera_rand and settings.distortion
     return World(
         scene,
         robots,
         new_things(n, scene.layout),
         _new_cameras(settings, scene, n, blocks, threads),
         settings.domain_rand,
-        camera_rand,
         settings.max_steps,
     )
 
@@ -302,8 +299,11 @@ def _new_cameras(settings: SimulatorSettings, scene: Scene, n: int, blocks: Bloc
     height, width = settings.camera_height, settings.camera_width
     own_view = settings.camera_rand and settings.distortion
     own_rays = own_view or settings.domain_rand
-    lenses = _lenses(settings, n if own_view else 1)
-    views = stack_views([view(height, width, lens, blocks) for lens in lenses])
+    looks = [
+        (view(height, width, lens, blocks), projection(height, width, lens, blocks))
+        for lens in _lenses(settings, n)
+    ]
+    views, projections = stack_views([look[0] for look in looks]), stack_views([look[1] for look in looks])
     pixels = views.x.shape[1]
     rays = new_rays(n if own_rays else 1, pixels)
     if not own_rays:
@@ -311,7 +311,7 @@ def _new_cameras(settings: SimulatorSettings, scene: Scene, n: int, blocks: Bloc
         rays = trimmed(rays)
     return Cameras(
         views=views,
-        projection=stack_views([projection(height, width, lens, blocks) for lens in lenses]),
+        projection=projections,
         rays=rays,
         lit=np.zeros((n, pixels), np.float32),
         own_view=own_view,
@@ -322,12 +322,13 @@ def _new_cameras(settings: SimulatorSettings, scene: Scene, n: int, blocks: Bloc
     )
 
 
-def _lenses(settings: SimulatorSettings, count: int) -> list[Lens | None]:
+def _lenses(settings: SimulatorSettings, n: int) -> list[Lens | None]:
+    """One for all robots, or one for each."""
     if not settings.distortion:
         return [None]
     if not settings.camera_rand:
         return [DUCKIEBOT_LENS]
-    return [random_lens(np.random.default_rng([settings.seed, i])) for i in range(count)]
+    return [random_lens(np.random.default_rng([settings.seed, i])) for i in range(n)]
 
 
 def _poses_option(options: dict[str, Any] | None, n: int) -> Poses | None:
@@ -390,7 +391,7 @@ def _begin(world: World, outcome: Outcome, i: int, x: float, z: float, angle: fl
         i,
         robots.streams[i],
         world.domain_rand,
-        world.camera_rand,
+        world.cameras.own_view,
         new_world,
         last_x,
         last_z,

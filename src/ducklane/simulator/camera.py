@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 import cv2
@@ -433,7 +433,9 @@ def _undistorted(
     return np.rint(columns).astype(np.float64), np.rint(rows).astype(np.float64)  # the nearest pixel
 
 
-@cache
+@lru_cache(
+    maxsize=2
+)  # a view and its projection ask for the same; those of many lenses would fill the memory
 def _inverse_maps(matrix: bytes, coefficients: bytes, height: int, width: int) -> tuple[Floats, Floats]:
     return inverse_maps(
         Lens(np.frombuffer(matrix).reshape(3, 3), np.frombuffer(coefficients).reshape(1, 5)), height, width
