@@ -12,6 +12,9 @@ EPISODE_REWARD_MEAN = "episode_reward_mean"
 EPISODE_LEN_MEAN = "episode_len_mean"
 TIMESTEPS_TOTAL = "timesteps_total"
 
+EPISODES_FOR_SMOOTHING = 100
+"""Finished episodes that episode_reward_mean, and the mean of each reward component, is taken of."""
+
 STALLED_ITERATIONS = 3
 """Iterations without a single new step after which training gives up: its workers are gone."""
 
@@ -60,7 +63,9 @@ class ResultMetrics(RLlibCallback):  # type: ignore[misc]
         """Log the episode's sum of each reward component."""
         info = episode.get_infos(-1)
         for name, value in info.get("episode_reward", {}).items():
-            metrics_logger.log_value(f"{REWARD_PREFIX}{name}", value, reduce="mean", window=100)
+            metrics_logger.log_value(
+                f"{REWARD_PREFIX}{name}", value, reduce="mean", window=EPISODES_FOR_SMOOTHING
+            )
 
     def on_train_result(self, *, result: dict[str, Any], **_: Any) -> None:
         """Add the top-level keys; give up on a training that no longer gets any steps."""

@@ -14,11 +14,8 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ducklane.environment import Env, Environment, action_space, observation_space
 from ducklane.machine import Machine, this_machine
 from ducklane.settings import Settings, num_workers
-from ducklane.training.metrics import ResultMetrics
+from ducklane.training.metrics import EPISODES_FOR_SMOOTHING, ResultMetrics
 from ducklane.training.module import PolicyModule
-
-EPISODES_FOR_SMOOTHING = 100
-"""Finished episodes that episode_reward_mean is the mean of."""
 
 
 class WorkerSeed(gymnasium.Wrapper[Any, Any, Any, Any]):
