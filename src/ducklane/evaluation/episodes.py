@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +12,15 @@ from numpy.typing import NDArray
 from ducklane.policy import Observations, Policy, PolicyError
 from ducklane.settings import Settings, SimulatorSettings
 from ducklane.simulator.reference import ReferenceSimulator
-from ducklane.simulator.single import SingleSimulator
 from ducklane.simulator.state import State
 
 Start = tuple[float, float, float]
 """(x, z, angle): metres, metres, radians."""
 
-Simulator = ReferenceSimulator | SingleSimulator
+if TYPE_CHECKING:  # numba and its kernels are loaded by those who simulate with them
+    from ducklane.simulator.single import SingleSimulator
+
+    Simulator = ReferenceSimulator | SingleSimulator
 
 OnFrame = Callable[[NDArray[np.uint8]], None]
 

@@ -8,17 +8,20 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ducklane.evaluation.episodes import Episode, OnFrame, Simulator, Start, drive, evaluation_simulator
+from ducklane.evaluation.episodes import Episode, OnFrame, Start, drive, evaluation_simulator
 from ducklane.evaluation.scores import LaneMap, Scores, summarize
 from ducklane.evaluation.starts import fixed_starts
 from ducklane.policy import Policy
 from ducklane.settings import Settings
 from ducklane.simulator.reference import ReferenceSimulator
+
+if TYPE_CHECKING:
+    from ducklane.evaluation.episodes import Simulator
 
 START_CLEARANCE = 1.3
 """How much larger than the robot the free space at a start is, as where the stock simulator spawns."""
