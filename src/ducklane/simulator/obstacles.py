@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ducklane.simulator.camera import FORWARD_M
 from ducklane.simulator.kernel import lean_kernel
 from ducklane.simulator.lane import on_road
 from ducklane.simulator.layout import Floats, Layout
@@ -13,7 +14,7 @@ ROBOT_WIDTH = 0.13 + 0.02
 ROBOT_LENGTH = 0.18
 SAFETY_RADIUS = max(ROBOT_LENGTH, ROBOT_WIDTH) / 2 * 1.8
 
-CENTRE_AHEAD = 0.066 - ROBOT_LENGTH / 2
+CENTRE_AHEAD = FORWARD_M - ROBOT_LENGTH / 2
 """metres from the point a robot turns about to the middle of its box, along its heading"""
 
 Box = tuple[float, float, float, float, float, float, float, float]
