@@ -39,7 +39,7 @@ from ducklane.simulator.ground import new_chunk
 from ducklane.simulator.kernel import lean_kernel
 from ducklane.simulator.maps import check_map
 from ducklane.simulator.raster import new_canvas
-from ducklane.simulator.reference import FRAMES_PER_SECOND, StartError
+from ducklane.simulator.reference import FRAMES_PER_SECOND, StartError, only_option
 from ducklane.simulator.render import Cameras, draw_frame, prepare_camera
 from ducklane.simulator.robots import (
     Robots,
@@ -261,10 +261,7 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
         if outcome.no_start.any():
             bad = int(np.argmax(outcome.no_start))
             self._last = None
-            raise StartError(
-                f"simulator.accept_start_angle_deg: no start within {self.settings.accept_start_angle_deg:g} "
-                f"degrees of the lane was found on {self._map_name(bad)}; allow a larger angle"
-            )
+            raise StartError(self.settings.accept_start_angle_deg, self._map_name(bad))
 
     def _map_name(self, i: int) -> str:
         names = self.settings.map_names
@@ -332,14 +329,12 @@ def _lenses(settings: SimulatorSettings, n: int) -> list[Lens | None]:
 
 
 def _poses_option(options: dict[str, Any] | None, n: int) -> Poses | None:
-    options = options or {}
-    if unknown := set(options) - {"poses"}:
-        raise ValueError(f"reset has the option 'poses' only, not {', '.join(sorted(map(repr, unknown)))}")
-    if options.get("poses") is None:
+    given = only_option(options, "poses")
+    if given is None:
         return None
-    poses = np.asarray(options["poses"], dtype=np.float64)
+    poses = np.asarray(given, dtype=np.float64)
     if poses.shape != (n, 3) or not np.isfinite(poses).all():
-        raise ValueError(f"poses are (x, z, angle) of {n} robots, finite numbers, not {options['poses']!r}")
+        raise ValueError(f"poses are (x, z, angle) of {n} robots, finite numbers, not {given!r}")
     return poses
 
 

@@ -9,6 +9,7 @@ import difflib
 import importlib.util
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -33,9 +34,24 @@ def map_names() -> list[str]:
     return sorted(path.stem for path in _map_folder().glob("*.yaml"))
 
 
+def drivable_map_names() -> list[str]:
+    """Names of the packaged maps that a robot can drive on, sorted."""
+    return [name for name in map_names() if road_tiles(name)]
+
+
 def map_file(name: str) -> Path:
     """The file of a packaged map, or `name` itself where that is the path of a map file (*.yaml)."""
-    return Path(name) if _is_path(name) else _map_folder() / f"{name}.yaml"
+    return Path(name) if is_path(name) else _map_folder() / f"{name}.yaml"
+
+
+def is_path(name: str) -> bool:
+    """Whether a map's name is the path of a map file."""
+    return name.endswith(".yaml")
+
+
+def read_map(name: str) -> Any:
+    """The content of a map's file."""
+    return YAML(typ="safe").load(map_file(name).read_text(encoding="utf-8"))
 
 
 def check_map(name: str, key: str = "map_name") -> None:
@@ -67,7 +83,7 @@ def check_maps(settings: Settings) -> None:
 
 def _problem(name: str) -> str | None:
     known = map_names()
-    if _is_path(name):
+    if is_path(name):
         if not Path(name).is_file():
             return f"there is no map file {name}; give the path of one, or the name of a packaged map"
     elif name not in known:
@@ -89,10 +105,6 @@ def _map_folder() -> Path:
     return Path(package.origin).parent / _MAP_FOLDER
 
 
-def _is_path(name: str) -> bool:
-    return name.endswith(".yaml")
-
-
 @cache
 def road_tiles(name: str) -> dict[tuple[int, int], str]:
     """Kind of each tile of a map to drive on, by (column, row), row by row.
@@ -101,8 +113,8 @@ def road_tiles(name: str) -> dict[tuple[int, int], str]:
         MapError: the file is no map.
     """
     try:
-        content = YAML(typ="safe").load(map_file(name).read_text(encoding="utf-8"))
-        kinds = {(i, j): _kind(tile) for j, row in enumerate(content["tiles"]) for i, tile in enumerate(row)}
+        tiles = read_map(name)["tiles"]
+        kinds = {(i, j): _kind(tile) for j, row in enumerate(tiles) for i, tile in enumerate(row)}
         return {place: kind for place, kind in kinds.items() if kind in ROAD_TILES}
     except (YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise MapError(

@@ -24,11 +24,10 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from ruamel.yaml import YAML
 
 from ducklane.errors import UserError
 from ducklane.settings import SimulatorSettings
-from ducklane.simulator.maps import check_map, map_file
+from ducklane.simulator.maps import check_map, is_path, map_file, read_map
 from ducklane.simulator.state import State
 
 Frame = NDArray[np.uint8]
@@ -61,9 +60,20 @@ class GraphicsError(UserError):
 
 
 class StartError(UserError):
-    """No valid start pose was found. Exit code 2: the settings leave none."""
+    """No valid start pose was found. Exit code 2: the settings leave none.
+
+    Args:
+        max_angle_deg: how far a start may be turned from the lane.
+        map_name: where none was found.
+    """
 
     exit_code = 2
+
+    def __init__(self, max_angle_deg: float, map_name: str) -> None:
+        super().__init__(
+            f"simulator.accept_start_angle_deg: no start within {max_angle_deg:g} degrees of the lane was "
+            f"found on {map_name}; allow a larger angle"
+        )
 
 
 class ReferenceSimulator(gymnasium.Env[Frame, NDArray[Any]]):
@@ -229,10 +239,7 @@ class ReferenceSimulator(gymnasium.Env[Frame, NDArray[Any]]):
             _reset(self._upstream)
             if _pose_of(self._upstream) != _FAILED_SPAWN:
                 return
-        raise StartError(
-            f"simulator.accept_start_angle_deg: no start within {self.settings.accept_start_angle_deg:g} "
-            f"degrees of the lane was found on {self._map_name}; allow a larger angle"
-        )
+        raise StartError(self.settings.accept_start_angle_deg, self._map_name)
 
     def _reset_at(self, pose: Pose) -> None:
         x, z, angle = pose
@@ -301,15 +308,25 @@ def _seen_from_above(upstream: Any) -> MapImage:
     return MapImage(pixels, (x - reach, x + reach, z + reach, z - reach))
 
 
-def _pose_option(options: dict[str, Any] | None) -> Pose | None:
+def only_option(options: dict[str, Any] | None, name: str) -> Any:
+    """The one option that `reset` has, None where it is not given.
+
+    Raises:
+        ValueError: another is.
+    """
     options = options or {}
-    if unknown := set(options) - {"pose"}:
-        raise ValueError(f"reset has the option 'pose' only, not {', '.join(sorted(map(repr, unknown)))}")
-    if options.get("pose") is None:
+    if unknown := set(options) - {name}:
+        raise ValueError(f"reset has the option {name!r} only, not {', '.join(sorted(map(repr, unknown)))}")
+    return options.get(name)
+
+
+def _pose_option(options: dict[str, Any] | None) -> Pose | None:
+    given = only_option(options, "pose")
+    if given is None:
         return None
-    pose = np.asarray(options["pose"], dtype=np.float64)
+    pose = np.asarray(given, dtype=np.float64)
     if pose.shape != (3,) or not np.isfinite(pose).all():
-        raise ValueError(f"a pose is (x, z, angle), three finite numbers, not {options['pose']!r}")
+        raise ValueError(f"a pose is (x, z, angle), three finite numbers, not {given!r}")
     x, z, angle = pose.tolist()
     return x, z, angle
 
@@ -557,12 +574,11 @@ def _standing_off_road(step_duckiebot: Callable[..., None]) -> Callable[..., Non
 def _or_a_file(load_map: Callable[..., None]) -> Callable[..., None]:
     @wraps(load_map)
     def adapted(self: Any, map_name: str) -> None:
-        if not map_name.endswith(".yaml"):
+        if not is_path(map_name):
             load_map(self, map_name)
             return
-        path = map_file(map_name)
-        self.map_name, self.map_file_path = path.stem, str(path)
-        self.map_data = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        self.map_name, self.map_file_path = map_file(map_name).stem, map_name
+        self.map_data = read_map(map_name)
         self._interpret_map(self.map_data)
 
     return adapted

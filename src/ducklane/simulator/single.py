@@ -12,7 +12,7 @@ from ducklane.settings import SimulatorSettings
 from ducklane.simulator.batch import BatchedSimulator
 from ducklane.simulator.maps import road_tiles
 from ducklane.simulator.obstacles import valid_pose
-from ducklane.simulator.reference import FRAMES_PER_SECOND, Frame, MapImage, ReferenceSimulator
+from ducklane.simulator.reference import FRAMES_PER_SECOND, Frame, MapImage, ReferenceSimulator, only_option
 from ducklane.simulator.state import State
 
 
@@ -63,10 +63,7 @@ class SingleSimulator(gymnasium.Env[Frame, NDArray[Any]]):
             StartError: random draws found no valid start.
         """
         super().reset(seed=seed)
-        options = options or {}
-        if unknown := set(options) - {"pose"}:
-            raise ValueError(f"reset has the option 'pose' only, not {', '.join(sorted(map(repr, unknown)))}")
-        pose = options.get("pose")
+        pose = only_option(options, "pose")
         frames, _ = self._batch.reset(seed=seed, options=None if pose is None else {"poses": [pose]})
         self._frame = frames[0]
         return self._frame, self._info()
