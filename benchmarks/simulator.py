@@ -29,11 +29,11 @@ import typer
 from rich.console import Console
 
 from ducklane import settings as ducklane_settings
+from ducklane.environment import image_blocks
+from ducklane.evaluation.parity import MAPS, Compared, compare, side_by_side
 from ducklane.outputs import replacing, write_json
 from ducklane.settings import ObservationSettings, Settings, SimulatorSettings
 from ducklane.simulator.batch import BatchedSimulator
-from ducklane.simulator.camera import Blocks
-from ducklane.simulator.parity import MAPS, Compared, compare, side_by_side
 from ducklane.simulator.reference import ReferenceSimulator
 from ducklane.task.observation import FrameTransform
 
@@ -79,7 +79,7 @@ def stock(world: SimulatorSettings, observation: ObservationSettings) -> Step:
 
 def batched(world: SimulatorSettings, observation: ObservationSettings, n: int, threads: int) -> Step:
     """The batched simulator, which draws the observation itself."""
-    simulator = BatchedSimulator(world, n, blocks_of(world, observation), threads)
+    simulator = BatchedSimulator(world, n, image_blocks(observation, world), threads)
     commands = forward_commands(n)
     simulator.reset(seed=0)
 
@@ -88,12 +88,6 @@ def batched(world: SimulatorSettings, observation: ObservationSettings, n: int, 
         return n
 
     return step
-
-
-def blocks_of(world: SimulatorSettings, observation: ObservationSettings) -> Blocks:
-    """How the camera's frame is averaged to the observation."""
-    transform = FrameTransform(observation, world.camera_height, world.camera_width)
-    return Blocks(transform.rows.start, transform.row_weights, transform.column_weights)
 
 
 def forward_commands(n: int) -> Iterator[np.ndarray]:
@@ -195,14 +189,15 @@ _START = r"""
 import json, re, sys, time
 from pathlib import Path
 sys.path.insert(0, "benchmarks")
-from simulator import batched, blocks_of, square
+from simulator import square
+from ducklane.environment import image_blocks
 import numpy as np
 from ducklane import settings
 from ducklane.simulator.batch import BatchedSimulator
 from ducklane.simulator.scene import load_scene
 world = settings.load(Path("params.yaml")).simulator.model_copy(update={"map_name": "loop_empty"})
 load_scene(("loop_empty",))
-simulator = BatchedSimulator(world, 256, blocks_of(world, square(84)), 2)
+simulator = BatchedSimulator(world, 256, image_blocks(square(84), world), 2)
 start = time.perf_counter()
 simulator.reset(seed=0)
 simulator.step(np.zeros((256, 2)))
@@ -243,7 +238,7 @@ def where_time_goes(settings: Settings) -> dict[str, float]:
     import breakdown
 
     world = settings.simulator.model_copy(update={"map_name": "loop_empty", "domain_rand": False})
-    return breakdown.parts(world, blocks_of(world, square(84)))
+    return breakdown.parts(world, image_blocks(square(84), world))
 
 
 def machine() -> dict[str, Any]:

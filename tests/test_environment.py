@@ -11,8 +11,8 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from ducklane.environment import Environment
+from ducklane.evaluation.parity import psnr
 from ducklane.settings import Settings
-from ducklane.simulator.parity import psnr
 
 Changed = Callable[..., Settings]
 

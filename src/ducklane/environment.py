@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from types import SimpleNamespace
-from typing import Any, SupportsFloat
+from typing import TYPE_CHECKING, Any, SupportsFloat
 
 import gymnasium
 import numpy as np
@@ -12,10 +12,13 @@ from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
-from ducklane.settings import RewardSettings, Settings
+from ducklane.settings import ObservationSettings, RewardSettings, Settings, SimulatorSettings
 from ducklane.task import reward
 from ducklane.task.action import action_mapping
 from ducklane.task.observation import BatchedFrameStack, FrameStack, FrameTransform
+
+if TYPE_CHECKING:
+    from ducklane.simulator.camera import Blocks
 
 Image = NDArray[np.uint8]
 Action = NDArray[np.float32]
@@ -30,6 +33,14 @@ def observation_space(settings: Settings) -> spaces.Box:
 def action_space(settings: Settings) -> spaces.Box:
     """What the policy gives: float32 in [-1, 1]."""
     return spaces.Box(-1, 1, (settings.action.size,), np.float32)
+
+
+def image_blocks(observation: ObservationSettings, camera: SimulatorSettings) -> Blocks:
+    """How the batched simulator draws the frames of an observation, before colour and stack."""
+    from ducklane.simulator.camera import Blocks
+
+    transform = FrameTransform(observation, camera.camera_height, camera.camera_width)
+    return Blocks(transform.rows.start, transform.row_weights, transform.column_weights)
 
 
 class Environment:
@@ -81,12 +92,9 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[Image, Action, NDArray[Any]]):
 
     def __init__(self, settings: Settings, num_envs: int, threads: int | None = None) -> None:
         from ducklane.simulator.batch import BatchedSimulator
-        from ducklane.simulator.camera import Blocks
 
-        camera = settings.simulator
-        transform = FrameTransform(settings.observation, camera.camera_height, camera.camera_width)
-        blocks = Blocks(transform.rows.start, transform.row_weights, transform.column_weights)
-        self.simulator = BatchedSimulator(camera, num_envs, blocks, threads)
+        blocks = image_blocks(settings.observation, settings.simulator)
+        self.simulator = BatchedSimulator(settings.simulator, num_envs, blocks, threads)
         self.metadata = self.simulator.metadata
         self.num_envs = num_envs
         self.single_observation_space = observation_space(settings)

@@ -1,5 +1,7 @@
 from collections.abc import Callable, Iterator
+from typing import Any
 
+import numpy as np
 import pytest
 
 from ducklane.settings import SimulatorSettings
@@ -52,3 +54,27 @@ def udem1(small) -> Iterator[ReferenceSimulator]:
     simulator = ReferenceSimulator(small.model_copy(update={"map_name": "udem1"}))
     yield simulator
     simulator.close()
+
+
+@pytest.fixture(scope="session")
+def assert_recorded() -> Callable[[np.ndarray, Any], None]:
+    """Compare steps, rows of (*state, reward, done), with a recorded episode."""
+
+    def compare(steps: np.ndarray, recorded: Any) -> None:
+        x, z, angle, speed, _, _, dist, lane_angle, dot, proximity, valid, reward, done = steps.T
+        for ours, theirs in (
+            (x, recorded["pos"][:, 0]),
+            (z, recorded["pos"][:, 2]),
+            (angle, recorded["angle"]),
+            (speed, recorded["speed"]),
+            (dist, recorded["lane"][:, 0]),
+            (dot, recorded["lane"][:, 1]),
+            (lane_angle, recorded["lane"][:, 2]),
+            (proximity, recorded["proximity"]),
+            (reward, recorded["reward"]),
+        ):
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-9, equal_nan=True)
+        np.testing.assert_array_equal(valid, recorded["valid"])
+        np.testing.assert_array_equal(done, recorded["done"])
+
+    return compare

@@ -6,6 +6,7 @@ import imageio.v3
 import numpy as np
 import pytest
 
+from ducklane.evaluation.parity import psnr
 from ducklane.simulator.reference import ReferenceSimulator
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -18,12 +19,6 @@ SEEDS = {
     "zigzag_dists": 105,
 }
 FIRST_RECORDED = "loop_empty"
-
-
-def psnr(frame: np.ndarray, recorded: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in decibels; infinite for equal frames."""
-    error = np.mean((frame.astype(float) - recorded) ** 2)
-    return float(10 * np.log10(255**2 / error)) if error else np.inf
 
 
 def recorded_frames(name: str) -> dict[int, np.ndarray]:
@@ -43,7 +38,7 @@ def reset_seed(map_name: str, episode: int) -> int | None:
 
 
 @pytest.mark.parametrize("map_name", SEEDS)
-def test_reproduces_recorded_episodes(make_simulator, map_name):
+def test_reproduces_recorded_episodes(make_simulator, assert_recorded, map_name):
     simulator = make_simulator(
         map_name=map_name, seed=SEEDS[map_name], distortion=True, camera_width=640, camera_height=480
     )
@@ -51,7 +46,9 @@ def test_reproduces_recorded_episodes(make_simulator, map_name):
         name = f"{map_name}-{episode}"
         recorded, frames = np.load(GOLDEN / f"{name}.npz"), recorded_frames(name)
         drawn, steps = replay(simulator, reset_seed(map_name, episode), recorded, set(frames))
-        check_steps(steps, recorded)
+        assert_recorded(steps, recorded)
+        speed, forward = steps[:, 3:5].T
+        assert np.all(np.abs(forward) >= speed - 1e-9)  # an arc is no shorter than its chord
         assert 0 in frames
         assert min(psnr(drawn[step], frame) for step, frame in frames.items()) >= 45
 
@@ -80,22 +77,3 @@ def replay(
         steps.append((*simulator.state, reward, terminated or truncated))
     simulator.camera_on = True
     return drawn, np.array(steps, dtype=float)
-
-
-def check_steps(steps: np.ndarray, recorded) -> None:
-    x, z, angle, speed, forward, _, dist, lane_angle, dot, proximity, valid, reward, done = steps.T
-    for ours, theirs in (
-        (x, recorded["pos"][:, 0]),
-        (z, recorded["pos"][:, 2]),
-        (angle, recorded["angle"]),
-        (speed, recorded["speed"]),
-        (dist, recorded["lane"][:, 0]),
-        (dot, recorded["lane"][:, 1]),
-        (lane_angle, recorded["lane"][:, 2]),
-        (proximity, recorded["proximity"]),
-        (reward, recorded["reward"]),
-    ):
-        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-9, equal_nan=True)
-    np.testing.assert_array_equal(valid, recorded["valid"])
-    np.testing.assert_array_equal(done, recorded["done"])
-    assert np.all(np.abs(forward) >= speed - 1e-9)  # an arc is no shorter than its chord

@@ -11,10 +11,10 @@ from itertools import groupby
 import numpy as np
 import pytest
 
+from ducklane.evaluation.parity import MAPS, compare
 from ducklane.settings import ObservationSettings
 from ducklane.simulator import camera, reference
 from ducklane.simulator.camera import DUCKIEBOT_LENS, Lens
-from ducklane.simulator.parity import MAPS, compare
 
 POSES = int(os.environ.get("DUCKLANE_PARITY_POSES", "3"))
 SAME = 60.0

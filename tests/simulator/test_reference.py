@@ -13,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from ducklane.simulator.maps import MapError, check_map, map_names
+from ducklane.simulator.maps import MapError, drivable_map_names
 from ducklane.simulator.reference import GraphicsError, ReferenceSimulator, StartError
 from ducklane.simulator.state import State
 
@@ -22,17 +22,6 @@ MOVING = [("loop_pedestrians", False), ("loop_pedestrians", True), ("loop_dyn_du
 
 DELAY_STEPS = 4
 """Steps until the first command reaches the motors."""
-
-
-def drivable_maps() -> list[str]:
-    def drivable(name: str) -> bool:
-        try:
-            check_map(name)
-        except MapError:
-            return False
-        return True
-
-    return [name for name in map_names() if drivable(name)]
 
 
 def some_actions(count: int, seed: int = 0) -> np.ndarray:
@@ -448,10 +437,10 @@ def test_asks_for_a_reset_first(simulator):
 
 
 def test_there_are_42_maps_to_drive_on():
-    assert len(drivable_maps()) == 42
+    assert len(drivable_map_names()) == 42
 
 
-@pytest.mark.parametrize("map_name", drivable_maps())
+@pytest.mark.parametrize("map_name", drivable_map_names())
 def test_drives_on_every_map(make_simulator, map_name):
     simulator = make_simulator(map_name=map_name)
     actions = np.random.default_rng(0).uniform(-1, 1, (300, 2))

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ducklane.environment import image_blocks
 from ducklane.settings import ObservationSettings, SimulatorSettings
 from ducklane.simulator.batch import BatchedSimulator
-from ducklane.simulator.camera import Blocks
 from ducklane.simulator.reference import Pose, ReferenceSimulator
 from ducklane.task.observation import FrameTransform
 
@@ -60,12 +60,11 @@ def compare(
         seed: of the poses.
     """
     transform = FrameTransform(observation, settings.camera_height, settings.camera_width)
-    blocks = Blocks(transform.rows.start, transform.row_weights, transform.column_weights)
     plain = {"domain_rand": False, "dynamics_rand": False, "camera_rand": False}
     for map_name in map_names:
         of_map = settings.model_copy(update={**plain, "map_name": map_name})
         reference = ReferenceSimulator(of_map)
-        batched = BatchedSimulator(of_map, 1, blocks, threads=1)
+        batched = BatchedSimulator(of_map, 1, image_blocks(observation, settings), threads=1)
         fresh: int | None = settings.seed
         for pose in _poses(reference, poses, np.random.default_rng(seed)):
             stock = transform(reference.reset(seed=fresh, options={"pose": pose})[0])
