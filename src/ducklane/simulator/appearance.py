@@ -93,9 +93,7 @@ def bake_road(upstream: Any) -> Road:
     """
     plan = _plan(upstream)
     levels = [_blurred(_shrunk(plan, upstream, level)) for level in range(LEVELS)]
-    per_metre = [
-        round(_texels_per_tile(upstream) / 2**level) / upstream.road_tile_size for level in range(LEVELS)
-    ]
+    per_metre = [_texels_per_tile(upstream, level) / upstream.road_tile_size for level in range(LEVELS)]
     return Road(
         np.concatenate([level.ravel() for level in levels]),
         np.cumsum([0, *(level.size for level in levels[:-1])], dtype=np.int64)[None],
@@ -118,29 +116,46 @@ def stack_roads(roads: Sequence[Road]) -> Road:
 # --- tiles --------------------------------------------------------------------------------------------------
 
 
-def _texels_per_tile(upstream: Any) -> float:
-    return float(upstream.road_tile_size / FINEST_TEXEL_M)
+def _texels_per_tile(upstream: Any, level: int) -> int:
+    """Along a tile's side."""
+    return round(float(upstream.road_tile_size / FINEST_TEXEL_M) / 2**level)
 
 
-def _plan(upstream: Any) -> dict[tuple[int, int], Image]:
-    """Picture of each tile, as it lies on the map: rows along z, columns along x."""
-    pictures: dict[tuple[int, int], Image] = {}
+Kind = tuple[int, int]
+"""Tiles that look the same: (OpenGL's name of the texture, angle)."""
+
+
+class _Plan(NamedTuple):
+    """The tiles of a map as they lie there: rows along z, columns along x."""
+
+    kinds: dict[tuple[int, int], Kind]
+    """of the tile at (i, j)"""
+    pictures: dict[Kind, Image]
+
+
+def _plan(upstream: Any) -> _Plan:
+    plan = _Plan({}, {})
     for tile in upstream.grid:
         if tile is not None:
             texture = tile["texture"].tex
-            # texture rows run upwards, and tiles are drawn turned by angle * 90 + 180 degrees
-            picture = np.rot90(read_texture(texture)[::-1], tile["angle"] + 2)
-            pictures[tile["coords"]] = picture
-    return pictures
+            kind = plan.kinds[tile["coords"]] = (texture.id, tile["angle"])
+            if kind not in plan.pictures:
+                # texture rows run upwards, and tiles are drawn turned by angle * 90 + 180 degrees
+                plan.pictures[kind] = np.rot90(read_texture(texture)[::-1], tile["angle"] + 2)
+    return plan
 
 
-def _shrunk(plan: dict[tuple[int, int], Image], upstream: Any, level: int) -> NDArray[np.float32]:
+def _shrunk(plan: _Plan, upstream: Any, level: int) -> NDArray[np.float32]:
     """(rows, columns, 4): the map at one resolution; the fourth channel is 255 on tiles and 0 beside."""
-    side = round(_texels_per_tile(upstream) / 2**level)
+    side = _texels_per_tile(upstream, level)
+    small = {
+        kind: cv2.resize(picture.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
+        for kind, picture in plan.pictures.items()
+    }
     canvas = np.zeros((upstream.grid_height * side, upstream.grid_width * side, 4), np.float32)
-    for (i, j), picture in plan.items():
+    for (i, j), kind in plan.kinds.items():
         place = canvas[j * side : (j + 1) * side, i * side : (i + 1) * side]
-        place[..., :3] = cv2.resize(picture.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
+        place[..., :3] = small[kind]
         place[..., 3] = 255
     return canvas
 
@@ -172,9 +187,6 @@ def read_texture(texture: Any) -> Image:
 
 
 # --- meshes -------------------------------------------------------------------------------------------------
-
-
-_BY_TRIANGLE = ("vertices", "corners", "normals", "weights", "colors", "uv", "skin")
 
 
 class _Mesh(NamedTuple):
@@ -216,7 +228,11 @@ def bake_meshes(objects: Sequence[Any]) -> tuple[Meshes, NDArray[np.int64]]:
     flat = [version for of_mesh in versions for version in of_mesh]
     texels, start, size = _bake_skins([read_texture(texture) for texture in textures.values()])
     baked = Meshes(
-        **{name: np.concatenate([getattr(version, name) for version in flat]) for name in _BY_TRIANGLE},
+        **{
+            name: np.concatenate([getattr(version, name) for version in flat])
+            for name in _Mesh._fields
+            if name != "cell"
+        },
         first_vertex=_firsts([[len(version.vertices) for version in of_mesh] for of_mesh in versions]),
         first_triangle=_firsts([[len(version.corners) for version in of_mesh] for of_mesh in versions]),
         cell=np.array([[version.cell for version in of_mesh] for of_mesh in versions], np.float32),
