@@ -190,7 +190,7 @@ def view(height: int, width: int, lens: Lens | None, blocks: Blocks) -> View:
         """Change of the value over half a block."""
         middle = mean(places)
         variance = mean(places**2) - middle**2
-        half = np.sqrt(3 * variance)  # of a uniform distribution, half its width
+        half = np.sqrt(3 * np.maximum(variance, 0))  # of a uniform distribution, half its width
         covariance = mean(values * places) - mean(values) * middle
         return np.divide(covariance * half, variance, out=np.zeros_like(half), where=variance > 1e-9)
 
@@ -198,8 +198,11 @@ def view(height: int, width: int, lens: Lens | None, blocks: Blocks) -> View:
     row, column = places
     half_width = np.hypot(slope(x, column), slope(y, column))
     down_x, down_y = slope(x, row), slope(y, row)
-    if blocks.row_weights.shape[0] == blocks.row_weights.shape[1]:  # one frame's pixel each
-        half_width, down_x, down_y = half_width + 1 / height, down_x, down_y - 1 / height
+    # a single pixel of the frame has no slope to be found
+    if len(blocks.column_weights) == width:
+        half_width = half_width + 1 / height
+    if len(blocks.row_weights) == x.shape[0]:
+        down_y = down_y - 1 / height
     parts = (mean(x), mean(y), half_width, down_x, down_y)
     return View(*(part.reshape(1, -1).astype(np.float32) for part in parts))
 
