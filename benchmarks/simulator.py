@@ -40,7 +40,7 @@ from ducklane.provenance import git_commit
 from ducklane.settings import ObservationSettings, Settings, SimulatorSettings
 from ducklane.simulator import ground, render, robots
 from ducklane.simulator.batch import BatchedSimulator, World
-from ducklane.simulator.camera import LEVELS
+from ducklane.simulator.camera import GROUPS, LEVELS, SAMPLES, TILE_TEXELS
 from ducklane.simulator.kernel import kernel
 from ducklane.simulator.reference import ReferenceSimulator
 from ducklane.task.observation import FrameTransform
@@ -309,7 +309,7 @@ def _start(environment: dict[str, str]) -> dict[str, float]:
     return found
 
 
-PLACE, SHADE, SKY = range(3)
+FOLLOW, PLACE, SHADE, SKY = range(4)
 REPEATS = 25
 
 
@@ -321,21 +321,28 @@ def _ground_stage(world: World, image: NDArray[np.uint8], stage: int) -> None:
     """
     cameras, places = world.cameras, world.robots
     chunk, rays, road, lamp = cameras.chunk, cameras.rays, world.scene.road, cameras.conditions
-    samples, sums, colors = chunk.places[0], chunk.sums[0], chunk.colors[0]
+    sights, samples, sums, colors = chunk.sights[0], chunk.places[0], chunk.sums[0], chunk.colors[0]
     for i in range(places.x.shape[0]):
-        m, first = places.map_index[i], 0
-        x, z, angle = places.x[i], places.z[i], places.angle[i]
-        for level in range(LEVELS):
-            end = rays.level_end[0, level]
+        m, x, z, angle, first = places.map_index[i], places.x[i], places.z[i], places.angle[i], 0
+        for group in range(GROUPS):
+            level, count = group // len(SAMPLES), SAMPLES[group % len(SAMPLES)]
+            side, end = TILE_TEXELS >> level, rays.group_end[0, group]
+            gaze = ground._gaze(lamp, i, x, z, angle, side, side / road.tile_size[m])
             while first < end:
                 stop = min(first + ground.CHUNK, end)
+                pixels = rays.pixels[0, first:stop]
+                if stage == FOLLOW:
+                    ground._follow(cameras.views, 0, pixels, level == LEVELS - 1, np.float32(0), sights)
                 if stage == PLACE:
-                    ground._place_samples(road, m, level, rays, 0, first, stop, x, z, angle, samples)
+                    for n in range(count):
+                        part = (2 * n + 1) / count - 1
+                        ground._place_samples(road, m, level, gaze, stop - first, part, sights, samples)
                 if stage == SHADE:
-                    ground._shade(rays, 0, first, stop, sums, cameras.lit[i], lamp, i, colors, image)
+                    light = cameras.lit[i, first:stop]
+                    ground._shade(pixels, count, sights, sums, light, lamp, i, colors, image)
                 first = stop
         if stage == SKY:
-            ground._fill_sky(rays, 0, lamp, i, image)
+            ground._fill_sky(rays.pixels[0, first:], lamp, i, image)
 
 
 @kernel
@@ -343,8 +350,8 @@ def _grounds(world: World, image: NDArray[np.uint8]) -> None:
     cameras, places = world.cameras, world.robots
     rays, road, lamp, chunk = cameras.rays, world.scene.road, cameras.conditions, cameras.chunk
     for i in range(places.x.shape[0]):
-        m, x, z, angle = places.map_index[i], places.x[i], places.z[i], places.angle[i]
-        ground.draw_ground(road, m, rays, 0, x, z, angle, cameras.lit[i], lamp, i, chunk, 0, image)
+        m, x, z, angle, lit = places.map_index[i], places.x[i], places.z[i], places.angle[i], cameras.lit[i]
+        ground.draw_ground(road, m, cameras.views, 0, rays, 0, x, z, angle, lit, lamp, i, chunk, 0, image)
 
 
 @kernel
@@ -376,6 +383,7 @@ def parts(world: SimulatorSettings, observation: ObservationSettings) -> dict[st
     copied = np.ones_like(frames)
     commands = forward_commands(ROBOTS, 0)
     least = _least_microseconds({
+        "follow": lambda: _ground_stage(looking._world, image, FOLLOW),
         "place": lambda: _ground_stage(looking._world, image, PLACE),
         "shade": lambda: _ground_stage(looking._world, image, SHADE),
         "sky": lambda: _ground_stage(looking._world, image, SKY),
@@ -388,8 +396,10 @@ def parts(world: SimulatorSettings, observation: ObservationSettings) -> dict[st
         "step": lambda: stepping.step(next(commands)),
     })  # fmt: skip
     found = {
+        "following pixels": least["follow"],
         "placing samples": least["place"],
-        "reading textures": least["ground"] - least["place"] - least["shade"] - least["sky"],
+        "reading textures": least["ground"]
+        - sum(least[name] for name in ("follow", "place", "shade", "sky")),
         "light, colours, writing": least["shade"],
         "sky": least["sky"],
         "objects": least["frame"] - least["ground"],

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ducklane.simulator.camera import FINEST_TEXEL_M, LEVELS
+from ducklane.simulator.camera import LEVELS, TILE_TEXELS
 
 Image = NDArray[np.uint8]
 """[rows, columns, 3 or 4]"""
 
-FRINGE = 2
-"""Texels with nothing around a map, at every resolution."""
+SEAMLESS = 2
+"""Levels from this on are averaged across the edges of tiles. In finer ones, where that would hardly be seen,
+tiles that look the same share a picture, which keeps the texels few and near to the processor."""
 
 SKIN_TEXELS = 256
 """Sides of an object's texture at its finest resolution, at most."""
@@ -36,16 +37,17 @@ COARSEST = 6
 
 
 class Road(NamedTuple):
-    """What lies on the ground of M maps, seen from above, at LEVELS resolutions."""
+    """What lies on the ground of M maps: tiles, seen from above, at LEVELS resolutions."""
 
     texels: NDArray[np.uint32]
-    """all maps and levels, row by row: red, green, blue and how much of it is road, a byte each"""
-    start: NDArray[np.int64]
-    """(M, LEVELS) first texel"""
+    """pictures of tiles at all levels, each row by row along z: red, green, blue and how much of it is road,
+    a byte each"""
+    first: NDArray[np.uint32]
+    """(M, LEVELS, J + 2, I + 2) where the picture of each tile begins; around the map lie empty tiles"""
     size: NDArray[np.int32]
-    """(M, LEVELS, 2) rows (along z) and columns (along x)"""
-    per_metre: NDArray[np.float32]
-    """(M, LEVELS) texels"""
+    """(M, 2) tiles along z and x, with those around the map"""
+    tile_size: NDArray[np.float32]
+    """(M,) metres"""
 
 
 class Meshes(NamedTuple):
@@ -91,80 +93,106 @@ def bake_road(upstream: Any) -> Road:
     Args:
         upstream: gym-duckietown's simulator, freshly reset.
     """
-    plan = _plan(upstream)
-    levels = [_blurred(_shrunk(plan, upstream, level)) for level in range(LEVELS)]
-    per_metre = [_texels_per_tile(upstream, level) / upstream.road_tile_size for level in range(LEVELS)]
+    album = _Album()
+    lying, pictures = _kinds(upstream)
+    first = np.zeros((LEVELS, *lying.shape), np.uint32)
+    for level in range(LEVELS):
+        halves = [_halves(picture, TILE_TEXELS >> level) for picture in pictures]
+        tiles = _joined(lying, halves) if level >= SEAMLESS else _apart(lying, halves)
+        first[level] = np.array([album.add(tile) for tile in tiles]).reshape(lying.shape)
     return Road(
-        np.concatenate([level.ravel() for level in levels]),
-        np.cumsum([0, *(level.size for level in levels[:-1])], dtype=np.int64)[None],
-        np.array([[level.shape for level in levels]], np.int32),
-        np.array([per_metre], np.float32),
+        album.texels(),
+        first[None],
+        np.array([lying.shape], np.int32),
+        np.array([upstream.road_tile_size], np.float32),
     )
 
 
 def stack_roads(roads: Sequence[Road]) -> Road:
     """One road of M maps from M of one."""
-    offsets = np.cumsum([0, *(road.texels.size for road in roads[:-1])])
+    album = _Album()
+    most = np.max([road.size[0] for road in roads], axis=0)
+    first = np.zeros((len(roads), LEVELS, *most), np.uint32)
+    for m, road in enumerate(roads):
+        rows, columns = road.size[0]
+        for level in range(LEVELS):
+            known, which = np.unique(road.first[0, level], return_inverse=True)
+            moved = [album.add(road.texels[begin:][: (TILE_TEXELS >> level) ** 2]) for begin in known]
+            first[m, level, :rows, :columns] = np.array(moved)[which].reshape(rows, columns)
     return Road(
-        np.concatenate([road.texels for road in roads]),
-        np.concatenate([road.start + offset for road, offset in zip(roads, offsets, strict=True)]),
+        album.texels(),
+        first,
         np.concatenate([road.size for road in roads]),
-        np.concatenate([road.per_metre for road in roads]),
+        np.concatenate([road.tile_size for road in roads]),
     )
 
 
 # --- tiles --------------------------------------------------------------------------------------------------
 
 
-def _texels_per_tile(upstream: Any, level: int) -> int:
-    """Along a tile's side."""
-    return round(float(upstream.road_tile_size / FINEST_TEXEL_M) / 2**level)
+class _Album:
+    """Pictures, one after the other, each kept once."""
+
+    def __init__(self) -> None:
+        self._first: dict[bytes, int] = {}
+        self._kept: list[NDArray[np.uint32]] = []
+        self._end = 0
+
+    def add(self, picture: NDArray[np.uint32]) -> int:
+        """Where the picture begins."""
+        key = picture.tobytes()
+        if key not in self._first:
+            self._first[key] = self._end
+            self._kept.append(picture.ravel())
+            self._end += picture.size
+        return self._first[key]
+
+    def texels(self) -> NDArray[np.uint32]:
+        return np.concatenate(self._kept)
 
 
-Kind = tuple[int, int]
-"""Tiles that look the same: (OpenGL's name of the texture, angle)."""
+def _kinds(upstream: Any) -> tuple[NDArray[np.int64], list[Image]]:
+    """Which picture lies where, [J + 2, I + 2], and the pictures; the first is empty."""
+    pictures = [np.zeros((1, 1, 4), np.uint8)]
+    known: dict[tuple[int, int], int] = {}
+    lying = np.zeros((upstream.grid_height + 2, upstream.grid_width + 2), np.int64)
+    for tile in (tile for tile in upstream.grid if tile is not None):
+        texture, angle = tile["texture"].tex, tile["angle"]
+        if (texture.id, angle) not in known:
+            known[texture.id, angle] = len(pictures)
+            # texture rows run upwards, and tiles are drawn turned by angle * 90 + 180 degrees
+            picture = np.rot90(read_texture(texture)[::-1], angle + 2)
+            pictures.append(np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)]))
+        i, j = tile["coords"]
+        lying[j + 1, i + 1] = known[texture.id, angle]
+    return lying, pictures
 
 
-class _Plan(NamedTuple):
-    """The tiles of a map as they lie there: rows along z, columns along x."""
-
-    kinds: dict[tuple[int, int], Kind]
-    """of the tile at (i, j)"""
-    pictures: dict[Kind, Image]
+def _apart(lying: NDArray[np.int64], halves: list[NDArray[np.float32]]) -> Iterator[NDArray[np.uint32]]:
+    """Pictures of all tiles, row by row, each averaged by itself."""
+    blurred = [_blurred(half, "edge") for half in halves]
+    return (blurred[number] for number in lying.ravel())
 
 
-def _plan(upstream: Any) -> _Plan:
-    plan = _Plan({}, {})
-    for tile in upstream.grid:
-        if tile is not None:
-            texture = tile["texture"].tex
-            kind = plan.kinds[tile["coords"]] = (texture.id, tile["angle"])
-            if kind not in plan.pictures:
-                # texture rows run upwards, and tiles are drawn turned by angle * 90 + 180 degrees
-                plan.pictures[kind] = np.rot90(read_texture(texture)[::-1], tile["angle"] + 2)
-    return plan
+def _joined(lying: NDArray[np.int64], halves: list[NDArray[np.float32]]) -> Iterator[NDArray[np.uint32]]:
+    """Pictures of all tiles, row by row, averaged with what lies beside them."""
+    rows = [np.concatenate([halves[number] for number in row], axis=1) for row in lying]
+    for row in np.split(_blurred(np.concatenate(rows), "constant"), len(lying)):
+        yield from np.split(row, lying.shape[1], axis=1)
 
 
-def _shrunk(plan: _Plan, upstream: Any, level: int) -> NDArray[np.float32]:
-    """(rows, columns, 4): the map at one resolution; the fourth channel is 255 on tiles and 0 beside."""
-    side = _texels_per_tile(upstream, level)
-    small = {
-        kind: cv2.resize(picture.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
-        for kind, picture in plan.pictures.items()
-    }
-    canvas = np.zeros((upstream.grid_height * side, upstream.grid_width * side, 4), np.float32)
-    for (i, j), kind in plan.kinds.items():
-        place = canvas[j * side : (j + 1) * side, i * side : (i + 1) * side]
-        place[..., :3] = small[kind]
-        place[..., 3] = 255
-    return canvas
+def _halves(picture: Image, side: int) -> NDArray[np.float32]:
+    """(2 * side, 2 * side, 4): a picture at twice the resolution."""
+    fine = cv2.resize(picture.astype(np.float32), (2 * side, 2 * side), interpolation=cv2.INTER_AREA)
+    return np.asarray(fine, np.float32)
 
 
-def _blurred(canvas: NDArray[np.float32]) -> NDArray[np.uint32]:
-    """Average each 2 x 2 texels: half a texel apart, a square of two."""
-    wide = np.pad(canvas, ((FRINGE + 1, FRINGE), (FRINGE + 1, FRINGE), (0, 0)))
-    mean = (wide[1:, 1:] + wide[:-1, 1:] + wide[1:, :-1] + wide[:-1, :-1]) / 4
-    return _packed(mean)
+def _blurred(halves: NDArray[np.float32], beside: Literal["edge", "constant"]) -> NDArray[np.uint32]:
+    """Texels of half the resolution, each the average of a square of two by two about it."""
+    wide = np.pad(halves, ((1, 1), (1, 1), (0, 0)), mode=beside)
+    rows = np.sum([wide[k : k + halves.shape[0] : 2] for k in range(4)], axis=0)
+    squares = np.sum([rows[:, k : k + halves.shape[1] : 2] for k in range(4)], axis=0)
+    return _packed(squares / 16)
 
 
 def _packed(image: NDArray[np.floating]) -> NDArray[np.uint32]:

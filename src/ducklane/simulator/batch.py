@@ -29,7 +29,6 @@ from ducklane.simulator.camera import (
     projection,
     random_lens,
     stack_views,
-    trimmed,
     view,
     whole_frame,
 )
@@ -305,7 +304,6 @@ def _new_cameras(settings: SimulatorSettings, scene: Scene, n: int, blocks: Bloc
     rays = new_rays(n if own_rays else 1, pixels)
     if not own_rays:
         aim(views, 0, rays, 0, HEIGHT_M, PITCH_RAD, float(np.tan(FIELD_OF_VIEW_RAD / 2)))
-        rays = trimmed(rays)
     return Cameras(
         views=views,
         projection=projections,

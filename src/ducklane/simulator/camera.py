@@ -2,9 +2,10 @@
 
 The stock simulator draws a frame without a lens, moves its pixels to where the lens would put them, and the
 observation then averages blocks of them. Here a block is followed back through the lens once (`View`), and
-from there to the ground for a camera's height, pitch and field of view (`aim`), so that only what is seen is
-ever computed. A pixel's footprint on the ground is long and narrow far away: it is covered by several
-samples, one behind the other, each as wide as the footprint (`Rays`).
+from there to the ground for a camera's height, pitch and field of view, so that only what is seen is ever
+computed. A pixel's footprint on the ground is long and narrow far away: it is covered by several samples, one
+behind the other, each as wide as the footprint. How many, and of which texture, is planned once for a camera
+(`aim`), and pixels with equal plans lie together (`Rays`), so that they can be drawn many at a time.
 
 Image plane: one unit of depth ahead of the camera, before its pitch; x right, y up, in units of the tangent
 of half the vertical field of view. Ground: metres forward and to the right of the robot's centre of rotation.
@@ -22,7 +23,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ducklane.simulator.kernel import lean_kernel
+from ducklane.simulator.kernel import inner_kernel, lean_kernel
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -43,14 +44,21 @@ GROUND_REACH_M = 50.0
 SUBPIXELS = 3
 """Points along each side of a pixel at which things are drawn."""
 
-LEVELS = 6
-"""Of the textures, each twice as coarse as the one before."""
-FINEST_TEXEL_M = 0.585 / 384
-"""Width of a texel of the finest level; each averages a square twice as wide."""
-MAX_SAMPLES = 12
-"""For one pixel."""
-SAMPLES_PER_SQUARE = 1.5
+TILE_TEXELS = 256
+"""Along a tile's side, in the finest of its pictures: the stock textures have twice as many, which would make
+pictures a little closer, and reading them slower by half where they do not fit the processor's caches."""
+LEVELS = 5
+"""Pictures of a tile, each half as fine as the one before."""
+FINEST_TEXEL_M = 0.585 / TILE_TEXELS
+"""Width of a texel of the finest level on nearly all maps; each averages a square twice as wide."""
+SAMPLES = (1, 2, 3, 4, 6, 8)
+"""How many a pixel may have: few choices, so that many pixels have the same."""
+SAMPLES_PER_SQUARE = 1.25
 """Samples for a footprint as long as it is wide; more follow its length more closely."""
+BLUR = 0.8
+"""What a texel averages, of a sample's width: samples beside one another share some of it."""
+GROUPS = LEVELS * len(SAMPLES)
+"""Pixels that are drawn alike: by level, and by the number of samples."""
 
 
 class Lens(NamedTuple):
@@ -105,27 +113,27 @@ class View(NamedTuple):
 class Projection(NamedTuple):
     """From the image plane to the pixels of V images."""
 
-    frame_width: NDArray[np.float64]
+    frame_width: Floats
     """(V,) pixels of the camera's frame"""
-    frame_height: NDArray[np.float64]
+    frame_height: Floats
     """(V,)"""
-    aspect: NDArray[np.float64]
+    aspect: Floats
     """(V,) width over height"""
     bends: NDArray[np.bool_]
     """(V,) whether there is a lens"""
-    straight: NDArray[np.float64]
+    straight: Floats
     """(V, 4) focal lengths and centre of the frame without the lens: along columns, rows, columns, rows"""
-    bent: NDArray[np.float64]
+    bent: Floats
     """(V, 4) the same with it"""
-    bend: NDArray[np.float64]
+    bend: Floats
     """(V, 5) k1, k2, p1, p2, k3"""
-    first_row: NDArray[np.float64]
+    first_row: Floats
     """(V,) rows of the frame above the image"""
-    rows: NDArray[np.float64]
+    rows: Floats
     """(V,) rows of the image for each of the frame"""
-    columns: NDArray[np.float64]
+    columns: Floats
     """(V,) columns of the image for each of the frame"""
-    pixel: NDArray[np.float64]
+    pixel: Floats
     """(V,) a pixel's larger side on the image plane"""
     is_smeared: NDArray[np.bool_]
     """(V, P) whether a pixel lies beyond the frame that the lens bends, which there repeats its edge"""
@@ -137,34 +145,16 @@ class Projection(NamedTuple):
     """(V, Q, SUBPIXELS * SUBPIXELS) which points of the image each of a smeared pixel's repeats"""
 
 
-_PLAN = 64
-"""More than MAX_SAMPLES."""
-
-
 class Rays(NamedTuple):
-    """Where the pixels of C cameras meet the ground; pixels are ordered by their texture's level."""
+    """How C cameras sample the ground."""
 
-    plan: Ints
-    """(C, P) level of each pixel, LEVELS for sky alone, times _PLAN, and its number of samples"""
-
+    group: Ints
+    """(C, P) of each pixel: level * len(SAMPLES) + place in SAMPLES; pixels on the horizon are of the last
+    level, and GROUPS stands for sky alone"""
     pixels: Ints
-    """(C, P) which pixels see ground: the first `num_pixels`; the others, in order, see sky alone"""
-    num_pixels: Ints
-    """(C,)"""
-    level_end: Ints
-    """(C, LEVELS) behind the last pixel of each level"""
-    first_sample: Ints
-    """(C, P + 1) of each pixel in the order of `pixels`"""
-    forward: Floats
-    """(C, S) metres"""
-    right: Floats
-    """(C, S) metres"""
-    sky: Floats
-    """(C, P) fraction of the pixel that is sky, in the order of `pixels`"""
-    share: Floats
-    """(C, P) of the pixel's light that one sample gives, in the order of `pixels`"""
-    eye: Floats
-    """(C, P, 3) the middle of the footprint as the camera sees it: right, up, backwards, metres"""
+    """(C, P) those that see ground, group by group; then the others"""
+    group_end: Ints
+    """(C, GROUPS) behind the last pixel of each group"""
 
 
 def view(height: int, width: int, lens: Lens | None, blocks: Blocks) -> View:
@@ -217,17 +207,17 @@ def projection(height: int, width: int, lens: Lens | None, blocks: Blocks) -> Pr
     focal = [straight[0, 0], straight[1, 1], straight[0, 2], straight[1, 2]]
     bent_focal = [bent[0, 0], bent[1, 1], bent[0, 2], bent[1, 2]]
     return Projection(
-        frame_width=np.array([width], np.float64),
-        frame_height=np.array([height], np.float64),
-        aspect=np.array([width / height]),
+        frame_width=np.array([width], np.float32),
+        frame_height=np.array([height], np.float32),
+        aspect=np.array([width / height], np.float32),
         bends=np.array([lens is not None]),
-        straight=np.array([focal]),
-        bent=np.array([bent_focal]),
-        bend=np.array([coefficients.ravel()]),
-        first_row=np.array([blocks.first_row], np.float64),
-        rows=np.array([rows]),
-        columns=np.array([columns]),
-        pixel=np.array([2 / height / min(rows, columns)]),
+        straight=np.array([focal], np.float32),
+        bent=np.array([bent_focal], np.float32),
+        bend=np.array([coefficients.ravel()], np.float32),
+        first_row=np.array([blocks.first_row], np.float32),
+        rows=np.array([rows], np.float32),
+        columns=np.array([columns], np.float32),
+        pixel=np.array([2 / height / min(rows, columns)], np.float32),
         is_smeared=mask[None],
         smeared=smeared[None],
         smeared_at=_pixel_of(smeared_from[:, 0], len(blocks.column_weights))[None],
@@ -257,26 +247,10 @@ def stack_views(parts: Sequence[Part]) -> Part:
 
 def new_rays(cameras: int, pixels: int) -> Rays:
     """Room for the rays of that many cameras."""
-    samples = pixels * MAX_SAMPLES
     return Rays(
-        plan=np.zeros((cameras, pixels), np.int32),
+        group=np.zeros((cameras, pixels), np.int32),
         pixels=np.zeros((cameras, pixels), np.int32),
-        num_pixels=np.zeros(cameras, np.int32),
-        level_end=np.zeros((cameras, LEVELS), np.int32),
-        first_sample=np.zeros((cameras, pixels + 1), np.int32),
-        forward=np.zeros((cameras, samples), np.float32),
-        right=np.zeros((cameras, samples), np.float32),
-        sky=np.zeros((cameras, pixels), np.float32),
-        share=np.zeros((cameras, pixels), np.float32),
-        eye=np.zeros((cameras, pixels, 3), np.float32),
-    )
-
-
-def trimmed(rays: Rays) -> Rays:
-    """The same without the room that is not used."""
-    used = int(rays.first_sample.max())
-    return rays._replace(
-        forward=np.ascontiguousarray(rays.forward[:, :used]), right=np.ascontiguousarray(rays.right[:, :used])
+        group_end=np.zeros((cameras, GROUPS), np.int32),
     )
 
 
@@ -306,7 +280,7 @@ def on_ground(x: float, y: float, height: float, pitch: float, tangent: float) -
 
 @lean_kernel
 def aim(view: View, v: int, rays: Rays, c: int, height: float, pitch: float, tangent: float) -> None:
-    """Fill the rays of camera `c` with view `v`.
+    """Plan how camera `c` samples the ground.
 
     Args:
         view: of the images.
@@ -317,56 +291,39 @@ def aim(view: View, v: int, rays: Rays, c: int, height: float, pitch: float, tan
         pitch: downwards, radians.
         tangent: of half the vertical field of view.
     """
-    pixels = view.x.shape[1]
     end = horizon(height, pitch, tangent)
-    ends, plan = rays.level_end[c], rays.plan[c]
+    ends, groups, pixels = rays.group_end[c], rays.group[c], rays.pixels[c]
     ends[:] = 0
-    for p in range(pixels):
-        level, samples = _plan(view, v, p, end, height, pitch, tangent)
-        plan[p] = level * _PLAN + samples
-        if level < LEVELS:
-            ends[level] += 1
-    _sort_by_level(rays, c)
-    sample = 0
-    for k in range(rays.num_pixels[c]):
-        samples = plan[rays.pixels[c, k]] % _PLAN
-        _aim_pixel(view, v, rays, c, k, sample, samples, end, height, pitch, tangent)
-        sample += samples
-    rays.first_sample[c, rays.num_pixels[c]] = sample
-
-
-@lean_kernel
-def _sort_by_level(rays: Rays, c: int) -> None:
-    """Order the pixels; `level_end` holds how many there are of each level, and then where they end."""
-    ends = rays.level_end[c]
-    sky = 0
-    for level in range(LEVELS):
-        ends[level], sky = sky, sky + ends[level]
-    rays.num_pixels[c] = sky
-    for p in range(rays.pixels.shape[1]):
-        level = rays.plan[c, p] // _PLAN
-        if level < LEVELS:
-            rays.pixels[c, ends[level]] = p
-            ends[level] += 1
+    for p in range(groups.shape[0]):
+        group = _plan(view, v, p, end, height, pitch, tangent)
+        groups[p] = group
+        if group < GROUPS:
+            ends[group] += 1
+    first = 0
+    for group in range(GROUPS):
+        ends[group], first = first, first + ends[group]
+    for p in range(groups.shape[0]):
+        group = groups[p]
+        if group < GROUPS:
+            pixels[ends[group]] = p
+            ends[group] += 1
         else:
-            rays.pixels[c, sky] = p
-            sky += 1
+            pixels[first] = p
+            first += 1
 
 
-@lean_kernel
-def _sky(y: float, down_y: float, end: float) -> float:
+@inner_kernel
+def sky_share(y: float, down_y: float, end: float) -> float:
     """Fraction of a pixel above the horizon."""
     return min(1.0, max(0.0, 0.5 + 0.5 * (y - end) / max(-down_y, 1e-9)))
 
 
 @lean_kernel
-def _plan(
-    view: View, v: int, p: int, end: float, height: float, pitch: float, tangent: float
-) -> tuple[int, int]:
-    """(level, samples) of a pixel; level is LEVELS for sky alone."""
-    sky = _sky(view.y[v, p], view.down_y[v, p], end)
+def _plan(view: View, v: int, p: int, end: float, height: float, pitch: float, tangent: float) -> int:
+    """Group of a pixel."""
+    sky = sky_share(view.y[v, p], view.down_y[v, p], end)
     if sky >= 1.0:
-        return LEVELS, 0
+        return GROUPS
     x, y = view.x[v, p], view.y[v, p]
     dx, dy = view.down_x[v, p], view.down_y[v, p]
     top = 2 * sky - 1
@@ -377,44 +334,12 @@ def _plan(
     _, near_forward, near_right = on_ground(x + dx, y + dy, height, pitch, tangent)
     length = math.hypot(far_forward - near_forward, far_right - near_right)
     wanted = math.ceil(SAMPLES_PER_SQUARE * min(length / width, 100.0) - 0.2)
-    samples = min(MAX_SAMPLES, max(1, wanted))
-    blur = max(width, 0.5 * length / samples)
-    level = round(math.log2(min(blur, 10.0) / (2 * FINEST_TEXEL_M)))
-    return min(LEVELS - 1, max(0, level)), samples
-
-
-@lean_kernel
-def _aim_pixel(
-    view: View,
-    v: int,
-    rays: Rays,
-    c: int,
-    k: int,
-    sample: int,
-    samples: int,
-    end: float,
-    height: float,
-    pitch: float,
-    tangent: float,
-) -> None:
-    p = rays.pixels[c, k]
-    x, y = view.x[v, p], view.y[v, p]
-    dx, dy = view.down_x[v, p], view.down_y[v, p]
-    sky = _sky(y, dy, end)
-    rays.first_sample[c, k] = sample
-    rays.sky[c, k] = sky
-    rays.share[c, k] = (1 - sky) / samples
-    top = 2 * sky - 1
-    for n in range(samples):
-        below = top + (1 - top) * (n + 0.5) / samples
-        _, forward, right = on_ground(x + below * dx, y + below * dy, height, pitch, tangent)
-        rays.forward[c, sample + n] = forward
-        rays.right[c, sample + n] = right
-    below = (top + 1) / 2
-    depth, _, _ = on_ground(x + below * dx, y + below * dy, height, pitch, tangent)
-    rays.eye[c, k, 0] = depth * tangent * (x + below * dx)
-    rays.eye[c, k, 1] = depth * tangent * (y + below * dy)
-    rays.eye[c, k, 2] = -depth
+    choice = 0
+    while choice + 1 < len(SAMPLES) and SAMPLES[choice] < wanted:
+        choice += 1
+    blur = BLUR * max(width, 0.5 * length / SAMPLES[choice])
+    level = min(LEVELS - 1, max(0, round(math.log2(min(blur, 10.0) / (2 * FINEST_TEXEL_M)))))
+    return (LEVELS - 1 if sky > 0 else level) * len(SAMPLES) + choice
 
 
 def _normalised(weights: Floats) -> NDArray[np.float64]:

@@ -39,9 +39,8 @@ class Cameras(NamedTuple):
 def prepare_camera(cameras: Cameras, i: int) -> None:
     """Aim robot i's camera and light its road, once for an episode."""
     conditions = cameras.conditions
-    c = i if cameras.own_rays else 0
+    c, v = i if cameras.own_rays else 0, i if cameras.own_view else 0
     if cameras.own_rays:
-        v = i if cameras.own_view else 0
         aim(
             cameras.views,
             v,
@@ -51,7 +50,7 @@ def prepare_camera(cameras: Cameras, i: int) -> None:
             conditions.pitch[i],
             conditions.tangent[i],
         )
-    light_up(cameras.rays, c, conditions.pitch[i], conditions.light[i], cameras.lit[i])
+    light_up(cameras.views, v, cameras.rays, c, conditions, i, cameras.lit[i])
 
 
 @lean_kernel
@@ -78,10 +77,12 @@ def draw_frame(
     conditions = cameras.conditions
     m, angle = robots.map_index[i], robots.angle[i]
     x, z = robots.x[i] + conditions.noise[i, 0], robots.z[i] + conditions.noise[i, 2]
-    c = i if cameras.own_rays else 0
+    c, v = i if cameras.own_rays else 0, i if cameras.own_view else 0
     draw_ground(
         scene.road,
         m,
+        cameras.views,
+        v,
         cameras.rays,
         c,
         x,
