@@ -28,6 +28,8 @@ tiles that look the same share a picture, which keeps the texels few and near to
 SKIN_TEXELS = 256
 """Sides of an object's texture at its finest resolution, at most."""
 SKIN_LEVELS = 7
+SEAMS = 0.01
+"""Of the edges of a mesh: more that have a triangle on one side alone, and one may see its inside."""
 LONGEST_EDGE = 0.15
 """Of a triangle, as a part of its mesh's longest side."""
 DETAILS = 7
@@ -74,7 +76,7 @@ class Meshes(NamedTuple):
     cell: NDArray[np.float32]
     """(K, DETAILS) how coarse a version is, in the mesh's own unit; 0 is the original"""
     closed: NDArray[np.bool_]
-    """(K,) whether nothing can be seen of the inside"""
+    """(K,) whether nothing can be seen of the inside, but for seams"""
     bounds: NDArray[np.float32]
     """(K, 2, 3) smallest and largest coordinates"""
     texels: NDArray[np.uint32]
@@ -368,13 +370,15 @@ def _divided(triangles: NDArray[np.float64], limit: float) -> NDArray[np.float64
 
 
 def _is_closed(mesh: _Mesh) -> bool:
-    """Whether each edge has one triangle on either side, both turned the same way."""
+    """Whether nearly all edges have one triangle on either side, both turned the same way."""
     fine = np.ptp(mesh.vertices, axis=0).max() * 1e-5  # corners that coincide but for rounding
     _, place = np.unique(np.rint(mesh.vertices / max(fine, 1e-12)), axis=0, return_inverse=True)
     corners = place.reshape(-1)[mesh.corners]
     edges = np.concatenate([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [2, 0]]])
-    once = len(np.unique(edges, axis=0)) == len(edges)
-    return bool(once and len(np.unique(np.concatenate([edges, edges[:, ::-1]]), axis=0)) == len(edges))
+    ways, count = np.unique(edges, axis=0, return_counts=True)
+    back = {tuple(way): number for way, number in zip(ways.tolist(), count.tolist(), strict=True)}
+    open_edges = sum(abs(number - back.get((b, a), 0)) for (a, b), number in back.items())
+    return bool(open_edges <= SEAMS * len(edges))
 
 
 def _versions(mesh: _Mesh) -> list[_Mesh]:

@@ -8,7 +8,7 @@ Light is OpenGL's, one value for each triangle; a skin is read at the resolution
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,11 @@ from ducklane.simulator.appearance import SKIN_LEVELS, Meshes
 from ducklane.simulator.camera import FORWARD_M, SUBPIXELS, Projection
 from ducklane.simulator.kernel import inner_kernel, lean_kernel
 
+Number = float | np.float32
+
 NEAR_M = 0.04
 """Nothing nearer than this is drawn, as in the stock simulator."""
-COARSE_PIXELS = 0.5
+COARSE_PIXELS = 0.7
 """How far a coarse version of a mesh may be off, in pixels."""
 
 
@@ -29,13 +31,11 @@ class Canvas(NamedTuple):
     depth: NDArray[np.float32]
     """(T, rows, columns) of points: one over the distance, 0 for none"""
     color: NDArray[np.uint32]
-    """(T, rows, columns) red, green, blue, a byte each"""
+    """(T, rows, columns) red, green, blue, and 1 where there is something, a byte each"""
     spans: NDArray[np.int32]
     """(T, image rows, 2) first and behind the last pixel drawn on"""
     corners: NDArray[np.float32]
     """(T, vertices, 3) of one mesh on the image: column, row, one over the distance"""
-    points: NDArray[np.int32]
-    """(T, SUBPIXELS * SUBPIXELS) of one pixel"""
 
 
 class Eye(NamedTuple):
@@ -87,7 +87,6 @@ def new_canvas(threads: int, height: int, width: int, meshes: Meshes) -> Canvas:
         np.zeros(points, np.uint32),
         np.zeros((threads, height, 2), np.int32),
         np.zeros((threads, vertices, 3), np.float32),
-        np.zeros((threads, SUBPIXELS * SUBPIXELS), np.int32),
     )
 
 
@@ -109,29 +108,26 @@ def _mesh_to_eye(eye: Eye, thing: Thing, x: float, y: float, z: float) -> tuple[
 
 @inner_kernel
 def project(
-    lens: Projection, v: int, tangent: float, right: float, up: float, ahead: float
-) -> tuple[float, float]:
+    lens: Projection, v: int, tangent: Number, right: Number, up: Number, ahead: Number
+) -> tuple[Any, Any]:
     """(column, row) on the image of a point ahead of the camera; pixel (0, 0) covers 0 to 1."""
-    scale = 1 / (ahead * tangent)
-    column = (right * scale / lens.aspect[v] + 1) * 0.5 * lens.frame_width[v] - 0.5
-    row = (1 - up * scale) * 0.5 * lens.frame_height[v] - 0.5
+    # all numbers of one kind, so that many are done at a time
+    half, one, two = np.float32(0.5), np.float32(1), np.float32(2)
+    scale = one / (ahead * tangent)
+    column = (right * scale / lens.aspect[v] + one) * half * lens.frame_width[v] - half
+    row = (one - up * scale) * half * lens.frame_height[v] - half
     if lens.bends[v]:
         x = (column - lens.straight[v, 2]) / lens.straight[v, 0]
         y = (row - lens.straight[v, 3]) / lens.straight[v, 1]
-        k1, k2, p1, p2, k3 = (
-            lens.bend[v, 0],
-            lens.bend[v, 1],
-            lens.bend[v, 2],
-            lens.bend[v, 3],
-            lens.bend[v, 4],
-        )
+        k1, k2, k3 = lens.bend[v, 0], lens.bend[v, 1], lens.bend[v, 4]
+        p1, p2 = lens.bend[v, 2], lens.bend[v, 3]
         r2 = x * x + y * y
-        radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
-        bent_x = x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x)
-        bent_y = y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y
+        radial = one + r2 * (k1 + r2 * (k2 + r2 * k3))
+        bent_x = x * radial + two * p1 * x * y + p2 * (r2 + two * x * x)
+        bent_y = y * radial + p1 * (r2 + two * y * y) + two * p2 * x * y
         column = lens.bent[v, 0] * bent_x + lens.bent[v, 2]
         row = lens.bent[v, 1] * bent_y + lens.bent[v, 3]
-    return (column + 0.5) * lens.columns[v], (row + 0.5 - lens.first_row[v]) * lens.rows[v]
+    return (column + half) * lens.columns[v], (row + half - lens.first_row[v]) * lens.rows[v]
 
 
 @lean_kernel
@@ -294,11 +290,13 @@ def _widen(canvas: Canvas, thread: int, row: int, first: int, end: int) -> None:
     if span[0] >= span[1]:
         span[0], span[1] = first, first
     for subrow in range(row * SUBPIXELS, (row + 1) * SUBPIXELS):
-        depth = canvas.depth[thread, subrow]
+        depth, color = canvas.depth[thread, subrow], canvas.color[thread, subrow]
         if first < span[0]:
             depth[first * SUBPIXELS : span[0] * SUBPIXELS] = 0
+            color[first * SUBPIXELS : span[0] * SUBPIXELS] = 0
         if end > span[1]:
             depth[span[1] * SUBPIXELS : end * SUBPIXELS] = 0
+            color[span[1] * SUBPIXELS : end * SUBPIXELS] = 0
     span[0], span[1] = min(span[0], first), max(span[1], end)
 
 
@@ -316,13 +314,34 @@ def _place_corners(
     first = meshes.first_vertex[thing.mesh, detail]
     vertices = meshes.vertices[first : meshes.first_vertex[thing.mesh, detail + 1]]
     out = canvas.corners[thread]
+    near, one, points = np.float32(NEAR_M), np.float32(1), np.float32(SUBPIXELS)
+    tangent = np.float32(eye.tangent)
+    right_0, up_0, ahead_0 = _single(_mesh_to_eye(eye, thing, 0.0, 0.0, 0.0))
+    right_x, up_x, ahead_x = _single(_step(eye, thing, 1.0, 0.0, 0.0))
+    right_y, up_y, ahead_y = _single(_step(eye, thing, 0.0, 1.0, 0.0))
+    right_z, up_z, ahead_z = _single(_step(eye, thing, 0.0, 0.0, 1.0))
     for i in range(vertices.shape[0]):
-        right, up, ahead = _mesh_to_eye(eye, thing, vertices[i, 0], vertices[i, 1], vertices[i, 2])
-        if ahead < NEAR_M:
-            out[i, 2] = 0
-            continue
-        column, row = project(lens, v, eye.tangent, right, up, ahead)
-        out[i, 0], out[i, 1], out[i, 2] = column * SUBPIXELS, row * SUBPIXELS, 1 / ahead
+        x, y, z = vertices[i, 0], vertices[i, 1], vertices[i, 2]
+        right = right_0 + right_x * x + right_y * y + right_z * z
+        up = up_0 + up_x * x + up_y * y + up_z * z
+        ahead = ahead_0 + ahead_x * x + ahead_y * y + ahead_z * z
+        distance = max(ahead, near)
+        column, row = project(lens, v, tangent, right, up, distance)
+        out[i, 0], out[i, 1] = column * points, row * points
+        out[i, 2] = one / distance if ahead >= near else np.float32(0)
+
+
+@inner_kernel
+def _step(eye: Eye, thing: Thing, x: float, y: float, z: float) -> tuple[float, float, float]:
+    """How far apart two points of a thing's mesh are for the camera."""
+    right_0, up_0, ahead_0 = _mesh_to_eye(eye, thing, 0.0, 0.0, 0.0)
+    right, up, ahead = _mesh_to_eye(eye, thing, x, y, z)
+    return right - right_0, up - up_0, ahead - ahead_0
+
+
+@inner_kernel
+def _single(point: tuple[float, float, float]) -> tuple[np.float32, np.float32, np.float32]:
+    return np.float32(point[0]), np.float32(point[1]), np.float32(point[2])
 
 
 @inner_kernel
@@ -447,7 +466,8 @@ def _fill_skin(
         uz, wz = u.here + row * u.along, w.here + row * w.along
         for column in range(box.column0, box.column1):
             if wb >= 0 and wc >= 0 and wb + wc <= 1 and z > depth[column]:
-                texel = _texel(meshes, skin, level, uz / z, wz / z)
+                distance = 1 / z
+                texel = _texel(meshes, skin, level, uz * distance, wz * distance)
                 depth[column] = z
                 painted[column] = _pack(
                     red * (texel & np.uint32(255)),
@@ -481,11 +501,9 @@ def _texel(meshes: Meshes, skin: int, level: int, u: float, w: float) -> int:
 
 @inner_kernel
 def _pack(red: float, green: float, blue: float) -> np.uint32:
-    return (
-        np.uint32(red + 0.5)
-        | (np.uint32(green + 0.5) << np.uint32(8))
-        | (np.uint32(blue + 0.5) << np.uint32(16))
-    )
+    """One number, of which the last byte is 1."""
+    low = np.uint32(red + 0.5) | (np.uint32(green + 0.5) << np.uint32(8))
+    return low | (np.uint32(blue + 0.5) << np.uint32(16)) | np.uint32(1 << 24)
 
 
 @lean_kernel
@@ -505,49 +523,41 @@ def lay_over(canvas: Canvas, thread: int, lens: Projection, v: int, image: NDArr
         v: which view.
         image: (height * width, 3).
     """
-    width = canvas.depth.shape[2] // SUBPIXELS
-    points, spans = canvas.points[thread], canvas.spans[thread]
+    width = canvas.color.shape[2] // SUBPIXELS
+    color, spans = canvas.color[thread], canvas.spans[thread]
     for row in range(spans.shape[0]):
         for column in range(spans[row, 0], spans[row, 1]):
-            p = row * width + column
-            if not lens.is_smeared[v, p]:
-                first = (row * SUBPIXELS * width + column) * SUBPIXELS
-                for subrow in range(SUBPIXELS):
-                    for subcolumn in range(SUBPIXELS):
-                        points[subrow * SUBPIXELS + subcolumn] = (
-                            first + subrow * width * SUBPIXELS + subcolumn
-                        )
-                _blend(canvas, thread, p, image)
+            if not lens.is_smeared[v, row * width + column]:
+                even, odd = np.uint32(0), np.uint32(0)
+                for subrow in range(row * SUBPIXELS, (row + 1) * SUBPIXELS):
+                    for subcolumn in range(column * SUBPIXELS, (column + 1) * SUBPIXELS):
+                        point = color[subrow, subcolumn]
+                        even += point & np.uint32(0xFF00FF)
+                        odd += (point >> np.uint32(8)) & np.uint32(0xFF00FF)
+                _blend(even, odd, row * width + column, image)
+    flat = color.reshape(-1)
     for q in range(lens.smeared.shape[1]):
         row, column = lens.smeared_at[v, q, 0], lens.smeared_at[v, q, 1]
         if row >= 0 and spans[row, 0] <= column < spans[row, 1]:
+            even, odd = np.uint32(0), np.uint32(0)
             for n in range(SUBPIXELS * SUBPIXELS):
-                points[n] = lens.smeared_from[v, q, n]
-            _blend(canvas, thread, lens.smeared[v, q], image)
+                point = flat[lens.smeared_from[v, q, n]]
+                even += point & np.uint32(0xFF00FF)
+                odd += (point >> np.uint32(8)) & np.uint32(0xFF00FF)
+            _blend(even, odd, lens.smeared[v, q], image)
 
 
 @inner_kernel
-def _blend(canvas: Canvas, thread: int, p: int, image: NDArray[np.uint8]) -> None:
-    """Average the points of pixel p, with the image where there is nothing."""
-    points, depth, color = (
-        canvas.points[thread],
-        canvas.depth[thread].reshape(-1),
-        canvas.color[thread].reshape(-1),
-    )
-    count, even, odd = 0, np.uint32(0), np.uint32(0)
-    for n in range(SUBPIXELS * SUBPIXELS):
-        point = points[n]
-        if depth[point] > 0:
-            count += 1
-            even += color[point] & np.uint32(0xFF00FF)
-            odd += (color[point] >> np.uint32(8)) & np.uint32(0xFF)
+def _blend(even: np.uint32, odd: np.uint32, p: int, image: NDArray[np.uint8]) -> None:
+    """Average the points of pixel p, whose sums are given, with the image where there is nothing."""
+    count, low = np.int32(odd >> np.uint32(16)), np.uint32(0xFFFF)
     if count > 0:
-        image[p, 0] = _mean(np.int64(even & np.uint32(0xFFFF)), count, image[p, 0])
-        image[p, 1] = _mean(np.int64(odd), count, image[p, 1])
-        image[p, 2] = _mean(np.int64(even >> np.uint32(16)), count, image[p, 2])
+        image[p, 0] = _mean(np.int32(even & low), count, image[p, 0])
+        image[p, 1] = _mean(np.int32(odd & low), count, image[p, 1])
+        image[p, 2] = _mean(np.int32(even >> np.uint32(16)), count, image[p, 2])
 
 
 @inner_kernel
-def _mean(total: np.int64, count: int, behind: int) -> np.int64:
-    points = SUBPIXELS * SUBPIXELS
-    return (total + (points - count) * behind + points // 2) // points
+def _mean(total: np.int32, count: np.int32, behind: int) -> np.int32:
+    points = np.int32(SUBPIXELS * SUBPIXELS)
+    return np.int32((total + (points - count) * np.int32(behind) + points // np.int32(2)) // points)
