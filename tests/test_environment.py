@@ -11,7 +11,6 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from ducklane.environment import Environment
-from ducklane.evaluation.parity import psnr
 from ducklane.settings import Settings
 
 Changed = Callable[..., Settings]
@@ -149,46 +148,4 @@ def test_the_first_frame_fills_the_stack_and_then_time_flows(quick: Changed) -> 
         before, (seen, *_) = seen, env.step(np.array([1.0, 0.4], np.float32))
         assert np.array_equal(seen[..., :6], before[..., 3:])
     assert not np.array_equal(seen[..., 3:6], seen[..., 6:])
-    env.close()
-
-
-def test_many_robots_see_do_and_earn_what_one_does(changed: Changed) -> None:
-    chosen = changed(simulator={"max_steps": 25}, observation={"frame_stack": 2})
-    environment = Environment(chosen)
-    many, one = environment.create_vector_env(3, threads=1), make(chosen)
-    images, _ = many.reset(seed=1)
-    robots = many.simulator.robots
-    poses = np.stack([robots.x, robots.z, robots.angle], axis=1)
-    images, infos = many.reset(seed=1, options={"poses": poses})
-    seen, _ = one.reset(seed=1, options={"pose": tuple(poses[1])})
-    total, done = 0.0, False
-    while not done:
-        # one goes through the camera's whole frame, many straight to the image
-        assert psnr(images[1], seen) > 36
-        assert infos == {}
-        images, rewards, terminated, truncated, infos = many.step(np.full((3, 2), 0.5, np.float32))
-        seen, reward, *ends, info = one.step(np.full(2, 0.5, np.float32))
-        assert rewards[1] == pytest.approx(reward, abs=1e-9)
-        assert [terminated[1], truncated[1]] == ends
-        total, done = total + reward, any(ends)
-    assert infos["_episode_reward"][1]
-    sums = infos["episode_reward"]
-    assert {name: sums[name][1] for name in info["episode_reward"]} == pytest.approx(info["episode_reward"])
-    assert sum(sums[name][1] for name in info["episode_reward"]) == pytest.approx(total)
-    many.close()
-
-
-def test_a_new_episode_of_one_robot_fills_its_stack_alone(changed: Changed) -> None:
-    environment = Environment(changed(simulator={"max_steps": 12}, observation={"frame_stack": 3}))
-    env = environment.create_vector_env(2, threads=1)
-    images, _ = env.reset(seed=1)
-    assert np.array_equal(images[..., :3], images[..., 6:])
-    for _ in range(12):
-        before, (images, _, terminated, truncated, _) = images, env.step(np.full((2, 2), 0.8, np.float32))
-        assert np.array_equal(images[..., :6], before[..., 3:])
-    assert (terminated | truncated).all()
-    assert not np.array_equal(images[..., :3], images[..., 6:])
-    images, rewards, *_ = env.step(np.full((2, 2), 0.8, np.float32))
-    assert np.array_equal(images[..., :3], images[..., 6:])
-    assert not rewards.any()
     env.close()

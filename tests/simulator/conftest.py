@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from ducklane.settings import SimulatorSettings
+from ducklane.simulator.batch import BatchedSimulator
 from ducklane.simulator.reference import ReferenceSimulator
 
 
@@ -40,6 +41,17 @@ def make_simulator(small) -> Iterator[Callable[..., ReferenceSimulator]]:
     yield make
     for simulator in made:
         simulator.close()
+
+
+@pytest.fixture(scope="session")
+def make_batch(small) -> Callable[..., BatchedSimulator]:
+    """Make small batched simulators, with the settings given changed."""
+
+    def make(n: int = 4, threads: int = 1, **changes: Any) -> BatchedSimulator:
+        content = {**small.model_dump(), "backend": "batched", "max_steps": 30, **changes}
+        return BatchedSimulator(SimulatorSettings.model_validate(content), n, threads=threads)
+
+    return make
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from ducklane.settings import SimulatorSettings
 from ducklane.simulator.batch import BatchedSimulator
 from ducklane.simulator.single import SingleSimulator
 from ducklane.simulator.state import State
@@ -17,11 +16,7 @@ from ducklane.task import reward
 
 
 @pytest.fixture
-def make(small):
-    def make_batch(n: int = 4, threads: int = 1, **changes: Any) -> BatchedSimulator:
-        content = {**small.model_dump(), "backend": "batched", "max_steps": 30, **changes}
-        return BatchedSimulator(SimulatorSettings.model_validate(content), n, threads=threads)
-
+def make(make_batch):
     return make_batch
 
 
