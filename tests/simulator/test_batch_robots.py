@@ -85,6 +85,28 @@ def test_a_seed_of_its_own_is_the_same_in_any_place(make_batch):
     assert len(np.unique(starts(simulator)[:, 0])) == 3
 
 
+@pytest.mark.parametrize(
+    "seed", [[1, 2, 3], [1, 2, 3, 4, 5], [1, None, 2, -3], [1, 2, 3, 4.0], "1234", 1.5, -1]
+)
+def test_wrong_seeds_are_refused_and_change_nothing(make_batch, seed):
+    ours, twin = make_batch(), make_batch()
+    for simulator in (ours, twin):
+        simulator.reset(seed=1)
+    with pytest.raises(ValueError, match=r"^seed is a whole number, .* or a list of 4, .*, not .*$"):
+        ours.reset(seed=seed)
+    for command in commands(40, 4):  # and another episode
+        assert_equal(list(ours.step(command)[:4]), list(twin.step(command)[:4]))
+
+
+def test_seeds_may_be_numpys_and_a_robot_without_one_goes_on(make_batch):
+    simulator, seeds = make_batch(), np.array([4, 9, 2, 7])
+    first, _ = simulator.reset(seed=seeds.tolist())
+    for same in (seeds, list(seeds)):
+        np.testing.assert_array_equal(simulator.reset(seed=same)[0], first)
+    again, _ = simulator.reset(seed=[4, None, 2, 7])
+    assert (again == first).all(axis=(1, 2, 3)).tolist() == [True, False, True, True]
+
+
 # --- actions -----------------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ on its neighbours, and not on the number of threads.
 
 from __future__ import annotations
 
+import reprlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -164,14 +165,17 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
 
         Args:
             seed: make the worlds anew from this seed, their objects and light too: equal seeds and equal
-                actions give equal episodes. Or one for each robot. Without one all goes on.
+                actions give equal episodes. Or a list of N, one for each robot; of one whose seed is None
+                the random draws go on. Without a seed all goes on.
             options: {"poses": (N, 3) of x, z, angle in metres and radians}, or nothing.
 
         Raises:
-            ValueError: a pose is off the road or touches something, or an option is unknown.
+            ValueError: a pose is off the road or touches something, an option is unknown, or a
+                seed is negative, no whole number or not there for each robot.
             StartError: random draws found no valid start.
         """
         poses = _poses_option(options, self.num_envs)
+        seed = _checked_seed(seed, self.num_envs)
         new_world = seed is not None or self._last is None
         if new_world:
             self._seed(self.settings.seed if seed is None else seed)
@@ -220,8 +224,8 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
             self._pool.shutdown()
 
     def _seed(self, seed: int | list[int | None]) -> None:
-        if isinstance(seed, int | np.integer):
-            self.robots.streams[:] = seed_robots(int(seed), range(self.num_envs))
+        if isinstance(seed, int):
+            self.robots.streams[:] = seed_robots(seed, range(self.num_envs))
             return
         for i, of_robot in enumerate(seed):
             if of_robot is not None:
@@ -324,6 +328,18 @@ def _lenses(settings: SimulatorSettings, n: int) -> list[Lens | None]:
     if not settings.camera_rand:
         return [DUCKIEBOT_LENS]
     return [random_lens(np.random.default_rng([settings.seed, i])) for i in range(n)]
+
+
+def _checked_seed(seed: int | list[int | None] | None, n: int) -> int | list[int | None] | None:
+    given = seed.tolist() if isinstance(seed, np.ndarray | np.integer) else seed
+    seeds = given if isinstance(given, list | tuple) else [given] * n
+    right = [one is None or (isinstance(one, int | np.integer) and one >= 0) for one in seeds]
+    if len(right) != n or not all(right):
+        raise ValueError(
+            f"seed is a whole number, 0 or more, or a list of {n}, one or None for each robot, "
+            f"not {reprlib.repr(given)}"
+        )
+    return given
 
 
 def _poses_option(options: dict[str, Any] | None, n: int) -> Poses | None:
