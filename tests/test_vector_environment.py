@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 import threading
 from typing import Any
 
@@ -10,6 +12,8 @@ import pytest
 
 from ducklane.environment import Environment, TaskVectorEnv
 from ducklane.evaluation.parity import psnr
+from ducklane.simulator.batch import BatchedSimulator
+from ducklane.simulator.maps import MapError
 
 COMMANDS = np.array([[1.0, 0.7], [0.4, 0.45], [-0.8, 1.0]], np.float32)
 """Of three robots: one soon leaves the road, one drives, one turns on the spot."""
@@ -103,3 +107,15 @@ def test_closing_ends_the_threads(changed):
     assert threading.active_count() == before + 2
     env.close()
     assert threading.active_count() == before
+
+
+def test_what_could_not_be_made_is_thrown_away_in_silence(changed, monkeypatch):
+    """gymnasium closes it then, and what goes wrong there follows the error to the terminal."""
+    said: list[str] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda failure: said.append(str(failure.exc_value)))
+    chosen = changed(simulator={"map_name": "nowhere.yaml"})
+    for make in (lambda: BatchedSimulator(chosen.simulator, 2), lambda: TaskVectorEnv(chosen, 2)):
+        with pytest.raises(MapError, match=r"nowhere\.yaml"):
+            make()
+    gc.collect()
+    assert said == []

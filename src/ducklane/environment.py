@@ -90,6 +90,9 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[Image, Action, NDArray[Any]]):
         threads: to simulate on; those of the settings if not given.
     """
 
+    closed: bool = True
+    """As in `BatchedSimulator`."""
+
     def __init__(self, settings: Settings, num_envs: int, threads: int | None = None) -> None:
         from ducklane.simulator.batch import BatchedSimulator
 
@@ -106,6 +109,7 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[Image, Action, NDArray[Any]]):
         self._stack = BatchedFrameStack(settings.observation, num_envs)
         self._starting = np.ones(num_envs, np.bool_)
         self._sums: dict[str, NDArray[np.float64]] = {}
+        self.closed = False
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None

@@ -113,6 +113,9 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
         "autoreset_mode": AutoresetMode.NEXT_STEP,
     }
 
+    closed: bool = True
+    """gymnasium closes what is thrown away, unless it is closed; half made, there is nothing to close."""
+
     camera_on: bool = True
     """Set it to False to skip drawing: images are then black, and poses and rewards the same."""
 
@@ -129,7 +132,6 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
         self.num_envs = num_envs
         self.render_mode = "rgb_array"
         self.threads = min(num_envs, _threads(settings.threads if threads is None else threads))
-        self._pool = ThreadPoolExecutor(self.threads - 1) if self.threads > 1 else None
         blocks = blocks or whole_frame(settings.camera_height, settings.camera_width)
         self.image_shape = (len(blocks.row_weights), len(blocks.column_weights), 3)
         self.single_observation_space = gymnasium.spaces.Box(0, 255, self.image_shape, np.uint8)
@@ -142,6 +144,8 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
         self._anywhere = np.full((num_envs, 3), np.nan)
         self._no_commands = np.zeros((num_envs, 2))
         self._last: Outcome | None = None
+        self._pool = ThreadPoolExecutor(self.threads - 1) if self.threads > 1 else None
+        self.closed = False
 
     @property
     def robots(self) -> Robots:
