@@ -8,7 +8,8 @@ import gymnasium
 import numpy as np
 import pytest
 
-from ducklane.simulator.batch import BatchedSimulator
+from ducklane.simulator.batch import BatchedSimulator, advance
+from ducklane.simulator.obstacles import valid_pose
 from ducklane.simulator.single import SingleSimulator
 
 
@@ -133,6 +134,27 @@ def test_duty_beyond_the_bounds_is_clipped_and_float64_is_not_rounded(make_batch
     assert (places([0.1, 0.2]) != places(np.float32([0.1, 0.2]))).any(axis=1).all()
 
 
+def test_numbers_are_taken_from_any_array_without_compiling_anew(make_batch):
+    simulator, twin = make_batch(), make_batch()
+    for each in (simulator, twin):
+        each.reset(seed=1)
+    poses, command = starts(simulator), commands(1, 4)[0]
+    compiled = list(advance.signatures)
+    for form in (read_only, strided, np.asfortranarray, np.ndarray.tolist):
+        simulator.reset(options={"poses": form(poses)})
+        twin.reset(options={"poses": poses})
+        assert_equal(list(simulator.step(form(command))[:4]), list(twin.step(command)[:4]))
+    assert advance.signatures == compiled
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    return np.frombuffer(array.tobytes()).reshape(array.shape)
+
+
+def strided(array: np.ndarray) -> np.ndarray:
+    return np.repeat(array, 2, axis=1)[:, ::2]
+
+
 # --- one robot ---------------------------------------------------------------------------------------------
 
 
@@ -171,3 +193,10 @@ def test_one_robot_refuses_what_the_stock_simulator_refuses(small):
     single.render()[:] = 0
     np.testing.assert_array_equal(first, before)
     np.testing.assert_array_equal(single.render(), second)
+
+
+def test_one_robot_asks_for_poses_of_any_numbers_without_compiling_anew(small):
+    single = SingleSimulator(small.model_copy(update={"backend": "batched"}))
+    answer, compiled = single.valid_pose(1.0, 1.0, 0.0), list(valid_pose.signatures)
+    assert single.valid_pose(1, np.float32(1), 0, safety_factor=1) == answer
+    assert valid_pose.signatures == compiled

@@ -350,17 +350,22 @@ def _poses_option(options: dict[str, Any] | None, n: int) -> Poses | None:
     given = only_option(options, "poses")
     if given is None:
         return None
-    poses = np.asarray(given, dtype=np.float64)
+    poses = _for_kernels(given)
     if poses.shape != (n, 3) or not np.isfinite(poses).all():
         raise ValueError(f"poses are (x, z, angle) of {n} robots, finite numbers, not {given!r}")
     return poses
 
 
 def _commands(actions: ArrayLike, n: int) -> NDArray[np.float64]:
-    commands = np.asarray(actions, dtype=np.float64)
+    commands = _for_kernels(actions)
     if commands.shape != (n, 2) or np.isnan(commands).any():
         raise ValueError(f"actions are (left, right) wheel duty of {n} robots, not {actions!r}")
     return commands
+
+
+def _for_kernels(numbers: ArrayLike) -> NDArray[np.float64]:
+    # kernels would be compiled anew for an array of another order, or one that may not be written to
+    return np.array(numbers, dtype=np.float64, order="C")
 
 
 @lean_kernel

@@ -106,9 +106,9 @@ class SingleSimulator(gymnasium.Env[Frame, NDArray[Any]]):
             x, z, angle: metres and radians, in the frame of `State`.
             safety_factor: by how much to widen the robot on the ground; random starts use 1.3.
         """
-        return bool(
-            valid_pose(self._batch.scene.layout, self._batch.things, 0, 0, x, z, angle, float(safety_factor))
-        )
+        # one type, for which it is compiled once
+        numbers = map(float, (x, z, angle, safety_factor))
+        return bool(valid_pose(self._batch.scene.layout, self._batch.things, 0, 0, *numbers))
 
     @property
     def tile_size(self) -> float:
