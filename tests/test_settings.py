@@ -295,7 +295,7 @@ WRONG_FILES = [
             f'in "<unicode string>", position {len(VALID)}); mend it'
         ],
     ),
-    ("deep nesting", "[" * 2000, ["params.yaml: is nested too deeply; give sections of keys and values"]),
+    ("deep nesting", "[" * 2000, ["params.yaml: is nested too deeply; make it flatter"]),
     ("UTF-16", VALID.encode("utf-16"), ["params.yaml: byte 0 is not UTF-8 text; save the file as UTF-8"]),
     ("latin-1", b"a: \xe9\n", ["params.yaml: byte 3 is not UTF-8 text; save the file as UTF-8"]),
     (
@@ -429,7 +429,7 @@ def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
 def test_a_folder_in_place_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").mkdir()
     lines = refusal(tmp_path / "params.yaml")
-    assert lines == ["params.yaml: cannot be read (Is a directory); give a file of settings"]
+    assert lines == ["params.yaml: cannot be read (Is a directory); give a readable file"]
 
 
 PROGRAM = """\

@@ -382,9 +382,9 @@ def load(path: Path = PARAMS_FILE) -> Settings:
     Raises:
         SettingsError: the file is missing, is not YAML, or any key in it is wrong.
     """
-    content = _read_yaml(path)
+    content = read_yaml(path)
     if not isinstance(content, dict):
-        found = "is empty" if content is None else f"holds {_shown(content)}"
+        found = "is empty" if content is None else f"holds {shown(content)}"
         raise SettingsError(f"{path}: {found}; give the sections {', '.join(Settings.model_fields)}")
     try:
         return Settings.model_validate(content, by_alias=True, by_name=False)
@@ -392,13 +392,18 @@ def load(path: Path = PARAMS_FILE) -> Settings:
         raise SettingsError(*(f"{path}: {problem}" for problem in _problems(error))) from None
 
 
-def _read_yaml(path: Path) -> object:
+def read_yaml(path: Path) -> object:
+    """The content of a YAML file.
+
+    Raises:
+        SettingsError: the file is missing or is not YAML.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise SettingsError(f"{path}: there is no such file; run this at the repository's root") from None
     except OSError as error:
-        raise SettingsError(f"{path}: cannot be read ({error.strerror}); give a file of settings") from None
+        raise SettingsError(f"{path}: cannot be read ({error.strerror}); give a readable file") from None
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: byte {error.start} is not UTF-8 text; save the file as UTF-8") from None
     try:
@@ -413,7 +418,7 @@ def _read_yaml(path: Path) -> object:
     except (YAMLError, ValueError) as error:
         raise SettingsError(f"{path}: is not YAML ({_one_line(error)}); mend it") from None
     except RecursionError:
-        raise SettingsError(f"{path}: is nested too deeply; give sections of keys and values") from None
+        raise SettingsError(f"{path}: is nested too deeply; make it flatter") from None
 
 
 def _line(error: MarkedYAMLError) -> int | str:
@@ -432,8 +437,8 @@ def _problems(error: ValidationError) -> list[str]:
         if detail["type"] in {"extra_forbidden", "invalid_key"}:
             *section, unknown = detail["loc"]
             likely, advice = _advice_on(section, str(unknown))
-            lines[_dotted(detail["loc"])] = f"unknown key; {advice}"
-            misspelt.add(_dotted((*section, likely)))
+            lines[dotted(detail["loc"])] = f"unknown key; {advice}"
+            misspelt.add(dotted((*section, likely)))
     for detail in error.errors():
         if detail["type"] not in {"extra_forbidden", "invalid_key"}:
             key, problem = _describe(detail)
@@ -443,7 +448,8 @@ def _problems(error: ValidationError) -> list[str]:
     return [f"{key}: {problem}" for key, problem in lines.items()]
 
 
-def _dotted(location: Iterable[object]) -> str:
+def dotted(location: Iterable[object]) -> str:
+    """The place of a key in a YAML file, as one line."""
     return ".".join(str(part) if str(part).isprintable() else repr(part) for part in location)
 
 
@@ -479,13 +485,13 @@ def _describe(detail: ErrorDetails) -> tuple[str, str]:
     location = detail["loc"]
     cause = detail.get("ctx", {}).get("error")
     if isinstance(cause, _Conflict):
-        return _dotted((*location, cause.key)), str(cause)
+        return dotted((*location, cause.key)), str(cause)
     # inside a list the key of params.yaml is the list's
     names = list(itertools.takewhile(lambda part: isinstance(part, str), location))
     wanted = _allowed(_section_at(names[:-1]).keys()[str(names[-1])])
     if detail["type"] == "missing" and len(names) == len(location):
-        return _dotted(names), f"is missing; give {wanted}"
-    return _dotted(names), f"got {_shown(detail['input'])}; give {wanted}"
+        return dotted(names), f"is missing; give {wanted}"
+    return dotted(names), f"got {shown(detail['input'])}; give {wanted}"
 
 
 def _allowed(field: FieldInfo) -> str:
@@ -517,8 +523,8 @@ def _bounds(field: FieldInfo) -> list[str]:
     return words
 
 
-def _shown(value: object) -> str:
-    """A value as params.yaml writes it, cut to a readable length."""
+def shown(value: object) -> str:
+    """A value as a YAML file writes it, cut to a readable length."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from ducklane.evaluation.parity import compare
 from ducklane.simulator.batch import BatchedSimulator
+from ducklane.simulator.maps import MapError
 from ducklane.simulator.reference import ReferenceSimulator
 from ducklane.simulator.scene import load_scene
 from ducklane.simulator.single import SingleSimulator
@@ -153,6 +154,12 @@ def test_objects_stand_where_the_stock_simulator_puts_them_in_every_form(small, 
     np.testing.assert_array_equal(layout.position[0], [thing.pos for thing in stock._upstream.objects])
     np.testing.assert_array_equal(layout.angle[0], [thing.angle for thing in stock._upstream.objects])
     stock.close()
+
+
+@pytest.mark.parametrize("make", [SingleSimulator, ReferenceSimulator])
+def test_a_broken_map_is_refused_by_both_simulators(small, write_map, make):
+    with pytest.raises(MapError, match=r"broken\.yaml: tiles"):
+        make(small.model_copy(update={"map_name": write_map("broken", [["straight/Q"]])}))
 
 
 # --- mirrored maps -----------------------------------------------------------------------------------------

@@ -103,7 +103,7 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
         threads: to compute on; `settings.threads` if not given.
 
     Raises:
-        MapError: a map does not exist or has no road.
+        MapError: a map does not exist, its file is wrong, or it has no road.
         GraphicsError: a map is new on this machine, and there is no OpenGL to read it with.
     """
 

@@ -94,7 +94,7 @@ class ReferenceSimulator(gymnasium.Env[Frame, NDArray[Any]]):
         settings: map, camera, episode length and seed.
 
     Raises:
-        MapError: the map does not exist or has no road.
+        MapError: the map does not exist, its file is wrong, or it has no road.
         GraphicsError: there is no OpenGL.
     """
 

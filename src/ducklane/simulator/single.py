@@ -26,7 +26,7 @@ class SingleSimulator(gymnasium.Env[Frame, NDArray[Any]]):
         settings: one map, camera, episode length and seed.
 
     Raises:
-        MapError: the map does not exist or has no road.
+        MapError: the map does not exist, its file is wrong, or it has no road.
         GraphicsError: the map is new on this machine, and there is no OpenGL to read it with.
     """
 
