@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from functools import update_wrapper
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -14,6 +15,8 @@ from numba.core import config as _config
 config: Any = _config  # whose names numba makes at run time
 
 Function = TypeVar("Function", bound=Callable[..., object])
+
+_LEAN: dict[str, Any] = {"_nrt": False, "no_cfunc_wrapper": True}
 
 
 def kernel(function: Function) -> Function:
@@ -29,37 +32,58 @@ def lean_kernel(function: Function) -> Function:
     """A `kernel` that makes no array and keeps none: it leaves the counts of references to arrays alone.
 
     A function that takes dozens of arrays would spend most of its time counting, and threads that share the
-    arrays would wait for one another. One whose name begins with an underscore is for other kernels only.
+    arrays would wait for one another.
     """
-    inner = function.__name__.startswith("_")
-    return _compiled(function, _nrt=False, no_cfunc_wrapper=True, no_cpython_wrapper=inner)
+    return cast(Function, _LeanKernel(function))
 
 
 def inner_kernel(function: Function) -> Function:
     """A `lean_kernel` that becomes a part of those that call it, thousands of times for one picture.
 
-    To hand it dozens of arrays would take longer than its work.
+    To hand it dozens of arrays would take longer than its work. It is for other kernels only.
     """
-    return _compiled(function, _nrt=False, no_cfunc_wrapper=True, no_cpython_wrapper=True, forceinline=True)
+    return _compiled(function, no_cpython_wrapper=True, forceinline=True, **_LEAN)
 
 
-def _compiled(function: Function, **options: Any) -> Function:
+class _LeanKernel:
+    """Compiled once for other kernels and once for Python, each on its first call.
+
+    To take dozens of arrays out of Python's objects takes the compiler longer than most kernels' own work.
+    """
+
+    def __init__(self, function: Any) -> None:
+        update_wrapper(self, function)
+        self._for_kernels = _compiled(function, no_cpython_wrapper=True, **_LEAN)
+        self._for_python = _compiled(function, "for_python", **_LEAN)
+        # what a kernel that calls this one finds, in place of the object itself
+        self._numba_type_ = self._for_kernels._numba_type_
+
+    @property
+    def signatures(self) -> list[Any]:
+        """The types of arguments that it was compiled for when Python called it."""
+        return list(self._for_python.signatures)
+
+    def __call__(self, *args: Any) -> Any:
+        return self._for_python(*args)
+
+
+def _compiled(function: Function, part: str = "", **options: Any) -> Function:
     # numba looks for its folder when it decorates
     before = config.CACHE_DIR
-    config.CACHE_DIR = _cache_folder(before)
+    config.CACHE_DIR = str(_cache_folder(before) / part)
     try:
         return cast(Function, numba.njit(cache=True, error_model="numpy", nogil=True, **options)(function))
     finally:
         config.CACHE_DIR = before
 
 
-def _cache_folder(before: str) -> str:
+def _cache_folder(before: str) -> Path:
     """A folder of this version of the simulator's own.
 
     numba does not notice when a function that another file's calls has changed, and would go on with the old.
     """
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ducklane" / "kernels"
-    return str((Path(before) if before else base) / _SOURCES)
+    return (Path(before) if before else base) / _SOURCES
 
 
 def _digest_of_sources() -> str:
