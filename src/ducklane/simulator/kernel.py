@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import update_wrapper
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -57,6 +59,7 @@ class _LeanKernel:
         self._for_python = _compiled(function, "for_python", **_LEAN)
         # what a kernel that calls this one finds, in place of the object itself
         self._numba_type_ = self._for_kernels._numba_type_
+        self._called = False
 
     @property
     def signatures(self) -> list[Any]:
@@ -64,7 +67,24 @@ class _LeanKernel:
         return list(self._for_python.signatures)
 
     def __call__(self, *args: Any) -> Any:
-        return self._for_python(*args)
+        if self._called:
+            return self._for_python(*args)
+        with _garbage_kept():
+            result = self._for_python(*args)
+        self._called = True
+        return result
+
+
+@contextmanager
+def _garbage_kept() -> Iterator[None]:
+    """The compiler makes little garbage but so many objects that Python would look for some all the time."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _compiled(function: Function, part: str = "", **options: Any) -> Function:
