@@ -66,8 +66,9 @@ def proximity(layout: Layout, things: Things, i: int, m: int, x: float, z: float
             touching = touching or _circles_touch(layout.safety_rims, m, k, distance)
             standing += min(0.0, distance - SAFETY_RADIUS - layout.safety_radius[m, k])
         elif not layout.static[m, k]:
-            dx, dz = x - things.position[i, k, 0], z - things.position[i, k, 2]
-            distance = math.sqrt(dx * dx + things.position[i, k, 1] ** 2 + dz * dz)
+            position = things[i, k].position
+            dx, dz = x - position[0], z - position[2]
+            distance = math.sqrt(dx * dx + position[1] ** 2 + dz * dz)
             moving += min(0.0, distance - SAFETY_RADIUS - layout.safety_radius[m, k])
     return (standing if touching else 0.0) + moving
 
@@ -76,9 +77,10 @@ def proximity(layout: Layout, things: Things, i: int, m: int, x: float, z: float
 def near_object(layout: Layout, things: Things, i: int, m: int, x: float, z: float) -> bool:
     """Whether (x, z) is too near to something visible for a robot to start there."""
     for k in range(layout.object_count[m]):
-        if things.visible[i, k]:
-            dx, dz = things.position[i, k, 0] - x, things.position[i, k, 2] - z
-            if math.sqrt(dx * dx + things.position[i, k, 1] ** 2 + dz * dz) < layout.spawn_radius[m, k]:
+        if things[i, k].visible:
+            position = things[i, k].position
+            dx, dz = position[0] - x, position[2] - z
+            if math.sqrt(dx * dx + position[1] ** 2 + dz * dz) < layout.spawn_radius[m, k]:
                 return True
     return False
 
@@ -102,11 +104,11 @@ def _collides(
             # farther apart than this they are apart on an axis of the robot, whatever the object's axes are
             far = math.sqrt(2.0) * (layout.reach[m, k] + _OUTER) + _MARGIN
             if dx * dx + dz * dz <= far * far and _meet(
-                robot, _box(layout.corners, m, k), layout.norms, m, k, cosine, sine
+                robot, _box(layout.corners[m, k]), layout.norms, m, k, cosine, sine
             ):
                 return True
         elif not layout.static[m, k] and _meet(
-            robot, _box(things.corners, i, k), layout.norms, m, k, cosine, sine
+            robot, _box(things[i, k].corners), layout.norms, m, k, cosine, sine
         ):
             return True
     return False
@@ -129,16 +131,16 @@ def _robot_box(x: float, z: float, cosine: float, sine: float) -> Box:
 
 
 @lean_kernel
-def _box(corners: Floats, world: int, k: int) -> Box:
+def _box(corners: Floats) -> Box:
     return (
-        corners[world, k, 0, 0],
-        corners[world, k, 0, 1],
-        corners[world, k, 1, 0],
-        corners[world, k, 1, 1],
-        corners[world, k, 2, 0],
-        corners[world, k, 2, 1],
-        corners[world, k, 3, 0],
-        corners[world, k, 3, 1],
+        corners[0, 0],
+        corners[0, 1],
+        corners[1, 0],
+        corners[1, 1],
+        corners[2, 0],
+        corners[2, 1],
+        corners[3, 0],
+        corners[3, 1],
     )
 
 
