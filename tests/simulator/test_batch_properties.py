@@ -151,8 +151,12 @@ def test_objects_stand_where_the_stock_simulator_puts_them_in_every_form(small, 
     world = small.model_copy(update={"map_name": str(path)})
     stock, layout = ReferenceSimulator(world), load_scene((str(path),)).layout
     assert [thing.kind for thing in stock._upstream.objects] == re.findall(r"kind: (\w+)", OBJECTS)
-    np.testing.assert_array_equal(layout.position[0], [thing.pos for thing in stock._upstream.objects])
-    np.testing.assert_array_equal(layout.angle[0], [thing.angle for thing in stock._upstream.objects])
+    np.testing.assert_array_equal(
+        layout.objects["position"][0], [thing.pos for thing in stock._upstream.objects]
+    )
+    np.testing.assert_array_equal(
+        layout.objects["angle"][0], [thing.angle for thing in stock._upstream.objects]
+    )
     stock.close()
 
 

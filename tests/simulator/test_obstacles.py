@@ -56,8 +56,15 @@ angles = st.one_of(st.floats(-7, 7), st.sampled_from([0.0, math.pi / 2, math.pi,
 
 def test_layout_tells_what_stands_there(world):
     layout = world.layout
-    assert layout.kind[0].tolist() == [*[OTHER] * 3, DUCKIEBOT, DUCKIE, OTHER, OTHER, TRAFFIC_LIGHT]
-    assert layout.collidable[0].tolist() == [True] * 7 + [False]
+    assert layout.objects["kind"][0].tolist() == [
+        *[OTHER] * 3,
+        DUCKIEBOT,
+        DUCKIE,
+        OTHER,
+        OTHER,
+        TRAFFIC_LIGHT,
+    ]
+    assert layout.objects["collidable"][0].tolist() == [True] * 7 + [False]
     assert layout.drivable.sum() == layout.drivable_count[0] == 8
     assert layout.start_tile.tolist() == [[-1, -1]]
 
@@ -84,9 +91,9 @@ def test_proximity_is_theirs(world, x, z, angle):
 @given(st.sampled_from(range(7)), st.floats(-3e-8, 3e-8), st.floats(-3, 3))
 def test_circles_touch_where_single_precision_says_so(world, k, gap, direction):
     """Whether the sum counts is decided to 8 digits, its amount to 16."""
-    apart = math.sqrt(world.layout.safety_rims[0, k, 1]) + gap
-    x = world.layout.position[0, k, 0] + apart * math.cos(direction) - CENTRE_AHEAD
-    z = world.layout.position[0, k, 2] + apart * math.sin(direction)
+    apart = math.sqrt(world.layout.objects["safety_rims"][0, k, 1]) + gap
+    x = world.layout.objects["position"][0, k, 0] + apart * math.cos(direction) - CENTRE_AHEAD
+    z = world.layout.objects["position"][0, k, 2] + apart * math.sin(direction)
     ours = proximity(world.layout, world.things, 0, 0, x, z, 0.0)
     assert ours == pytest.approx(world.upstream.proximity_penalty2(np.array([x, 0, z]), 0.0), abs=1e-12)
 

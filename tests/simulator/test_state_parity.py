@@ -414,7 +414,7 @@ def test_optional_objects_are_seen_in_half_of_all_episodes(make_simulator):
     for _ in range(300):
         start_robot(twins.layout, twins.things, twins.robots, 0, 1.0, 1.0, 0.0)
         seen.append(twins.things.visible[0].copy())
-    optional = twins.layout.optional[0]
+    optional = twins.layout.objects["optional"][0]
     assert np.mean(seen, axis=0)[~optional].min() == 1
     assert np.all(np.abs(np.mean(seen, axis=0)[optional] - 0.5) < 0.12)
 

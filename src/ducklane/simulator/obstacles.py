@@ -60,16 +60,17 @@ def proximity(layout: Layout, things: Things, i: int, m: int, x: float, z: float
     standing, moving = 0.0, 0.0
     touching = False
     for k in range(layout.object_count[m]):
-        if layout.collidable[m, k]:
-            dx, dz = layout.position[m, k, 0] - x, layout.position[m, k, 2] - z
+        baked = layout.objects[m, k]
+        if baked.collidable:
+            dx, dz = baked.position[0] - x, baked.position[2] - z
             distance = math.sqrt(dx * dx + dz * dz)
-            touching = touching or _circles_touch(layout.safety_rims, m, k, distance)
-            standing += min(0.0, distance - SAFETY_RADIUS - layout.safety_radius[m, k])
-        elif not layout.static[m, k]:
+            touching = touching or _circles_touch(baked.safety_rims, distance)
+            standing += min(0.0, distance - SAFETY_RADIUS - baked.safety_radius)
+        elif not baked.static:
             position = things[i, k].position
             dx, dz = x - position[0], z - position[2]
             distance = math.sqrt(dx * dx + position[1] ** 2 + dz * dz)
-            moving += min(0.0, distance - SAFETY_RADIUS - layout.safety_radius[m, k])
+            moving += min(0.0, distance - SAFETY_RADIUS - baked.safety_radius)
     return (standing if touching else 0.0) + moving
 
 
@@ -77,19 +78,20 @@ def proximity(layout: Layout, things: Things, i: int, m: int, x: float, z: float
 def near_object(layout: Layout, things: Things, i: int, m: int, x: float, z: float) -> bool:
     """Whether (x, z) is too near to something visible for a robot to start there."""
     for k in range(layout.object_count[m]):
+        baked = layout.objects[m, k]
         if things[i, k].visible:
             position = things[i, k].position
             dx, dz = position[0] - x, position[2] - z
-            if math.sqrt(dx * dx + position[1] ** 2 + dz * dz) < layout.spawn_radius[m, k]:
+            if math.sqrt(dx * dx + position[1] ** 2 + dz * dz) < baked.spawn_radius:
                 return True
     return False
 
 
 @lean_kernel
-def _circles_touch(rims: Floats, m: int, k: int, distance: float) -> bool:
+def _circles_touch(rims: Floats, distance: float) -> bool:
     square = distance * distance
-    crossing = rims[m, k, 0] <= square <= rims[m, k, 1]
-    return crossing or distance < rims[m, k, 2]
+    crossing = rims[0] <= square <= rims[1]
+    return crossing or distance < rims[2]
 
 
 @lean_kernel
@@ -99,17 +101,16 @@ def _collides(
     """Whether a robot's box with its middle at (x, z) meets that of any object."""
     robot = _robot_box(x, z, cosine, sine)
     for k in range(layout.object_count[m]):
-        if layout.collidable[m, k]:
-            dx, dz = layout.position[m, k, 0] - x, layout.position[m, k, 2] - z
+        baked = layout.objects[m, k]
+        if baked.collidable:
+            dx, dz = baked.position[0] - x, baked.position[2] - z
             # farther apart than this they are apart on an axis of the robot, whatever the object's axes are
-            far = math.sqrt(2.0) * (layout.reach[m, k] + _OUTER) + _MARGIN
+            far = math.sqrt(2.0) * (baked.reach + _OUTER) + _MARGIN
             if dx * dx + dz * dz <= far * far and _meet(
-                robot, _box(layout.corners[m, k]), layout.norms, m, k, cosine, sine
+                robot, _box(baked.corners), baked.norms, cosine, sine
             ):
                 return True
-        elif not layout.static[m, k] and _meet(
-            robot, _box(things[i, k].corners), layout.norms, m, k, cosine, sine
-        ):
+        elif not baked.static and _meet(robot, _box(things[i, k].corners), baked.norms, cosine, sine):
             return True
     return False
 
@@ -145,7 +146,7 @@ def _box(corners: Floats) -> Box:
 
 
 @lean_kernel
-def _meet(robot: Box, thing: Box, norms: Floats, m: int, k: int, cosine: float, sine: float) -> bool:
+def _meet(robot: Box, thing: Box, norms: Floats, cosine: float, sine: float) -> bool:
     """Whether two boxes overlap on the robot's two axes and on the object's two.
 
     The object's may be turned against its sides: the stock simulator's solver finds no others for a square,
@@ -154,8 +155,8 @@ def _meet(robot: Box, thing: Box, norms: Floats, m: int, k: int, cosine: float, 
     return (
         _overlap(robot, thing, cosine, -sine)
         and _overlap(robot, thing, sine, cosine)
-        and _overlap(robot, thing, norms[m, k, 0, 0], norms[m, k, 0, 1])
-        and _overlap(robot, thing, norms[m, k, 1, 0], norms[m, k, 1, 1])
+        and _overlap(robot, thing, norms[0, 0], norms[0, 1])
+        and _overlap(robot, thing, norms[1, 0], norms[1, 1])
     )
 
 

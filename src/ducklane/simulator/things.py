@@ -99,7 +99,7 @@ _RECORD = np.dtype([(name, _OTHERS.get(name, np.float64)) for name in ThingState
 
 def new_things(n: int, layout: Layout) -> Things:
     """Room for the objects of n robots' worlds; put them in with `place_things`."""
-    return np.zeros((n, layout.kind.shape[1]), _RECORD).view(np.recarray)
+    return np.zeros((n, layout.objects.shape[1]), _RECORD).view(np.recarray)
 
 
 @lean_kernel
@@ -115,24 +115,24 @@ def place_things(layout: Layout, things: Things, i: int, m: int, stream: Stream,
         vary: draw what the stock simulator draws under domain randomization.
     """
     for k in range(layout.object_count[m]):
-        thing = things[i, k]
+        thing, baked = things[i, k], layout.objects[m, k]
         thing.visible = True
-        thing.angle = layout.angle[m, k]
-        thing.y_rot = layout.angle[m, k] * (180.0 / math.pi)
+        thing.angle = baked.angle
+        thing.y_rot = baked.angle * (180.0 / math.pi)
         thing.time = 0.0
         thing.active = False
         thing.phase = _SHOWN_FROM
         for axis in range(3):
-            thing.position[axis] = thing.start[axis] = layout.position[m, k, axis]
+            thing.position[axis] = thing.start[axis] = baked.position[axis]
         for corner in range(4):
-            thing.corners[corner, 0] = layout.corners[m, k, corner, 0]
-            thing.corners[corner, 1] = layout.corners[m, k, corner, 1]
-        if layout.kind[m, k] == TRAFFIC_LIGHT:
+            thing.corners[corner, 0] = baked.corners[corner, 0]
+            thing.corners[corner, 1] = baked.corners[corner, 1]
+        if baked.kind == TRAFFIC_LIGHT:
             thing.frequency = integers(stream, 4, 7) if vary else 5
             thing.pattern = integers(stream, 0, 2) if vary else 0
-        elif not layout.static[m, k] and layout.kind[m, k] == DUCKIE:
+        elif not baked.static and baked.kind == DUCKIE:
             _make_duckie(thing, stream, vary)
-        elif not layout.static[m, k] and layout.kind[m, k] == DUCKIEBOT:
+        elif not baked.static and baked.kind == DUCKIEBOT:
             _make_duckiebot(thing, stream, vary)
 
 
@@ -140,8 +140,8 @@ def place_things(layout: Layout, things: Things, i: int, m: int, stream: Stream,
 def draw_visibility(layout: Layout, things: Things, i: int, m: int, stream: Stream, vary: bool) -> None:
     """Choose which objects of map m are seen in robot i's next episode: all, or if `vary` not all."""
     for k in range(layout.object_count[m]):
-        thing = things[i, k]
-        hidden = vary and layout.optional[m, k] and integers(stream, 0, 2) != 0
+        thing, baked = things[i, k], layout.objects[m, k]
+        hidden = vary and baked.optional and integers(stream, 0, 2) != 0
         thing.visible = not hidden
 
 
@@ -149,17 +149,17 @@ def draw_visibility(layout: Layout, things: Things, i: int, m: int, stream: Stre
 def move_things(layout: Layout, things: Things, i: int, m: int, stream: Stream, vary: bool) -> None:
     """One step of all objects of map m in robot i's world."""
     for k in range(layout.object_count[m]):
-        thing = things[i, k]
-        kind = layout.kind[m, k]
-        if layout.static[m, k]:
+        thing, baked = things[i, k], layout.objects[m, k]
+        kind = baked.kind
+        if baked.static:
             if kind == TRAFFIC_LIGHT:
                 _switch_light(thing)
         elif kind == DUCKIEBOT:
             _drive(layout, m, thing)
         elif kind == DUCKIE:
-            _walk(thing, layout.angle[m, k], layout.walk_distance[m, k], stream, vary)
+            _walk(thing, baked.angle, baked.walk_distance, stream, vary)
         elif kind == CHECKERBOARD:
-            _show(thing, layout.position[m, k, 0], layout.position[m, k, 1], layout.position[m, k, 2])
+            _show(thing, baked.position[0], baked.position[1], baked.position[2])
 
 
 @lean_kernel
