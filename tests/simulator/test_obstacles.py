@@ -65,7 +65,7 @@ def test_layout_tells_what_stands_there(world):
         TRAFFIC_LIGHT,
     ]
     assert layout.objects["collidable"][0].tolist() == [True] * 7 + [False]
-    assert layout.drivable.sum() == layout.drivable_count[0] == 8
+    assert layout.tiles["drivable"].sum() == layout.drivable_count[0] == 8
     assert layout.start_tile.tolist() == [[-1, -1]]
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ducklane.simulator.kernel import lean_kernel
-from ducklane.simulator.layout import Bools, Floats, Layout
+from ducklane.simulator.layout import Floats, Layout
 
 _HALVINGS = 8
 
@@ -16,11 +18,11 @@ Four = tuple[float, float, float, float]
 
 
 @lean_kernel
-def on_road(drivable: Bools, tile_size: Floats, m: int, x: float, z: float) -> bool:
+def on_road(tiles: NDArray[Any], tile_size: Floats, m: int, x: float, z: float) -> bool:
     """Whether (x, z) is on a drivable tile of map m. The first two are fields of `Layout`."""
     i, j = math.floor(x / tile_size[m]), math.floor(z / tile_size[m])
-    inside = 0 <= i < drivable.shape[2] and 0 <= j < drivable.shape[1]
-    return inside and drivable[m, j, i]
+    inside = 0 <= i < tiles.shape[2] and 0 <= j < tiles.shape[1]
+    return inside and tiles[m, j, i].drivable
 
 
 @lean_kernel
@@ -34,11 +36,12 @@ def lane_point(
     Returns:
         whether there is a lane, (x, z) of the point, and (x, z) of the lane's direction there, of length 1.
     """
-    if not on_road(layout.drivable, layout.tile_size, m, x, z):
+    if not on_road(layout.tiles, layout.tile_size, m, x, z):
         return False, np.nan, np.nan, np.nan, np.nan
     i, j = math.floor(x / layout.tile_size[m]), math.floor(z / layout.tile_size[m])
-    curve = _best_curve(layout.curve_headings, layout.curve_count[m, j, i], m, j, i, angle)
-    xs, zs = _control_points(layout.curves, m, j, i, curve)
+    tile = layout.tiles[m, j, i]
+    curve = _best_curve(tile.curve_headings, tile.curve_count, angle)
+    xs, zs = _control_points(tile.curves, curve)
     t = _nearest(xs, zs, x, z)
     along_x, along_z = _slope(xs, t), _slope(zs, t)
     length = math.sqrt(along_x * along_x + along_z * along_z)
@@ -62,29 +65,29 @@ def lane_position(layout: Layout, m: int, x: float, z: float, angle: float) -> t
 
 
 @lean_kernel
-def _best_curve(headings: Floats, count: int, m: int, j: int, i: int, angle: float) -> int:
+def _best_curve(headings: Floats, count: int, angle: float) -> int:
     heading_x, heading_z = math.cos(angle), -math.sin(angle)
     best, best_dot = 0, -np.inf
     for curve in range(count):
-        dot = headings[m, j, i, curve, 0] * heading_x + headings[m, j, i, curve, 1] * heading_z
+        dot = headings[curve, 0] * heading_x + headings[curve, 1] * heading_z
         if dot > best_dot:
             best, best_dot = curve, dot
     return best
 
 
 @lean_kernel
-def _control_points(curves: Floats, m: int, j: int, i: int, curve: int) -> tuple[Four, Four]:
+def _control_points(curves: Floats, curve: int) -> tuple[Four, Four]:
     xs = (
-        curves[m, j, i, curve, 0, 0],
-        curves[m, j, i, curve, 1, 0],
-        curves[m, j, i, curve, 2, 0],
-        curves[m, j, i, curve, 3, 0],
+        curves[curve, 0, 0],
+        curves[curve, 1, 0],
+        curves[curve, 2, 0],
+        curves[curve, 3, 0],
     )
     zs = (
-        curves[m, j, i, curve, 0, 1],
-        curves[m, j, i, curve, 1, 1],
-        curves[m, j, i, curve, 2, 1],
-        curves[m, j, i, curve, 3, 1],
+        curves[curve, 0, 1],
+        curves[curve, 1, 1],
+        curves[curve, 2, 1],
+        curves[curve, 3, 1],
     )
     return xs, zs
 

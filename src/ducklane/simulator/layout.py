@@ -69,6 +69,26 @@ _OBJECT = np.dtype([
 ])  # fmt: skip
 
 
+class TileRecord(np.record):  # type: ignore[misc] # as above
+    """A tile of a map, metres."""
+
+    curve_count: int
+    """lanes of the tile"""
+    curves: Floats
+    """(12, 4, 2) (x, z) of each lane's Bezier control points, in driving direction"""
+    curve_headings: Floats
+    """(12, 2) (x, z) from start to end, divided by the norm of all of them together"""
+    drivable: bool
+
+
+_TILE = np.dtype([
+    ("curve_count", np.int64),
+    ("curves", np.float64, (LANES, 4, 2)),
+    ("curve_headings", np.float64, (LANES, 2)),
+    ("drivable", np.bool_),
+])  # fmt: skip
+
+
 class Layout(NamedTuple):
     """M maps, padded to one shape: J rows by I columns of tiles, T drivable tiles, K objects.
 
@@ -82,14 +102,8 @@ class Layout(NamedTuple):
     """[M] tiles along x"""
     grid_height: Ints
     """[M] tiles along z"""
-    drivable: Bools
-    """[M, J, I]"""
-    curve_count: Ints
-    """[M, J, I] lanes of the tile"""
-    curves: Floats
-    """[M, J, I, 12, 4, 2] (x, z) of each lane's Bezier control points, in driving direction"""
-    curve_headings: Floats
-    """[M, J, I, 12, 2] (x, z) from start to end; each tile's are divided by the norm of all together"""
+    tiles: NDArray[Any]
+    """[M, J, I] of `TileRecord`"""
     drivable_tiles: Ints
     """[M, T, 2] (i, j)"""
     drivable_count: Ints
@@ -134,29 +148,26 @@ def _padded(array: NDArray[Any], shape: NDArray[np.int_]) -> NDArray[Any]:
 
 
 def _tiles(upstream: Any) -> dict[str, Any]:
-    shape = upstream.grid_height, upstream.grid_width
-    fields = {
-        "tile_size": float(upstream.road_tile_size),
-        "grid_width": upstream.grid_width,
-        "grid_height": upstream.grid_height,
-        "drivable": np.zeros(shape, dtype=np.bool_),
-        "curve_count": np.zeros(shape, dtype=np.int64),
-        "curves": np.zeros((*shape, LANES, 4, 2)),
-        "curve_headings": np.zeros((*shape, LANES, 2)),
-        "drivable_tiles": np.array([tile["coords"] for tile in upstream.drivable_tiles], dtype=np.int64),
-        "drivable_count": len(upstream.drivable_tiles),
-    }
+    tiles = np.zeros((upstream.grid_height, upstream.grid_width), _TILE)
     for tile in upstream.drivable_tiles:
         i, j = tile["coords"]
         curves = tile["curves"]
         # as upstream does it: one norm for all
         headings = curves[:, -1, :] - curves[:, 0, :]
         headings = headings / np.linalg.norm(headings).reshape(1, -1)
-        fields["drivable"][j, i] = True
-        fields["curve_count"][j, i] = len(curves)
-        fields["curves"][j, i, : len(curves)] = curves[:, :, [0, 2]]
-        fields["curve_headings"][j, i, : len(curves)] = headings[:, [0, 2]]
-    return fields
+        record = tiles[j, i]
+        record["drivable"] = True
+        record["curve_count"] = len(curves)
+        record["curves"][: len(curves)] = curves[:, :, [0, 2]]
+        record["curve_headings"][: len(curves)] = headings[:, [0, 2]]
+    return {
+        "tile_size": float(upstream.road_tile_size),
+        "grid_width": upstream.grid_width,
+        "grid_height": upstream.grid_height,
+        "tiles": tiles,
+        "drivable_tiles": np.array([tile["coords"] for tile in upstream.drivable_tiles], dtype=np.int64),
+        "drivable_count": len(upstream.drivable_tiles),
+    }
 
 
 def _starts(upstream: Any) -> dict[str, Any]:

@@ -42,10 +42,10 @@ def valid_pose(
     x, z = x + CENTRE_AHEAD * cosine, z - CENTRE_AHEAD * sine
     aside, ahead = safety_factor * 0.5 * ROBOT_WIDTH, safety_factor * 0.5 * ROBOT_LENGTH
     grounded = (
-        on_road(layout.drivable, layout.tile_size, m, x, z)
-        and on_road(layout.drivable, layout.tile_size, m, x - aside * sine, z - aside * cosine)
-        and on_road(layout.drivable, layout.tile_size, m, x + aside * sine, z + aside * cosine)
-        and on_road(layout.drivable, layout.tile_size, m, x + ahead * cosine, z - ahead * sine)
+        on_road(layout.tiles, layout.tile_size, m, x, z)
+        and on_road(layout.tiles, layout.tile_size, m, x - aside * sine, z - aside * cosine)
+        and on_road(layout.tiles, layout.tile_size, m, x + aside * sine, z + aside * cosine)
+        and on_road(layout.tiles, layout.tile_size, m, x + ahead * cosine, z - ahead * sine)
     )
     # the stock simulator shifts the box by the way to its middle a second time
     return grounded and not _collides(

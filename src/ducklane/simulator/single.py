@@ -142,7 +142,8 @@ class SingleSimulator(gymnasium.Env[Frame, NDArray[Any]]):
         layout = self._batch.scene.layout
         if (i, j) not in road_tiles(self.settings.map_names[0]):
             raise ValueError(f"tile ({i}, {j}) of {self.settings.map_names[0]} is not drivable")
-        curves: NDArray[np.float64] = layout.curves[0, j, i, : layout.curve_count[0, j, i]].copy()
+        tile = layout.tiles[0, j, i]
+        curves: NDArray[np.float64] = tile["curves"][: tile["curve_count"]].copy()
         return curves
 
     def map_image(self) -> MapImage:
