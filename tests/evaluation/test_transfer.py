@@ -11,10 +11,14 @@ import numpy as np
 import pytest
 
 from ducklane.baselines import ProportionalController
+from ducklane.environment import image_blocks
 from ducklane.evaluation.episodes import evaluation_simulator
 from ducklane.evaluation.evaluator import Evaluator
 from ducklane.policy import Observations, Policy
+from ducklane.settings import ObservationSettings, SimulatorSettings
+from ducklane.simulator.batch import BatchedSimulator
 from ducklane.simulator.single import SingleSimulator
+from ducklane.task.observation import FrameTransform
 
 STARTS = int(os.environ.get("DUCKLANE_PARITY_STARTS", "4"))
 
@@ -43,26 +47,59 @@ def test_the_controller_drives_the_same_way_in_both(make_evaluators):
         assert ours.lateral_mean_m == pytest.approx(theirs.lateral_mean_m, rel=1e-6)
 
 
-class Hurried(Policy):
-    """A network that knows nothing yet, and drives forward."""
+SEES = {"crop_top": 160, "crop_bottom": 0, "width": 40, "height": 20, "color": "rgb", "frame_stack": 1}
+ROBOTS, STEPS, SAMPLED_EVERY = 64, 720, 6
 
-    def __init__(self, network: Policy) -> None:
-        self.name, self.camera_shape, self._network = "hurried", network.camera_shape, network
 
-    def reset(self, n: int) -> None:
-        self._network.reset(n)
+class Imitator(Policy):
+    """Wheel commands as linear sums over the pixels."""
+
+    name = "imitator"
+
+    def __init__(self, observation: ObservationSettings, camera_shape: tuple[int, int]) -> None:
+        self.camera_shape, self._transform = camera_shape, FrameTransform(observation, *camera_shape)
+        self._weights = np.zeros((observation.width * observation.height * 3 + 1, 2))
 
     def act(self, observations: Observations) -> np.ndarray:
-        return self._network.act(observations) + 0.4
+        return self.act_on(np.stack([self._transform(frame) for frame in observations.frames]))
+
+    def act_on(self, images: np.ndarray) -> np.ndarray:
+        return np.clip(self.features(images) @ self._weights, -1, 1).astype(np.float32)
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        return np.insert(images.reshape(len(images), -1) / 255, 0, 1.0, axis=1)
+
+    def fit(self, seen: list[np.ndarray], done: list[np.ndarray]) -> None:
+        x, y = np.concatenate(seen), np.concatenate(done)
+        self._weights = np.linalg.solve(x.T @ x + 3 * np.eye(x.shape[1]), x.T @ y)
 
 
-def test_a_network_that_sees_goes_where_it_does_in_the_stock_simulator(
-    make_evaluators, make_policy, settings
-):
-    both = make_evaluators(seconds=2.0, starts=2)
-    policy = Hurried(make_policy(settings))
-    stock, batched = (evaluator.evaluate(policy) for evaluator in both)
-    for theirs, ours in zip(stock.episodes, batched.episodes, strict=True):
-        assert len(ours.poses) == len(theirs.poses)
-        assert np.abs(theirs.poses - theirs.poses[0]).max() > 0.3
-        assert np.abs(ours.poses - theirs.poses).max() < 0.05
+def train_imitator(world: SimulatorSettings) -> Imitator:
+    """Learn from the controller in the batched simulator, while half of the robots try what was learned."""
+    observation, teacher = ObservationSettings(**SEES), ProportionalController(duty=0.5)
+    imitator = Imitator(observation, (world.camera_height, world.camera_width))
+    school = world.model_copy(update={"backend": "batched", "max_steps": 90})
+    batch = BatchedSimulator(school, ROBOTS, image_blocks(observation, school))
+    images, _ = batch.reset(seed=0)
+    seen, taught = [], []
+    for step in range(STEPS):
+        lane = np.stack([batch.robots.lane_dist, batch.robots.lane_angle], axis=1)
+        right = teacher.act(Observations(images, lane))
+        if step % SAMPLED_EVERY == 0:
+            seen.append(imitator.features(images))
+            taught.append(right)
+        if step in (STEPS // 3, 2 * STEPS // 3, STEPS - 1):
+            imitator.fit(seen, taught)
+        trying = (np.arange(ROBOTS) % 2 == 0) & (step > STEPS // 3)
+        images, *_ = batch.step(np.where(trying[:, None], imitator.act_on(images), right))
+    batch.close()
+    return imitator
+
+
+def test_a_policy_trained_in_one_drives_the_same_way_in_the_other(make_evaluators):
+    both = make_evaluators(seconds=8.0, starts=STARTS)
+    policy = train_imitator(both[0].simulator.settings)
+    stock, batched = (evaluator.evaluate(policy).summary() for evaluator in both)
+    assert stock["survived"] == batched["survived"] == STARTS
+    for score in ("distance_m", "lateral_mean_m"):
+        assert batched["readable"][score] == pytest.approx(stock["readable"][score], rel=0.05)
