@@ -15,7 +15,7 @@ IN_VENV := PATH="$$PWD/.venv/bin:$$PATH"
 STORE := $${MLFLOW_TRACKING_URI:-sqlite:///$$PWD/mlflow.db}
 PORT ?= 5000
 
-.PHONY: help repro test setup lint types unit format doctor ui bench-simulator
+.PHONY: help repro test setup lint types unit format doctor ui bench-simulator bench-transfer parity
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,3 +53,11 @@ ui: setup ## show the recorded runs at http://127.0.0.1:5000 (PORT=... for anoth
 
 bench-simulator: setup ## measure both simulators side by side (about ten minutes)
 	@$(IN_VENV) python benchmarks/simulator.py
+
+bench-transfer: setup ## drive the trained policy in both simulators (after make repro; about ten minutes)
+	@$(IN_VENV) python benchmarks/transfer.py
+
+parity: setup ## compare the simulators in full, where make test takes samples (about an hour)
+	@$(IN_VENV) DUCKLANE_PARITY_STEPS=1000 DUCKLANE_PARITY_POSES=24 DUCKLANE_PARITY_STARTS=20 \
+		pytest -s tests/simulator/test_state_parity.py tests/simulator/test_pixel_parity.py \
+		tests/evaluation/test_transfer.py
