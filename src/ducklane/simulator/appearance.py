@@ -21,7 +21,7 @@ from ducklane.simulator.camera import LEVELS, TILE_TEXELS
 Image = NDArray[np.uint8]
 """[rows, columns, 3 or 4]"""
 
-SEAMLESS = 2
+SEAMLESS = 3
 """Levels from this on are averaged across the edges of tiles. In finer ones, where that would hardly be seen,
 tiles that look the same share a picture, which keeps the texels few and near to the processor."""
 
@@ -99,7 +99,7 @@ def bake_road(upstream: Any) -> Road:
     lying, pictures = _kinds(upstream)
     first = np.zeros((LEVELS, *lying.shape), np.uint32)
     for level in range(LEVELS):
-        halves = [_halves(picture, TILE_TEXELS >> level) for picture in pictures]
+        halves = (_halves(picture, TILE_TEXELS >> level) for picture in pictures)
         tiles = _joined(lying, halves) if level >= SEAMLESS else _apart(lying, halves)
         first[level] = np.array([album.add(tile) for tile in tiles]).reshape(lying.shape)
     return Road(
@@ -170,15 +170,16 @@ def _kinds(upstream: Any) -> tuple[NDArray[np.int64], list[Image]]:
     return lying, pictures
 
 
-def _apart(lying: NDArray[np.int64], halves: list[NDArray[np.float32]]) -> Iterator[NDArray[np.uint32]]:
+def _apart(lying: NDArray[np.int64], halves: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.uint32]]:
     """Pictures of all tiles, row by row, each averaged by itself."""
     blurred = [_blurred(half, "edge") for half in halves]
     return (blurred[number] for number in lying.ravel())
 
 
-def _joined(lying: NDArray[np.int64], halves: list[NDArray[np.float32]]) -> Iterator[NDArray[np.uint32]]:
+def _joined(lying: NDArray[np.int64], halves: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.uint32]]:
     """Pictures of all tiles, row by row, averaged with what lies beside them."""
-    rows = [np.concatenate([halves[number] for number in row], axis=1) for row in lying]
+    known = list(halves)
+    rows = [np.concatenate([known[number] for number in row], axis=1) for row in lying]
     for row in np.split(_blurred(np.concatenate(rows), "constant"), len(lying)):
         yield from np.split(row, lying.shape[1], axis=1)
 

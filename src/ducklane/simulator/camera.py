@@ -44,10 +44,9 @@ GROUND_REACH_M = 50.0
 SUBPIXELS = 3
 """Points along each side of a pixel at which things are drawn."""
 
-TILE_TEXELS = 256
-"""Along a tile's side, in the finest of its pictures: the stock textures have twice as many, which would make
-pictures a little closer, and reading them slower by half where they do not fit the processor's caches."""
-LEVELS = 5
+TILE_TEXELS = 512
+"""Along a tile's side, in the finest of its pictures: as many as the stock textures have."""
+LEVELS = 6
 """Pictures of a tile, each half as fine as the one before."""
 FINEST_TEXEL_M = 0.585 / TILE_TEXELS
 """Width of a texel of the finest level on nearly all maps; each averages a square twice as wide."""
@@ -57,6 +56,9 @@ SAMPLES_PER_SQUARE = 1.25
 """Samples for a footprint as long as it is wide; more follow its length more closely."""
 BLUR = 0.8
 """What a texel averages, of a sample's width: samples beside one another share some of it."""
+FINEST_FOR_TEXELS = 1.4
+"""The finest pictures are read where a sample averages no more of their texels than this. They do not fit a
+processor's caches: at 84 x 84 pixels they would bring 1 dB and take half as long again."""
 GROUPS = LEVELS * len(SAMPLES)
 """Pixels that are drawn alike: by level, and by the number of samples."""
 
@@ -338,7 +340,8 @@ def _plan(view: View, v: int, p: int, end: float, height: float, pitch: float, t
     while choice + 1 < len(SAMPLES) and SAMPLES[choice] < wanted:
         choice += 1
     blur = BLUR * max(width, 0.5 * length / SAMPLES[choice])
-    level = min(LEVELS - 1, max(0, round(math.log2(min(blur, 10.0) / (2 * FINEST_TEXEL_M)))))
+    finest = 0 if blur <= FINEST_FOR_TEXELS * FINEST_TEXEL_M else 1
+    level = min(LEVELS - 1, max(finest, round(math.log2(min(blur, 10.0) / (2 * FINEST_TEXEL_M)))))
     return (LEVELS - 1 if sky > 0 else level) * len(SAMPLES) + choice
 
 
