@@ -44,6 +44,7 @@ rllib:
   gpu_per_worker: 0
   env_per_worker: 1
   lr: 0.0003
+  lr_end: 0.0
   gamma: 0.99
   lambda: 0.95
   clip_param: 0.2
@@ -100,7 +101,7 @@ mlflow:
 SECTIONS = "simulator, ray, rllib, tune, observation, action, reward, network, evaluate, export, mlflow"
 FILTERS = "give a list of [channels, kernel, stride], each a whole number >= 1"
 RLLIB_KEYS = (
-    "env, framework, num_gpus, num_workers, gpu_per_worker, env_per_worker, lr, gamma, lambda, clip_param, "
+    "env, framework, num_gpus, num_workers, gpu_per_worker, env_per_worker, lr, lr_end, gamma, lambda, clip_param, "
     "vf_clip_param, vf_loss_coeff, entropy_coeff, grad_clip, train_batch_size, minibatch_size, num_epochs, "
     "torch_threads"
 )
@@ -272,7 +273,7 @@ WRONG_FILES = [
     (
         "two documents",
         f"{VALID}---\n{VALID}",
-        ["params.yaml:78: is not YAML (but found another document); mend it"],
+        ["params.yaml:79: is not YAML (but found another document); mend it"],
     ),
     (
         "unknown alias",
@@ -303,7 +304,7 @@ WRONG_FILES = [
         VALID.replace("  lr: 0.0003\n", "  lr: 0.0003\n  lr: 0.1\n"),
         ['params.yaml:27: duplicate key "lr"; keep one of the two'],
     ),
-    ("duplicate section", f"{VALID}ray: 1\n", ['params.yaml:78: duplicate key "ray"; keep one of the two']),
+    ("duplicate section", f"{VALID}ray: 1\n", ['params.yaml:79: duplicate key "ray"; keep one of the two']),
     (
         "misspelt key",
         VALID.replace("  lr:", "  lrr:"),

@@ -157,6 +157,7 @@ class RllibSettings(_Section):
     gpu_per_worker: NotNegative
     env_per_worker: Count
     lr: Annotated[float, Field(gt=0, le=1)]
+    lr_end: Annotated[float, Field(ge=0, le=1)]
     gamma: Fraction
     lambda_: Annotated[Fraction, Field(alias="lambda")]
     clip_param: Positive

@@ -33,7 +33,7 @@ def observations(settings: Settings, count: int) -> torch.Tensor:
 
 def test_every_setting_reaches_rllib(changed: Any) -> None:
     settings = changed(
-        rllib={"num_workers": 3, "env_per_worker": 2, "gpu_per_worker": 0.25, "num_gpus": 1, "lr": 0.0123},
+        rllib={"num_workers": 3, "env_per_worker": 2, "gpu_per_worker": 0.25, "num_gpus": 1},
         simulator={"seed": 77},
     )
     config = ppo_config(settings, Machine(cpus=8, gpus=2))
@@ -41,10 +41,14 @@ def test_every_setting_reaches_rllib(changed: Any) -> None:
     assert config.num_envs_per_env_runner == 2
     assert config.num_gpus_per_env_runner == 0.25
     assert config.num_gpus_per_learner == 1
-    assert config.lr == 0.0123
     assert config.lambda_ == settings.rllib.lambda_
     assert config.train_batch_size_per_learner == settings.rllib.train_batch_size
     assert config.seed == 77
+
+
+def test_the_learning_rate_falls_until_training_ends(changed: Any) -> None:
+    settings = changed(rllib={"lr": 0.0123, "lr_end": 0.001}, tune={"stop": {"timesteps_total": 7000}})
+    assert ppo_config(settings, Machine(cpus=1, gpus=0)).lr == [[0, 0.0123], [7000, 0.001]]
 
 
 def test_all_cores_but_one_sample_where_the_settings_leave_it_open(changed: Any) -> None:

@@ -61,7 +61,7 @@ def ppo_config(settings: Settings, machine: Machine) -> PPOConfig:
             )
         )
         .training(
-            lr=rllib.lr,
+            lr=[[0, rllib.lr], [settings.tune.stop.timesteps_total, rllib.lr_end]],
             gamma=rllib.gamma,
             lambda_=rllib.lambda_,
             clip_param=rllib.clip_param,
