@@ -101,9 +101,9 @@ mlflow:
 SECTIONS = "simulator, ray, rllib, tune, observation, action, reward, network, evaluate, export, mlflow"
 FILTERS = "give a list of [channels, kernel, stride], each a whole number >= 1"
 RLLIB_KEYS = (
-    "env, framework, num_gpus, num_workers, gpu_per_worker, env_per_worker, lr, lr_end, gamma, lambda, clip_param, "
-    "vf_clip_param, vf_loss_coeff, entropy_coeff, grad_clip, train_batch_size, minibatch_size, num_epochs, "
-    "torch_threads"
+    "env, framework, num_gpus, num_workers, gpu_per_worker, env_per_worker, lr, lr_end, gamma, lambda, "
+    "clip_param, vf_clip_param, vf_loss_coeff, entropy_coeff, grad_clip, train_batch_size, minibatch_size, "
+    "num_epochs, torch_threads"
 )
 
 
