@@ -48,7 +48,7 @@ def test_the_controller_drives_the_same_way_in_both(make_evaluators):
 
 
 SEES = {"crop_top": 160, "crop_bottom": 0, "width": 40, "height": 20, "color": "rgb", "frame_stack": 1}
-ROBOTS, STEPS, SAMPLED_EVERY = 64, 720, 6
+ROBOTS, STEPS, SAMPLED_EVERY = 64, 1440, 6
 
 
 class Imitator(Policy):
