@@ -27,6 +27,7 @@ from ducklane.simulator.kernel import inner_kernel, lean_kernel
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
+Number = float | np.float32
 
 HEIGHT_M = 0.108
 """Of the camera above the ground."""
@@ -315,9 +316,10 @@ def aim(view: View, v: int, rays: Rays, c: int, height: float, pitch: float, tan
 
 
 @inner_kernel
-def sky_share(y: float, down_y: float, end: float) -> float:
-    """Fraction of a pixel above the horizon."""
-    return min(1.0, max(0.0, 0.5 + 0.5 * (y - end) / max(-down_y, 1e-9)))
+def sky_share(y: Number, down_y: Number, end: Number) -> Any:
+    """Fraction of a pixel above the horizon, in the precision of its arguments."""
+    none, half, one = np.float32(0), np.float32(0.5), np.float32(1)
+    return min(one, max(none, half + half * (y - end) / max(-down_y, np.float32(1e-9))))
 
 
 @lean_kernel
@@ -364,9 +366,8 @@ def _undistorted(
     return np.rint(columns).astype(np.float64), np.rint(rows).astype(np.float64)  # the nearest pixel
 
 
-@lru_cache(
-    maxsize=2
-)  # a view and its projection ask for the same; those of many lenses would fill the memory
+# a view and its projection ask for the same; those of many lenses would fill the memory
+@lru_cache(maxsize=2)
 def _inverse_maps(matrix: bytes, coefficients: bytes, height: int, width: int) -> tuple[Floats, Floats]:
     return inverse_maps(
         Lens(np.frombuffer(matrix).reshape(3, 3), np.frombuffer(coefficients).reshape(1, 5)), height, width

@@ -171,17 +171,17 @@ def _follow(
 ) -> None:
     """Find where the footprints of some pixels lie on the image plane, up to the horizon."""
     xs, ys, dxs, dys = view.x[v], view.y[v], view.down_x[v], view.down_y[v]
-    none, half, one, least = np.float32(0), np.float32(0.5), np.float32(1), np.float32(1e-9)
+    one = np.float32(1)
     for k in range(pixels.shape[0]):
         p = pixels[k]
         sights[k], sights[k + CHUNK] = xs[p], ys[p]
         sights[k + 2 * CHUNK], sights[k + 3 * CHUNK] = dxs[p], dys[p]
-    sights[4 * CHUNK : 4 * CHUNK + pixels.shape[0]] = none
+    sights[4 * CHUNK : 4 * CHUNK + pixels.shape[0]] = 0
     if not horizon_near:
         return
     for k in range(pixels.shape[0]):
         dx, dy = sights[k + 2 * CHUNK], sights[k + 3 * CHUNK]
-        sky = min(one, max(none, half + half * (sights[k + CHUNK] - end) / max(-dy, least)))
+        sky = sky_share(sights[k + CHUNK], dy, end)
         sights[k] += sky * dx
         sights[k + CHUNK] += sky * dy
         sights[k + 2 * CHUNK], sights[k + 3 * CHUNK] = (one - sky) * dx, (one - sky) * dy

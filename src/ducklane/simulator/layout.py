@@ -62,13 +62,6 @@ class ObjectRecord(np.record):  # type: ignore[misc] # numpy's own, but for its 
     """stands still and can be run into; of what moves, all can"""
 
 
-_SHAPES = {"position": 3, "corners": (4, 2), "norms": (2, 2), "safety_rims": 3}
-_OTHERS = {"kind": np.int64, "static": np.bool_, "optional": np.bool_, "collidable": np.bool_}
-_OBJECT = np.dtype([
-    (name, _OTHERS.get(name, np.float64), _SHAPES.get(name, ())) for name in ObjectRecord.__annotations__
-])  # fmt: skip
-
-
 class TileRecord(np.record):  # type: ignore[misc] # as above
     """A tile of a map, metres."""
 
@@ -81,12 +74,24 @@ class TileRecord(np.record):  # type: ignore[misc] # as above
     drivable: bool
 
 
-_TILE = np.dtype([
-    ("curve_count", np.int64),
-    ("curves", np.float64, (LANES, 4, 2)),
-    ("curve_headings", np.float64, (LANES, 2)),
-    ("drivable", np.bool_),
-])  # fmt: skip
+def record_type(record: type, *, align: bool = False, **shapes: int | tuple[int, ...]) -> np.dtype[Any]:
+    """How numpy keeps such a record.
+
+    Args:
+        record: a class whose annotations name its fields: int, float, bool or an array of floats.
+        align: put each field where the processor reads it fastest. Such a type is not the same any more once
+            it was on the disk.
+        shapes: of the fields that are arrays.
+    """
+    plain = {"int": np.int64, "bool": np.bool_}
+    fields = record.__annotations__.items()
+    return np.dtype(
+        [(name, plain.get(kind, np.float64), shapes.get(name, ())) for name, kind in fields], align=align
+    )
+
+
+_OBJECT = record_type(ObjectRecord, position=3, corners=(4, 2), norms=(2, 2), safety_rims=3)
+_TILE = record_type(TileRecord, curves=(LANES, 4, 2), curve_headings=(LANES, 2))
 
 
 class Layout(NamedTuple):

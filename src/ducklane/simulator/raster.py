@@ -14,10 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ducklane.simulator.appearance import SKIN_LEVELS, Meshes
-from ducklane.simulator.camera import FORWARD_M, SUBPIXELS, Projection
+from ducklane.simulator.camera import FORWARD_M, SUBPIXELS, Number, Projection
 from ducklane.simulator.kernel import inner_kernel, lean_kernel
-
-Number = float | np.float32
 
 NEAR_M = 0.04
 """Nothing nearer than this is drawn, as in the stock simulator."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ducklane.simulator.camera import Projection, Rays, View, aim
 from ducklane.simulator.conditions import Conditions
 from ducklane.simulator.ground import Chunk, draw_ground, light_up
-from ducklane.simulator.kernel import lean_kernel
+from ducklane.simulator.kernel import inner_kernel, lean_kernel
 from ducklane.simulator.raster import Canvas, Eye, Thing, draw_thing, lay_over, wipe
 from ducklane.simulator.robots import Robots
 from ducklane.simulator.scene import Scene
@@ -35,11 +35,17 @@ class Cameras(NamedTuple):
     chunk: Chunk
 
 
+@inner_kernel
+def _own(cameras: Cameras, i: int) -> tuple[int, int]:
+    """Which view and which rays are robot i's."""
+    return i if cameras.own_view else 0, i if cameras.own_rays else 0
+
+
 @lean_kernel
 def prepare_camera(cameras: Cameras, i: int) -> None:
     """Aim robot i's camera and light its road, once for an episode."""
     conditions = cameras.conditions
-    c, v = i if cameras.own_rays else 0, i if cameras.own_view else 0
+    v, c = _own(cameras, i)
     if cameras.own_rays:
         aim(
             cameras.views,
@@ -77,7 +83,7 @@ def draw_frame(
     conditions = cameras.conditions
     m, angle = robots.map_index[i], robots.angle[i]
     x, z = robots.x[i] + conditions.noise[i, 0], robots.z[i] + conditions.noise[i, 2]
-    c, v = i if cameras.own_rays else 0, i if cameras.own_view else 0
+    v, c = _own(cameras, i)
     draw_ground(
         scene.road,
         m,
@@ -128,11 +134,11 @@ def _draw_things(
         light[2],
         light[3],
     )
-    v = i if cameras.own_view else 0
+    v, _ = _own(cameras, i)
     wipe(canvas, thread)
     drawn = False
     for k in range(scene.layout.object_count[m]):
-        if things.visible[i, k]:
+        if things[i, k].visible:
             thing = _standing(scene, things, i, m, k)
             drawn |= draw_thing(
                 scene.meshes,
@@ -152,14 +158,15 @@ def _draw_things(
 @lean_kernel
 def _standing(scene: Scene, things: Things, i: int, m: int, k: int) -> Thing:
     """Object k of map m as it is in robot i's world."""
-    turn = math.radians(things.y_rot[i, k])
+    state = things[i, k]
+    turn = math.radians(state.y_rot)
     return Thing(
         scene.mesh[m, k],
-        things.position[i, k, 0],
-        things.position[i, k, 1],
-        things.position[i, k, 2],
+        state.position[0],
+        state.position[1],
+        state.position[2],
         math.cos(turn),
         math.sin(turn),
         scene.layout.scale[m, k],
-        things.pattern[i, k],
+        state.pattern,
     )

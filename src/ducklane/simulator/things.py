@@ -7,7 +7,6 @@ camera, traffic lights. As in the stock simulator they go on from episode to epi
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from ducklane.simulator.layout import (
     TRAFFIC_LIGHT,
     Floats,
     Layout,
+    record_type,
 )
 
 _SHOWN_FROM = -20
@@ -84,17 +84,7 @@ Things = np.recarray[tuple[int, int], np.dtype[ThingState]]
 One array of records, not an array for each field, which would take far longer to compile and to hand on.
 """
 
-_OTHERS: dict[str, Any] = {
-    "visible": np.bool_,
-    "active": np.bool_,
-    "pattern": np.int64,
-    "frequency": np.int64,
-    "phase": np.int64,
-    "position": (np.float64, 3),
-    "start": (np.float64, 3),
-    "corners": (np.float64, (4, 2)),
-}
-_RECORD = np.dtype([(name, _OTHERS.get(name, np.float64)) for name in ThingState.__annotations__], align=True)
+_RECORD = record_type(ThingState, align=True, position=3, start=3, corners=(4, 2))
 
 
 def new_things(n: int, layout: Layout) -> Things:
