@@ -29,35 +29,28 @@ SCORES = {"distance_m": "m along the lane", "lateral_mean_m": "m from the lane's
 
 def compare(settings: Settings, policies: list[Policy], console: Console) -> dict[str, Any]:
     """Scores of each policy in both simulators, and how far the batched one's are off the stock one's."""
-    world = evaluation_simulator(settings)
-    batched = SingleSimulator(world.model_copy(update={"backend": "batched"}))
+    batched = SingleSimulator(evaluation_simulator(settings).model_copy(update={"backend": "batched"}))
     evaluators = {"gym-duckietown": Evaluator(settings), "batched": Evaluator(settings, batched)}
     report = {}
     for policy in policies:
         found = {}
         for name, evaluator in evaluators.items():
             console.print(f"{policy.name} in {name}")
-            found[name] = evaluator.evaluate(policy)
-        report[policy.name] = {name: _figures(found[name]) for name in found} | {
-            "off_by": {
-                score: _median(found["batched"], score) / _median(found["gym-duckietown"], score) - 1
-                for score in SCORES
-            }
-        }
-    batched.close()
+            found[name] = _figures(evaluator.evaluate(policy))
+        off_by = {score: found["batched"][score] / found["gym-duckietown"][score] - 1 for score in SCORES}
+        report[policy.name] = {**found, "off_by": off_by}
+    for evaluator in evaluators.values():
+        evaluator.simulator.close()
     return report
 
 
 def _figures(evaluation: Evaluation) -> dict[str, Any]:
+    summary = evaluation.summary()
     return {
-        "survived": sum(episode.survived for episode in evaluation.episodes),
-        **{score: _median(evaluation, score) for score in SCORES},
+        "survived": summary["survived"],
+        **{score: summary["readable"][score] for score in SCORES},
         "distances_m": [round(float(scores.driven_lanedir_consec), 4) for scores in evaluation.scores],
     }
-
-
-def _median(evaluation: Evaluation, score: str) -> float:
-    return float(evaluation.summary()["readable"][score])
 
 
 def table(report: dict[str, Any]) -> str:
