@@ -34,7 +34,7 @@ from rich.table import Table
 
 from ducklane import settings as ducklane_settings
 from ducklane.environment import image_blocks
-from ducklane.evaluation.parity import MAPS, Compared, compare, side_by_side
+from ducklane.evaluation.parity import MAPS, SAME_DB, Compared, compare, side_by_side
 from ducklane.outputs import replacing, write_json
 from ducklane.provenance import git_commit
 from ducklane.settings import ObservationSettings, Settings, SimulatorSettings
@@ -47,9 +47,6 @@ from ducklane.task.observation import FrameTransform
 
 RESULTS = Path(__file__).parent / "results"
 STOCK, STOCK_FASTEST = "stock 640x480", "stock 84x84"
-SAME_DB = 60.0
-"""Stands for equal pictures in a mean."""
-
 STOCK_SHARE = 2
 """How many times as long stock arms run: they make few steps a second."""
 ROBOTS = 64

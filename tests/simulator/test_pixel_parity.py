@@ -11,14 +11,12 @@ from itertools import groupby
 import numpy as np
 import pytest
 
-from ducklane.evaluation.parity import MAPS, compare
+from ducklane.evaluation.parity import MAPS, SAME_DB, compare
 from ducklane.settings import ObservationSettings
 from ducklane.simulator import camera, reference
 from ducklane.simulator.camera import DUCKIEBOT_LENS, Lens
 
 POSES = int(os.environ.get("DUCKLANE_PARITY_POSES", "3"))
-SAME = 60.0
-"""Decibels that stand for equal pictures in a mean."""
 
 
 @pytest.mark.parametrize("size", [(84, 84, 0), (40, 80, 160)], ids=["84x84", "40x80"])
@@ -29,9 +27,9 @@ def test_pictures_are_close_to_the_stock_simulators(settings, size):
     )
     pairs = list(compare(settings.simulator, observation, MAPS, POSES))
     for map_name, of_map in groupby(pairs, lambda pair: pair.map_name):
-        psnr, ssim = np.array([(min(SAME, pair.psnr_db), pair.ssim) for pair in of_map]).T
+        psnr, ssim = np.array([(min(SAME_DB, pair.psnr_db), pair.ssim) for pair in of_map]).T
         print(f"{map_name:30} {psnr.mean():6.2f} dB, worst {psnr.min():6.2f} dB, SSIM {ssim.mean():.4f}")
-    psnr, ssim = np.array([(min(SAME, pair.psnr_db), pair.ssim) for pair in pairs]).T
+    psnr, ssim = np.array([(min(SAME_DB, pair.psnr_db), pair.ssim) for pair in pairs]).T
     print(f"{'all':30} {psnr.mean():6.2f} dB, worst {psnr.min():6.2f} dB, SSIM {ssim.mean():.4f}")
     assert psnr.mean() >= 36
     assert ssim.mean() >= 0.97

@@ -32,6 +32,10 @@ MAPS = (
 """On which pictures are compared: five with many objects, two with a few, three with none or signs alone."""
 
 
+SAME_DB = 60.0
+"""Stands for equal pictures in a mean of decibels."""
+
+
 class Compared(NamedTuple):
     """One view in both simulators."""
 
