@@ -7,17 +7,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.utils.env_checker import check_env
 
-from ducklane.simulator.batch import BatchedSimulator
-from ducklane.simulator.single import SingleSimulator
-from ducklane.simulator.state import State
+from ducklane.simulator.batch import BatchedSimulator, advance
 from ducklane.task import reward
-
-
-@pytest.fixture
-def make(make_batch):
-    return make_batch
 
 
 def commands(steps: int, n: int, seed: int = 0) -> np.ndarray:
@@ -33,13 +25,18 @@ def driven(simulator: BatchedSimulator, steps: int = 45, seed: int = 0, **reset:
     return seen
 
 
+def starts(simulator: BatchedSimulator) -> np.ndarray:
+    robots = simulator.robots
+    return np.stack([robots.x, robots.z, robots.angle], axis=1)
+
+
 def assert_equal(ours: list[np.ndarray], theirs: list[np.ndarray], robots: Any = slice(None)) -> None:
     for one, other in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(one[robots], other[robots])
 
 
-def test_is_a_vector_environment_that_resets_in_the_next_step(make):
-    simulator = make(n=5)
+def test_is_a_vector_environment_that_resets_in_the_next_step(make_batch):
+    simulator = make_batch(n=5)
     assert isinstance(simulator, gymnasium.vector.VectorEnv)
     assert simulator.metadata["autoreset_mode"] is gymnasium.vector.AutoresetMode.NEXT_STEP
     frames, infos = simulator.reset(seed=1)
@@ -64,22 +61,22 @@ def test_is_a_vector_environment_that_resets_in_the_next_step(make):
 
 
 @pytest.mark.parametrize("changes", [{}, {"domain_rand": True, "map_name": "loop_pedestrians"}])
-def test_the_number_of_threads_changes_nothing(make, changes):
-    alone = driven(make(n=5, threads=1, **changes))
+def test_the_number_of_threads_changes_nothing(make_batch, changes):
+    alone = driven(make_batch(n=5, threads=1, **changes))
     for threads in (2, 3):
-        assert_equal(alone, driven(make(n=5, threads=threads, **changes)))
+        assert_equal(alone, driven(make_batch(n=5, threads=threads, **changes)))
 
 
-def test_seeds_tell_episodes_apart_and_robots_too(make):
-    simulator = make()
+def test_seeds_tell_episodes_apart_and_robots_too(make_batch):
+    simulator = make_batch()
     first = driven(simulator)
     assert_equal(first, driven(simulator))
     assert not np.array_equal(first[0], simulator.reset(seed=4)[0])
     assert len(np.unique(simulator.robots.x)) == 4
 
 
-def test_neighbours_change_nothing(make):
-    few, many = make(n=3, domain_rand=True), make(n=6, domain_rand=True)
+def test_neighbours_change_nothing(make_batch):
+    few, many = make_batch(n=3, domain_rand=True), make_batch(n=6, domain_rand=True)
     few.reset(seed=7)
     many.reset(seed=7)
     given = commands(40, 6)
@@ -89,14 +86,14 @@ def test_neighbours_change_nothing(make):
         np.testing.assert_array_equal(ours[1], theirs[1][:3])
 
 
-def test_begins_exactly_where_it_is_told(make):
-    simulator = make()
+def test_begins_exactly_where_it_is_told(make_batch):
+    simulator = make_batch()
     simulator.reset(seed=1)
-    poses = np.stack([simulator.robots.x, simulator.robots.z, simulator.robots.angle], axis=1)
+    poses = starts(simulator)
     frames, _ = simulator.reset(options={"poses": poses[::-1]})
     np.testing.assert_array_equal(simulator.robots.x, poses[::-1, 0])
     assert (simulator.robots.step == 0).all()
-    again, _ = make().reset(seed=1, options={"poses": poses[::-1]})
+    again, _ = make_batch().reset(seed=1, options={"poses": poses[::-1]})
     assert frames.shape == again.shape
 
 
@@ -109,8 +106,8 @@ def test_begins_exactly_where_it_is_told(make):
         ({"pose": (1, 1, 0)}, "'poses' only, not 'pose'"),
     ],
 )
-def test_a_wrong_start_is_refused_and_the_simulator_goes_on(make, options, problem):
-    simulator = make()
+def test_a_wrong_start_is_refused_and_the_simulator_goes_on(make_batch, options, problem):
+    simulator = make_batch()
     with pytest.raises(ValueError, match=problem):
         simulator.reset(seed=1, options=options)
     simulator.reset(seed=1)
@@ -118,8 +115,8 @@ def test_a_wrong_start_is_refused_and_the_simulator_goes_on(make, options, probl
 
 
 @pytest.mark.parametrize("actions", [np.zeros((3, 2)), np.full((4, 2), np.nan), np.zeros(4)])
-def test_wrong_actions_are_refused(make, actions):
-    simulator = make()
+def test_wrong_actions_are_refused(make_batch, actions):
+    simulator = make_batch()
     with pytest.raises(gymnasium.error.ResetNeeded):
         simulator.step(np.zeros((4, 2)))
     simulator.reset(seed=1)
@@ -127,21 +124,21 @@ def test_wrong_actions_are_refused(make, actions):
         simulator.step(actions)
 
 
-def test_several_maps_are_driven_in_turn(make):
+def test_several_maps_are_driven_in_turn(make_batch):
     names = ["small_loop", "udem1"]
-    together = make(n=4, map_name=names)
+    together = make_batch(n=4, map_name=names)
     frames, _ = together.reset(seed=2)
     robots = together.robots
-    poses = np.stack([robots.x, robots.z, robots.angle], axis=1)
+    poses = starts(together)
     for number, name in enumerate(names):
-        alone = make(n=2, map_name=name)
+        alone = make_batch(n=2, map_name=name)
         seen, _ = alone.reset(seed=0, options={"poses": poses[number::2]})
         np.testing.assert_array_equal(seen, frames[number::2])
         np.testing.assert_array_equal(alone.robots.lane_dist, robots.lane_dist[number::2])
 
 
-def test_without_a_camera_all_else_is_the_same(make):
-    seeing, blind = make(), make()
+def test_without_a_camera_all_else_is_the_same(make_batch):
+    seeing, blind = make_batch(), make_batch()
     blind.camera_on = False
     for ours, theirs in zip(driven(seeing)[1::5], driven(blind)[1::5], strict=True):
         assert not theirs.any()
@@ -149,27 +146,27 @@ def test_without_a_camera_all_else_is_the_same(make):
     assert_equal(driven(seeing)[2::5], driven(blind)[2::5])
 
 
-def test_domain_randomization_changes_light_and_camera_in_every_episode(make):
-    simulator = make(n=2, domain_rand=True)
+def test_domain_randomization_changes_light_and_camera_in_every_episode(make_batch):
+    simulator = make_batch(n=2, domain_rand=True)
     simulator.reset(seed=1)
-    start = [(simulator.robots.x[0], simulator.robots.z[0], simulator.robots.angle[0])] * 2
+    start = np.tile(starts(simulator)[0], (2, 1))
     first, _ = simulator.reset(options={"poses": start})
     second, _ = simulator.reset(options={"poses": start})
     for one, other in ((first[0], first[1]), (first[0], second[0])):
         assert np.abs(one.astype(int) - other).mean() > 5
 
 
-def test_lenses_differ_where_the_settings_say_so(make):
+def test_lenses_differ_where_the_settings_say_so(make_batch):
     camera = {"camera_width": 640, "camera_height": 480, "distortion": True}
-    simulator = make(n=2, camera_rand=True, **camera)
+    simulator = make_batch(n=2, camera_rand=True, **camera)
     simulator.reset(seed=1)
-    start = [(simulator.robots.x[0], simulator.robots.z[0], simulator.robots.angle[0])] * 2
+    start = np.tile(starts(simulator)[0], (2, 1))
     frames, _ = simulator.reset(options={"poses": start})
     assert not np.array_equal(frames[0], frames[1])
 
 
-def test_the_reward_is_the_stock_one(make):
-    simulator = make(map_name="loop_obstacles")
+def test_the_reward_is_the_stock_one(make_batch):
+    simulator = make_batch(map_name="loop_obstacles")
     simulator.reset(seed=1)
     starting = np.zeros(4, bool)
     for command in commands(60, 4):
@@ -186,22 +183,129 @@ def test_the_reward_is_the_stock_one(make):
         starting = terminated | truncated
 
 
-def test_one_robot_is_an_environment_like_the_stock_one(small, udem1):
-    settings = small.model_copy(update={"backend": "batched", "map_name": "udem1"})
-    single = SingleSimulator(settings)
-    check_env(single, skip_render_check=True)
-    assert single.drivable_tiles == udem1.drivable_tiles
-    i, j, _ = single.drivable_tiles[3]
-    np.testing.assert_allclose(single.lane_curves(i, j), udem1.lane_curves(i, j))
-    udem1.reset(seed=1)
-    pose = udem1.state[:3]
-    udem1.reset(seed=1, options={"pose": pose})
-    single.reset(seed=1, options={"pose": pose})
-    for command in commands(100, 1)[:, 0]:
-        theirs, ours = udem1.step(command), single.step(command)
-        np.testing.assert_allclose(State(*single.state), State(*udem1.state), rtol=0, atol=1e-9)
-        assert ours[1:4] == pytest.approx(theirs[1:4], abs=1e-9)
-        if ours[2]:
-            break
-    assert single.valid_pose(*pose, 1.3) == udem1.valid_pose(*pose, 1.3)
-    assert not single.valid_pose(0, 0, 0)
+# --- episodes that follow each other -----------------------------------------------------------------------
+
+
+def test_the_next_episode_begins_as_a_reset_there_would(make_batch):
+    """Whatever the action, and under the light that stock keeps from the last frame of the episode before."""
+    simulator, other, twin = (make_batch(max_steps=9) for _ in range(3))
+    for each in (simulator, other, twin):
+        each.reset(seed=1)
+        for command in commands(9, 4):
+            ends = each.step(command)[2:4]
+        assert np.logical_or(*ends).all()
+    frames, *_ = simulator.step(np.ones((4, 2)))
+    np.testing.assert_array_equal(other.step(-np.ones((4, 2)))[0], frames)
+    np.testing.assert_array_equal(starts(other), starts(simulator))
+    np.testing.assert_array_equal(twin.reset(options={"poses": starts(simulator)})[0], frames)
+    for command in commands(8, 4, seed=5):  # nothing of the ignored action is left in the motors
+        first, second, third = (each.step(command)[0] for each in (simulator, other, twin))
+        np.testing.assert_array_equal(first, second)
+        np.testing.assert_array_equal(first, third)
+
+
+def test_a_crash_in_the_last_step_is_a_crash(make_batch):
+    def ends(max_steps: int) -> list[tuple[bool, bool]]:
+        simulator = make_batch(n=1, max_steps=max_steps)
+        simulator.camera_on = False
+        simulator.reset(seed=1)
+        seen = [(False, False)]
+        while not any(seen[-1]):
+            _, _, terminated, truncated, _ = simulator.step(np.ones((1, 2)))
+            seen.append((bool(terminated[0]), bool(truncated[0])))
+        return seen[1:]
+
+    crash = len(ends(1000))
+    assert 1 < crash < 1000
+    assert ends(crash)[-1] == (True, False)
+    assert ends(crash - 1)[-1] == (False, True)
+
+
+# --- seeds -------------------------------------------------------------------------------------------------
+
+
+def test_a_robot_is_the_same_beside_neighbours_of_other_seeds_and_other_commands(make_batch):
+    one, other = (make_batch(domain_rand=True, map_name="loop_pedestrians") for _ in range(2))
+    frames, theirs = one.reset(seed=[5, 6, 7, 8])[0], other.reset(seed=[50, 60, 7, 80])[0]
+    np.testing.assert_array_equal(frames[2], theirs[2])
+    assert not np.array_equal(frames[0], theirs[0])
+    for command, elsewhere in zip(commands(40, 4), commands(40, 4, seed=1), strict=True):
+        elsewhere[2] = command[2]
+        assert_equal(list(one.step(command)[:4]), list(other.step(elsewhere)[:4]), robots=2)
+        assert one.robots.x[2] == other.robots.x[2]
+
+
+def test_a_seed_of_its_own_is_the_same_in_any_place(make_batch):
+    simulator = make_batch()
+    simulator.reset(seed=[4, 9, 4, 2])
+    assert (starts(simulator)[0] == starts(simulator)[2]).all()
+    assert len(np.unique(starts(simulator)[:, 0])) == 3
+
+
+@pytest.mark.parametrize(
+    "seed", [[1, 2, 3], [1, 2, 3, 4, 5], [1, None, 2, -3], [1, 2, 3, 4.0], "1234", 1.5, -1]
+)
+def test_wrong_seeds_are_refused_and_change_nothing(make_batch, seed):
+    ours, twin = make_batch(), make_batch()
+    for simulator in (ours, twin):
+        simulator.reset(seed=1)
+    with pytest.raises(ValueError, match=r"^seed is a whole number, .* or a list of 4, .*, not .*$"):
+        ours.reset(seed=seed)
+    for command in commands(40, 4):  # and another episode
+        assert_equal(list(ours.step(command)[:4]), list(twin.step(command)[:4]))
+
+
+def test_seeds_may_be_numpys_and_a_robot_without_one_goes_on(make_batch):
+    simulator, seeds = make_batch(), np.array([4, 9, 2, 7])
+    first, _ = simulator.reset(seed=seeds.tolist())
+    for same in (seeds, list(seeds)):
+        np.testing.assert_array_equal(simulator.reset(seed=same)[0], first)
+    again, _ = simulator.reset(seed=[4, None, 2, 7])
+    assert (again == first).all(axis=(1, 2, 3)).tolist() == [True, False, True, True]
+
+
+# --- actions -----------------------------------------------------------------------------------------------
+
+
+def test_a_refused_action_moves_nobody(make_batch):
+    ours, twin = make_batch(), make_batch()
+    for simulator in (ours, twin):
+        simulator.reset(seed=1)
+    for command in commands(10, 4):
+        with pytest.raises(ValueError, match="wheel duty"):
+            ours.step(np.full((4, 2), np.nan))
+        assert_equal(list(ours.step(command)[:4]), list(twin.step(command)[:4]))
+
+
+def test_duty_beyond_the_bounds_is_clipped_and_float64_is_not_rounded(make_batch):
+    def places(duty: Any) -> np.ndarray:
+        simulator = make_batch()
+        simulator.camera_on = False
+        simulator.reset(seed=1)
+        for _ in range(12):
+            simulator.step(np.tile(duty, (4, 1)))
+        return starts(simulator)
+
+    np.testing.assert_array_equal(places([7.0, -3.0]), places([1.0, -1.0]))
+    assert (places([0.1, 0.2]) != places(np.float32([0.1, 0.2]))).any(axis=1).all()
+
+
+def test_numbers_are_taken_from_any_array_without_compiling_anew(make_batch):
+    simulator, twin = make_batch(), make_batch()
+    for each in (simulator, twin):
+        each.reset(seed=1)
+    poses, command = starts(simulator), commands(1, 4)[0]
+    compiled = list(advance.signatures)
+    for form in (read_only, strided, np.asfortranarray, np.ndarray.tolist):
+        simulator.reset(options={"poses": form(poses)})
+        twin.reset(options={"poses": poses})
+        assert_equal(list(simulator.step(form(command))[:4]), list(twin.step(command)[:4]))
+    assert advance.signatures == compiled
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    return np.frombuffer(array.tobytes()).reshape(array.shape)
+
+
+def strided(array: np.ndarray) -> np.ndarray:
+    return np.repeat(array, 2, axis=1)[:, ::2]
