@@ -57,7 +57,7 @@ bench-simulator: setup ## measure both simulators side by side (about ten minute
 bench-transfer: setup ## drive the trained policy in both simulators (after make repro; about ten minutes)
 	@$(IN_VENV) python benchmarks/transfer.py
 
-parity: setup ## compare the simulators in full, where make test takes samples (about an hour)
+parity: setup ## compare the simulators in full, where make test takes samples (about ten minutes)
 	@$(IN_VENV) DUCKLANE_PARITY_STEPS=1000 DUCKLANE_PARITY_POSES=24 DUCKLANE_PARITY_STARTS=20 \
 		pytest -s tests/simulator/test_state_parity.py tests/simulator/test_pixel_parity.py \
 		tests/evaluation/test_transfer.py
