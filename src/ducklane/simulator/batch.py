@@ -37,6 +37,7 @@ from ducklane.simulator.conditions import draw_conditions, new_conditions
 from ducklane.simulator.draws import seed_robots
 from ducklane.simulator.ground import new_chunk
 from ducklane.simulator.kernel import lean_kernel
+from ducklane.simulator.lane import lane_ahead
 from ducklane.simulator.maps import check_map
 from ducklane.simulator.raster import new_canvas
 from ducklane.simulator.reference import FRAMES_PER_SECOND, StartError, only_option
@@ -215,6 +216,21 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
         np.logical_or(outcome.terminated, outcome.truncated, out=self._restart)
         self._check_started(outcome)
         return outcome.frames, outcome.rewards, outcome.terminated, outcome.truncated, {}
+
+    def lane_ahead(self, points: int, step_m: float) -> NDArray[np.float64]:
+        """How the lane turns in front of each robot.
+
+        Args:
+            points: how many points of the lane to look at.
+            step_m: metres from one to the next.
+
+        Returns:
+            (N, points, 2) cosine and sine of the angle, positive to the right, by which the lane has turned
+            at each, seen from the point nearest to the robot; all 0 outside any lane.
+        """
+        directions = np.zeros((self.num_envs, points, 2))
+        look_ahead(self._world, step_m, directions)
+        return directions
 
     def render(self) -> tuple[Frames, ...]:  # type: ignore[override] # gymnasium names no type
         """The last image of each robot."""
@@ -439,3 +455,12 @@ def _stock_reward(robots: Robots, i: int, terminated: bool, truncated: bool) -> 
     if not np.isnan(robots.lane_dist[i]):
         reward += SPEED_IN_REWARD * robots.lane_dot[i] - 10 * abs(robots.lane_dist[i])
     return reward
+
+
+@lean_kernel
+def look_ahead(world: World, step_m: float, directions: NDArray[np.float64]) -> None:
+    """Write `lane_ahead` of all robots."""
+    layout, robots = world.scene.layout, world.robots
+    for i in range(len(directions)):
+        m, x, z, angle = robots.map_index[i], robots.x[i], robots.z[i], robots.angle[i]
+        lane_ahead(layout, m, x, z, angle, step_m, directions[i])

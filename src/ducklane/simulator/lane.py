@@ -65,6 +65,35 @@ def lane_position(layout: Layout, m: int, x: float, z: float, angle: float) -> t
 
 
 @lean_kernel
+def lane_ahead(
+    layout: Layout, m: int, x: float, z: float, angle: float, step_m: float, directions: Floats
+) -> None:
+    """How the lane turns in front of a pose; the lane is found as in `lane_point`.
+
+    Args:
+        layout: the maps.
+        m: the map.
+        x, z, angle: the pose.
+        step_m: metres from one point of the lane to the next.
+        directions: (points, 2), written: cosine and sine of the angle, positive to the right, by which the
+            lane has turned one step, two steps, and so on, after the point nearest to the pose. All 0
+            outside any lane. Where the lane ends it goes straight on.
+    """
+    directions[:] = 0.0
+    found, x, z, first_x, first_z = lane_point(layout, m, x, z, angle)
+    along_x, along_z = first_x, first_z
+    for ahead in range(len(directions) if found else 0):
+        x, z = x + step_m * along_x, z + step_m * along_z
+        found, next_x, next_z, next_along_x, next_along_z = lane_point(
+            layout, m, x, z, math.atan2(-along_z, along_x)
+        )
+        if found:
+            x, z, along_x, along_z = next_x, next_z, next_along_x, next_along_z
+        directions[ahead, 0] = first_x * along_x + first_z * along_z
+        directions[ahead, 1] = first_x * along_z - first_z * along_x
+
+
+@lean_kernel
 def _best_curve(headings: Floats, count: int, angle: float) -> int:
     heading_x, heading_z = math.cos(angle), -math.sin(angle)
     best, best_dot = 0, -np.inf

@@ -187,6 +187,24 @@ class ReferenceSimulator(gymnasium.Env[Frame, NDArray[Any]]):
         """The robot's state after the last reset or step."""
         return self._seen()[1]
 
+    def lane_ahead(self, points: int, step_m: float) -> NDArray[np.float64]:
+        """How the lane turns in front of the robot: (points, 2), as of `BatchedSimulator`."""
+        directions = np.zeros((points, 2))
+        point, first = self._lane_point(*_pose_of(self._upstream))
+        along = first
+        for ahead in range(points if first is not None else 0):
+            point = point + step_m * along
+            found, tangent = self._lane_point(point[0], point[1], math.atan2(-along[1], along[0]))
+            if tangent is not None:
+                point, along = found, tangent
+            directions[ahead] = first @ along, first[0] * along[1] - first[1] * along[0]
+        return directions
+
+    def _lane_point(self, x: float, z: float, angle: float) -> tuple[Any, Any]:
+        """(x, z) of the nearest point of a lane and of its direction there; None and None outside any."""
+        point, tangent = self._upstream.closest_curve_point(np.array([x, 0.0, z]), angle)
+        return (None, None) if point is None else (point[[0, 2]], tangent[[0, 2]])
+
     def valid_pose(self, x: float, z: float, angle: float, safety_factor: float = 1.0) -> bool:
         """Whether a robot here is on drivable ground and touches nothing.
 

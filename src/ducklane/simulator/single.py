@@ -99,6 +99,11 @@ class SingleSimulator(gymnasium.Env[Frame, NDArray[Any]]):
         robots = self._batch.robots
         return State(*(getattr(robots, name)[0].item() for name in State._fields))
 
+    def lane_ahead(self, points: int, step_m: float) -> NDArray[np.float64]:
+        """How the lane turns in front of the robot: (points, 2), as of `BatchedSimulator`."""
+        directions: NDArray[np.float64] = self._batch.lane_ahead(points, step_m)[0]
+        return directions
+
     def valid_pose(self, x: float, z: float, angle: float, safety_factor: float = 1.0) -> bool:
         """Whether a robot here is on drivable ground and touches nothing.
 
