@@ -51,6 +51,7 @@ rllib:
   vf_clip_param: 1000.0
   vf_loss_coeff: 0.5
   entropy_coeff: 0.0
+  state_coeff: 1.0
   grad_clip: 0.5
   train_batch_size: 512
   minibatch_size: 128
@@ -83,10 +84,14 @@ network:
   conv_filters: [[16, 8, 4], [32, 4, 2], [32, 3, 1]]
   hidden_size: 256
   initial_std: 0.6
+  critic: privileged
+  critic_hidden_size: 128
 evaluate:
   map_name: loop_empty
   episodes: 6
   max_seconds: 15.0
+  lap_starts: 64
+  lap_seconds: 60.0
   start_angle_deg: 20
   video_seconds: 10.0
 export:
@@ -102,8 +107,8 @@ SECTIONS = "simulator, ray, rllib, tune, observation, action, reward, network, e
 FILTERS = "give a list of [channels, kernel, stride], each a whole number >= 1"
 RLLIB_KEYS = (
     "env, framework, num_gpus, num_workers, gpu_per_worker, env_per_worker, lr, lr_end, gamma, lambda, "
-    "clip_param, vf_clip_param, vf_loss_coeff, entropy_coeff, grad_clip, train_batch_size, minibatch_size, "
-    "num_epochs, torch_threads"
+    "clip_param, vf_clip_param, vf_loss_coeff, entropy_coeff, state_coeff, grad_clip, train_batch_size, "
+    "minibatch_size, num_epochs, torch_threads"
 )
 
 
@@ -273,7 +278,7 @@ WRONG_FILES = [
     (
         "two documents",
         f"{VALID}---\n{VALID}",
-        ["params.yaml:79: is not YAML (but found another document); mend it"],
+        ["params.yaml:84: is not YAML (but found another document); mend it"],
     ),
     (
         "unknown alias",
@@ -304,7 +309,7 @@ WRONG_FILES = [
         VALID.replace("  lr: 0.0003\n", "  lr: 0.0003\n  lr: 0.1\n"),
         ['params.yaml:27: duplicate key "lr"; keep one of the two'],
     ),
-    ("duplicate section", f"{VALID}ray: 1\n", ['params.yaml:79: duplicate key "ray"; keep one of the two']),
+    ("duplicate section", f"{VALID}ray: 1\n", ['params.yaml:84: duplicate key "ray"; keep one of the two']),
     (
         "misspelt key",
         VALID.replace("  lr:", "  lrr:"),

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, SupportsFloat
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
 from ducklane.settings import ObservationSettings, RewardSettings, Settings, SimulatorSettings
+from ducklane.simulator.state import State
 from ducklane.task import reward
 from ducklane.task.action import action_mapping
 from ducklane.task.observation import BatchedFrameStack, FrameStack, FrameTransform
+from ducklane.task.privileged import AHEAD, AHEAD_STEP_M, privileged_state
 
 if TYPE_CHECKING:
     from ducklane.simulator.camera import Blocks
@@ -64,22 +68,53 @@ class Environment:
 
         return ReferenceSimulator(self.settings.simulator)
 
-    def create_vector_env(self, num_envs: int, threads: int | None = None) -> TaskVectorEnv:
-        """The task with many robots in the batched simulator, which draws images as the policy sees them.
+    def create_vector_env(self, num_envs: int, threads: int | None = None) -> TaskVectorEnv | StockVectorEnv:
+        """The task with many robots.
 
         Args:
             num_envs: how many.
-            threads: to simulate on, if not those of the settings.
+            threads: of the batched simulator, if not those of the settings.
         """
-        return TaskVectorEnv(self.settings, num_envs, threads)
+        if self.settings.simulator.backend == "batched":
+            return TaskVectorEnv(self.settings, num_envs, threads)
+        return StockVectorEnv(self, num_envs)
 
     def wrap(self, env: Env) -> Env:
         """Put the task around a simulator: reward, observation and action of the settings."""
         return TaskAction(TaskObservation(TaskReward(env, self.settings), self.settings), self.settings)
 
 
+class StockVectorEnv(SyncVectorEnv):
+    """N simulators of one robot, one after the other, with the settings' action, observation and reward.
+
+    Infos hold those of the robots, as gymnasium gathers them.
+
+    Args:
+        environment: makes one of them.
+        num_envs: N.
+    """
+
+    def __init__(self, environment: Environment, num_envs: int) -> None:
+        make = partial(_one_robot, environment)
+        super().__init__([make] * num_envs, autoreset_mode=AutoresetMode.NEXT_STEP)
+
+    def privileged(self) -> NDArray[np.float32]:
+        """`privileged_state` of the robots after the last reset or step."""
+        simulators: list[Any] = [env.unwrapped for env in self.envs]
+        states = zip(*(simulator.state for simulator in simulators), strict=True)
+        state = SimpleNamespace(**dict(zip(State._fields, map(np.array, states), strict=True)))
+        ahead = [s.lane_ahead(AHEAD, AHEAD_STEP_M) for s in simulators]
+        return privileged_state(state, np.stack(ahead))
+
+
+def _one_robot(environment: Environment) -> Env:
+    return environment.wrap(environment.create_env())
+
+
 class TaskVectorEnv(gymnasium.vector.VectorEnv[Image, Action, NDArray[Any]]):
     """N robots in the batched simulator, with the settings' action, observation and reward.
+
+    The simulator draws images as the policy sees them.
 
     Infos are empty, but at the end of episodes: then `infos["episode_reward"]` holds the sums of the reward's
     components, [N] each, valid where `infos["_episode_reward"]` is true.
@@ -138,6 +173,10 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[Image, Action, NDArray[Any]]):
         self._starting = terminated | truncated
         rewards = np.sum(list(components.values()), axis=0)
         return images, rewards, terminated, truncated, self._infos()
+
+    def privileged(self) -> NDArray[np.float32]:
+        """`privileged_state` of the robots after the last reset or step."""
+        return privileged_state(self.simulator.robots, self.simulator.lane_ahead(AHEAD, AHEAD_STEP_M))
 
     def _infos(self) -> dict[str, Any]:
         ended = self._starting

@@ -1,4 +1,4 @@
-"""The policy and value network, plain torch."""
+"""The networks, plain torch: the policy, which goes onto the robot, and what only training needs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ducklane.settings import NetworkSettings
 
 
 class PolicyNetwork(nn.Module):
-    """Convolutions and one hidden layer shared by a Gaussian action head and a value head.
+    """Convolutions, one hidden layer and a Gaussian action head.
 
     Args:
         observation_shape: (height, width, channels) of a uint8 observation.
@@ -36,23 +36,16 @@ class PolicyNetwork(nn.Module):
         ]
         self.trunk = nn.Sequential(*layers)
         self.action_head = nn.Linear(settings.hidden_size, action_size)
-        self.value_head = nn.Linear(settings.hidden_size, 1)
         self.log_std = nn.Parameter(torch.full((action_size,), math.log(settings.initial_std)))
-        self._initialize()
-
-    def _initialize(self) -> None:
-        # orthogonal weights and a nearly silent action head: the first actions are noise around zero
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                nn.init.orthogonal_(module.weight, math.sqrt(2))
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        _initialize(self)
+        # a nearly silent head: the first actions are noise around zero
         nn.init.orthogonal_(self.action_head.weight, 0.01)
-        nn.init.orthogonal_(self.value_head.weight, 1.0)
 
     def features(self, observations: Tensor) -> Tensor:
         """Map uint8 (or float of 0 to 255) observations [n, height, width, channels] to [n, hidden_size]."""
-        features: Tensor = self.trunk(observations.float().permute(0, 3, 1, 2) / 255)
+        # a copy of its own, scaled where it lies: the first layer is half of the work, and this half of that
+        images = observations.permute(0, 3, 1, 2).to(torch.float32, copy=True).mul_(1 / 255)
+        features: Tensor = self.trunk(images)
         return features
 
     def action_mean(self, features: Tensor) -> Tensor:
@@ -60,11 +53,38 @@ class PolicyNetwork(nn.Module):
         mean: Tensor = self.action_head(features)
         return mean
 
-    def value(self, features: Tensor) -> Tensor:
-        """Expected discounted return, [n]."""
-        value: Tensor = self.value_head(features).squeeze(-1)
-        return value
-
     def forward(self, observations: Tensor) -> Tensor:
         """Deterministic actions, [n, action_size], before clipping."""
         return self.action_mean(self.features(observations))
+
+
+class Critic(nn.Module):
+    """Two hidden layers from the true state, or one layer from the policy's features, to a value.
+
+    Args:
+        state_size: numbers of the true state, with the past actions.
+        settings: which of the two, and its size.
+    """
+
+    def __init__(self, state_size: int, settings: NetworkSettings) -> None:
+        super().__init__()
+        self.privileged = settings.critic == "privileged"
+        size = settings.critic_hidden_size
+        hidden = (nn.Linear(state_size, size), nn.Tanh(), nn.Linear(size, size), nn.Tanh())
+        head = nn.Linear(size if self.privileged else settings.hidden_size, 1)
+        self.layers = nn.Sequential(*(hidden if self.privileged else ()), head)
+        _initialize(self)
+        nn.init.orthogonal_(head.weight, 1.0)
+
+    def forward(self, features: Tensor, state: Tensor) -> Tensor:
+        """Expected discounted return, [n], from [n, hidden_size] and [n, state_size]."""
+        value: Tensor = self.layers(state if self.privileged else features).squeeze(-1)
+        return value
+
+
+def _initialize(network: nn.Module) -> None:
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.orthogonal_(module.weight, math.sqrt(2))
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

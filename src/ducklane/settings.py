@@ -164,6 +164,7 @@ class RllibSettings(_Section):
     vf_clip_param: Positive
     vf_loss_coeff: NotNegative
     entropy_coeff: NotNegative
+    state_coeff: NotNegative
     grad_clip: Positive
     train_batch_size: Count
     minibatch_size: Count
@@ -261,6 +262,8 @@ class NetworkSettings(_Section):
     ]
     hidden_size: Count
     initial_std: Positive
+    critic: Literal["privileged", "image"]
+    critic_hidden_size: Count
 
     def map_sizes(self, height: int, width: int) -> list[tuple[int, int]]:
         """(height, width) after each convolution, none padded; a size below 1 means that it does not fit."""
@@ -279,6 +282,8 @@ class EvaluateSettings(_Section):
     episodes: Annotated[int, Field(ge=1, le=1000)]
     max_seconds: Annotated[float, Field(gt=0, le=3600)]
     start_angle_deg: Annotated[float, Field(ge=0, le=90)]
+    lap_starts: Annotated[int, Field(ge=1, le=1000)]
+    lap_seconds: Annotated[float, Field(gt=0, le=3600)]
     video_seconds: Annotated[float, Field(gt=0, le=600)]
 
 

@@ -12,9 +12,11 @@ from ray.rllib.core.columns import Columns
 from ducklane.environment import action_space, observation_space
 from ducklane.machine import Machine
 from ducklane.settings import Settings
+from ducklane.task.privileged import STATE_SIZE
 from ducklane.training import metrics
-from ducklane.training.module import VALUE_CHUNK, PolicyModule
-from ducklane.training.ppo import WorkerSeed, ppo_config
+from ducklane.training.learner import STATE_COEFF
+from ducklane.training.module import ACTIONS_KEPT, PAST_ACTIONS, STATE, STATE_ESTIMATE, PolicyModule
+from ducklane.training.ppo import ppo_config
 
 
 def module(settings: Settings) -> PolicyModule:
@@ -44,6 +46,7 @@ def test_every_setting_reaches_rllib(changed: Any) -> None:
     assert config.lambda_ == settings.rllib.lambda_
     assert config.train_batch_size_per_learner == settings.rllib.train_batch_size
     assert config.seed == 77
+    assert config.learner_config_dict[STATE_COEFF] == settings.rllib.state_coeff
 
 
 def test_the_learning_rate_falls_until_training_ends(changed: Any) -> None:
@@ -63,29 +66,30 @@ def test_the_module_takes_uint8_and_gives_mean_and_log_std(settings: Settings) -
     assert torch.allclose(inputs[:, settings.action.size :].exp(), torch.tensor(settings.network.initial_std))
 
 
-def test_values_do_not_depend_on_how_the_batch_is_cut(settings: Settings) -> None:
-    rl_module, seen = module(settings), observations(settings, VALUE_CHUNK + 3)
+@pytest.mark.parametrize(("critic", "judges_by_image"), [("privileged", False), ("image", True)])
+def test_the_critic_judges_by_what_the_settings_say(changed: Any, critic: str, judges_by_image: bool) -> None:
+    settings = changed(network={"critic": critic})
+    rl_module, seen = module(settings), observations(settings, 5)
+    generator = torch.Generator().manual_seed(0)
+    batch = {
+        STATE: torch.rand((5, STATE_SIZE), generator=generator),
+        PAST_ACTIONS: torch.rand((5, ACTIONS_KEPT * settings.action.size), generator=generator),
+    }
     with torch.no_grad():
-        embeddings = rl_module.forward_train({Columns.OBS: seen})[Columns.EMBEDDINGS]
-        whole = rl_module.compute_values({Columns.OBS: seen}, embeddings=embeddings)
-        cut = rl_module.compute_values({Columns.OBS: seen})
-    assert cut.shape == (VALUE_CHUNK + 3,)
-    assert torch.allclose(whole, cut, atol=1e-5)
+        values = rl_module.compute_values({**batch, Columns.OBS: seen})
+        of_other_images = rl_module.compute_values({**batch, Columns.OBS: seen.flip(0)})
+        of_other_states = rl_module.compute_values({**batch, STATE: batch[STATE] + 1, Columns.OBS: seen})
+    assert values.shape == (5,)
+    assert torch.equal(values, of_other_images) != judges_by_image
+    assert torch.equal(values, of_other_states) == judges_by_image
 
 
-def test_no_two_environments_of_any_workers_share_a_seed() -> None:
-    given: list[int] = []
-
-    class Recorder:
-        def reset(self, *, seed: int, options: object) -> None:
-            given.append(seed)
-
-    for worker in range(4):
-        for index in range(4):
-            env = WorkerSeed.__new__(WorkerSeed)
-            env.env, env._worker_index = Recorder(), worker  # type: ignore[assignment]
-            env.reset(seed=1 + worker + index)  # as RLlib seeds them
-    assert len(set(given)) == 16
+def test_training_learns_to_tell_the_state_from_the_image(settings: Settings) -> None:
+    rl_module, seen = module(settings), observations(settings, 5)
+    estimate = rl_module.forward_train({Columns.OBS: seen})[STATE_ESTIMATE]
+    assert estimate.shape == (5, STATE_SIZE)
+    estimate.square().mean().backward()
+    assert rl_module.network.trunk[0].weight.grad.abs().sum() > 0
 
 
 def test_results_carry_the_keys_that_tune_needs_even_without_episodes() -> None:

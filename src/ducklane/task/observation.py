@@ -57,6 +57,10 @@ class FrameTransform:
         by_both = self.column_weights @ by_row.reshape(*batch, height, columns, colors)
         averaged = np.floor((2 * by_both + self.weight_sum) / (2 * self.weight_sum)).astype(np.uint8)
         assert averaged.shape[-3:-1] == (height, width)
+        return self.colored(averaged)
+
+    def colored(self, averaged: Frames) -> Frames:
+        """Map averaged RGB images [..., height, width, 3] to the settings' colour [..., channels]."""
         return averaged if self.settings.color == "rgb" else _gray(averaged)
 
 

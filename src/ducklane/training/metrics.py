@@ -29,6 +29,7 @@ METRICS = {
     "loss/total": "learners/default_policy/total_loss",
     "loss/policy": "learners/default_policy/policy_loss",
     "loss/value": "learners/default_policy/vf_loss",
+    "loss/state": "learners/default_policy/state_loss",
     "policy/entropy": "learners/default_policy/entropy",
     "policy/kl": "learners/default_policy/mean_kl_loss",
     "value/explained_variance": "learners/default_policy/vf_explained_var",
@@ -58,14 +59,6 @@ class ResultMetrics(RLlibCallback):  # type: ignore[misc]
         super().__init__()
         self._last_total = -1
         self._stalled = 0
-
-    def on_episode_end(self, *, episode: Any, metrics_logger: Any, **_: Any) -> None:
-        """Log the episode's sum of each reward component."""
-        info = episode.get_infos(-1)
-        for name, value in info.get("episode_reward", {}).items():
-            metrics_logger.log_value(
-                f"{REWARD_PREFIX}{name}", value, reduce="mean", window=EPISODES_FOR_SMOOTHING
-            )
 
     def on_train_result(self, *, result: dict[str, Any], **_: Any) -> None:
         """Add the top-level keys; give up on a training that no longer gets any steps."""

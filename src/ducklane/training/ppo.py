@@ -4,35 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import gymnasium
-import numpy as np
 import torch
 from ray import tune
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
-from ducklane.environment import Env, Environment, action_space, observation_space
+from ducklane.environment import Environment, action_space, observation_space
 from ducklane.machine import Machine, this_machine
 from ducklane.settings import Settings, num_workers
+from ducklane.training.learner import STATE_COEFF, PolicyLearner
 from ducklane.training.metrics import EPISODES_FOR_SMOOTHING, ResultMetrics
 from ducklane.training.module import PolicyModule
-
-
-class WorkerSeed(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Gives every environment of every worker a seed of its own.
-
-    RLlib seeds environment i of worker w with seed + w + i, which makes neighbours equal.
-    """
-
-    def __init__(self, env: Env, worker_index: int) -> None:
-        super().__init__(env)
-        self._worker_index = worker_index
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
-        """Reset with a seed drawn from both the given one and the worker's index."""
-        if seed is not None:
-            seed = int(np.random.SeedSequence([self._worker_index, seed]).generate_state(1)[0] // 2)
-        return self.env.reset(seed=seed, options=options)
+from ducklane.training.sampling import RolloutsToBatch, VectorEnvRunner
 
 
 def ppo_config(settings: Settings, machine: Machine) -> PPOConfig:
@@ -52,9 +35,18 @@ def ppo_config(settings: Settings, machine: Machine) -> PPOConfig:
             num_env_runners=workers,
             num_envs_per_env_runner=rllib.env_per_worker,
             num_gpus_per_env_runner=rllib.gpu_per_worker,
-            gym_env_vectorize_mode="vector_entry_point" if _batched(settings) else "SYNC",
+            env_runner_cls=VectorEnvRunner,
         )
-        .learners(num_learners=0, num_gpus_per_learner=rllib.num_gpus)
+        .learners(
+            num_learners=0,
+            num_gpus_per_learner=rllib.num_gpus,
+            learner_class=PolicyLearner,
+            learner_config_dict={STATE_COEFF: rllib.state_coeff},
+            add_default_connectors_to_learner_pipeline=False,
+            learner_connector=lambda *_: RolloutsToBatch(
+                gamma=rllib.gamma, lambda_=rllib.lambda_, device="cuda" if rllib.num_gpus else "cpu"
+            ),
+        )
         .rl_module(
             rl_module_spec=RLModuleSpec(
                 module_class=PolicyModule, model_config=settings.network.model_dump(mode="json")
@@ -94,20 +86,10 @@ def register_environment(settings: Settings, workers: int = 0) -> None:
         settings: all of them.
         workers: sampling processes besides the trainer's own, which share the machine's cores.
     """
-
     environment = Environment(settings)
 
-    def create(context: Any) -> Any:
-        if _batched(settings):
-            # reset brings a seed that is the worker's own, and robots draw by seed and number
-            threads = (
-                max(1, this_machine().cpus // max(1, workers)) if settings.simulator.threads == -1 else None
-            )
-            return environment.create_vector_env(context.get("num_envs", 1), threads)
-        return WorkerSeed(environment.wrap(environment.create_env()), context.worker_index)
+    def create(config: Any) -> Any:
+        threads = max(1, this_machine().cpus // max(1, workers)) if settings.simulator.threads == -1 else None
+        return environment.create_vector_env(config["num_envs"], threads)
 
     tune.register_env(settings.rllib.env, create)
-
-
-def _batched(settings: Settings) -> bool:
-    return settings.simulator.backend == "batched"

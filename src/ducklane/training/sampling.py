@@ -1,0 +1,263 @@
+"""Sampling with many robots at once: RLlib's env runner and learner connector without any work per robot.
+
+RLlib's own runner keeps an episode object for each robot, and its connectors put batches together from them,
+one step of one robot at a time: that costs more than simulating. Here a rollout is a handful of arrays,
+[T, N], from the first observation to the loss.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from ray.rllib.connectors.connector_v2 import ConnectorV2
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.columns import Columns
+from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
+from ray.rllib.evaluation.postprocessing import Postprocessing
+from ray.rllib.utils.metrics import ENV_STEP_TIMER, RLMODULE_INFERENCE_TIMER, SAMPLE_TIMER
+from ray.tune.registry import ENV_CREATOR, _global_registry
+
+from ducklane.training.metrics import EPISODES_FOR_SMOOTHING, REWARD_PREFIX
+from ducklane.training.module import ACTIONS_KEPT, PAST_ACTIONS, STATE
+
+Floats = NDArray[np.float32]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """T steps of N robots, each in the order of time; [T, N, ...] all."""
+
+    columns: dict[str, NDArray[Any]]
+    """what the loss needs: observations, states, actions and how likely they were, by RLlib's names"""
+    values: Floats
+    """[T + 1, N] of the states, that after the last step included"""
+    rewards: Floats
+    crashed: Flags
+    """the episode ended, and nothing follows"""
+    ended: Flags
+    """the episode ended, for whichever reason"""
+    sampled: Flags
+    """false where a step only began the next episode: its action did nothing"""
+
+    def __len__(self) -> int:
+        """Environment steps."""
+        return int(np.count_nonzero(self.sampled))
+
+
+class Episodes:
+    """Sums what N robots earn, from the beginning of each episode to its end.
+
+    RLlib's own means are taken of the few episodes that ended in one iteration, and jump about.
+
+    Args:
+        n: robots.
+        kept: finished episodes that means are taken of.
+    """
+
+    def __init__(self, n: int, kept: int) -> None:
+        self._returns = np.zeros(n)
+        self._lengths = np.zeros(n, np.int64)
+        self._latest: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=kept))
+        self.finished = 0
+        """episodes so far"""
+
+    def add(self, rewards: NDArray[Any], sampled: Flags, ended: Flags, infos: dict[str, Any]) -> None:
+        """Count one step of all robots; at the end of episodes, infos hold the sums of reward components."""
+        self._returns += rewards
+        self._lengths += sampled
+        if not ended.any():
+            return
+        self.finished += int(np.count_nonzero(ended))
+        self._latest["return"].extend(self._returns[ended].tolist())
+        self._latest["len"].extend(self._lengths[ended].tolist())
+        self._returns[ended] = self._lengths[ended] = 0
+        for name, sums in infos["episode_reward"].items():
+            if not name.startswith("_"):
+                self._latest[f"{REWARD_PREFIX}{name}"].extend(sums[ended].tolist())
+
+    def metrics(self) -> dict[str, float]:
+        """Of the latest finished episodes, by RLlib's names: mean, least and largest; none without any."""
+        found = {}
+        for name, values in self._latest.items():
+            if name.startswith(REWARD_PREFIX):
+                found[name] = fmean(values)
+                continue
+            for kind, reduce in (("mean", fmean), ("min", min), ("max", max)):
+                found[f"episode_{name}_{kind}"] = float(reduce(values))
+        return found
+
+
+class VectorEnvRunner(SingleAgentEnvRunner):  # type: ignore[misc]
+    """Steps one vector environment of N robots and returns rollouts, values included.
+
+    The environment begins a robot's next episode in the step after the last one's end
+    (`AutoresetMode.NEXT_STEP`) and tells `privileged()` states.
+    """
+
+    env: Any = None
+
+    def make_env(self) -> None:
+        """Create the environment that is registered under the config's name, and begin to drive.
+
+        The first steps compile the simulator: that is part of making it, not of the first sample.
+        """
+        if self.env is not None:
+            self.env.close()
+        create = _global_registry.get(ENV_CREATOR, self.config.env)
+        self.num_envs = self.config.num_envs_per_env_runner
+        self.env = create({**self.config.env_config, "num_envs": self.num_envs})
+        self._begin()
+        self._inputs()
+
+    def sample(self, *, num_timesteps: int | None = None, **_: Any) -> list[Rollout]:
+        """Drive all robots for at least `num_timesteps` steps in all, the config's share if not given."""
+        wanted = num_timesteps or self.num_envs * self.config.get_rollout_fragment_length(self.worker_index)
+        before = self._episodes.finished
+        with self.metrics.log_time(SAMPLE_TIMER), torch.inference_mode():
+            rollout = self._roll_out(wanted)
+        self._increase_sampled_metrics(len(rollout), self._episodes.finished - before)
+        self.metrics.log_dict(self._episodes.metrics(), window=1)
+        return [rollout]
+
+    def get_metrics(self) -> Any:
+        """What was logged since the last call."""
+        return self.metrics.reduce()
+
+    def _begin(self) -> None:
+        # a seed of this runner's own: those of neighbouring workers are a number apart
+        seed = None
+        if self.config.seed is not None:
+            entropy = [self.config.seed, self.worker_index or 0]
+            seed = int(np.random.SeedSequence(entropy).generate_state(1)[0] // 2)
+        self._observations, _ = self.env.reset(seed=seed)
+        self._starting = np.zeros(self.num_envs, np.bool_)
+        none = np.zeros((self.num_envs, *self.env.single_action_space.shape), np.float32)
+        self._past_actions = deque([none] * ACTIONS_KEPT, maxlen=ACTIONS_KEPT)
+        kept = max(1, EPISODES_FOR_SMOOTHING // max(1, self.config.num_env_runners))
+        self._episodes = Episodes(self.num_envs, kept)
+
+    def _roll_out(self, wanted: int) -> Rollout:
+        steps: list[dict[str, NDArray[Any]]] = []
+        sampled = 0
+        while sampled < wanted:
+            steps.append(self._step())
+            sampled += int(np.count_nonzero(steps[-1]["sampled"]))
+        arrays = {name: np.stack([step[name] for step in steps]) for name in steps[0]}
+        last = self._forward(self._inputs())[Columns.VF_PREDS].numpy(force=True)
+        return Rollout(
+            values=np.concatenate([arrays.pop(Columns.VF_PREDS), last[None]]),
+            rewards=arrays.pop("rewards").astype(np.float32),
+            crashed=arrays.pop("crashed"),
+            ended=arrays.pop("ended"),
+            sampled=arrays.pop("sampled"),
+            columns=arrays,
+        )
+
+    def _step(self) -> dict[str, NDArray[Any]]:
+        """Step all robots; what is known of the step, [N, ...] each."""
+        inputs, starting = self._inputs(), self._starting
+        with self.metrics.log_time(RLMODULE_INFERENCE_TIMER):
+            outputs = self._forward(inputs)
+        distribution = self.module.get_exploration_action_dist_cls().from_logits(
+            outputs[Columns.ACTION_DIST_INPUTS]
+        )
+        drawn = distribution.sample()
+        actions = drawn.numpy(force=True)
+        with self.metrics.log_time(ENV_STEP_TIMER):
+            self._observations, rewards, crashed, truncated, infos = self.env.step(actions)
+        ended = crashed | truncated
+        self._remember(actions, starting)
+        self._episodes.add(rewards, ~starting, ended, infos)
+        self._starting = ended
+        outputs[Columns.ACTION_LOGP] = distribution.logp(drawn)
+        return {
+            **inputs,
+            **{name: output.numpy(force=True) for name, output in outputs.items()},
+            Columns.ACTIONS: actions,
+            "rewards": rewards,
+            "crashed": crashed,
+            "ended": ended,
+            "sampled": ~starting,
+        }
+
+    def _inputs(self) -> dict[str, NDArray[Any]]:
+        return {
+            Columns.OBS: self._observations,
+            STATE: self.env.privileged(),
+            PAST_ACTIONS: np.concatenate(self._past_actions, axis=-1),
+        }
+
+    def _forward(self, inputs: dict[str, NDArray[Any]]) -> dict[str, torch.Tensor]:
+        tensors = {name: torch.from_numpy(array).to(self._device) for name, array in inputs.items()}
+        outputs: dict[str, torch.Tensor] = self.module.forward_exploration(tensors)
+        return outputs
+
+    def _remember(self, actions: Floats, starting: Flags) -> None:
+        self._past_actions.appendleft(np.clip(actions, -1, 1))
+        if starting.any():
+            # arrays of their own: those kept so far are part of the rollout
+            self._past_actions.extend([np.where(starting[:, None], 0, past) for past in self._past_actions])
+
+
+class RolloutsToBatch(ConnectorV2):  # type: ignore[misc]
+    """RLlib's learner connector: advantages of rollouts (GAE), and all steps of all robots as one batch.
+
+    Args:
+        gamma: discount per step.
+        lambda_: GAE's trade-off between bias and variance.
+        device: of the learner.
+
+    References:
+        Schulman et al., High-Dimensional Continuous Control Using Generalized Advantage Estimation (2016).
+    """
+
+    def __init__(self, *args: Any, gamma: float, lambda_: float, device: str = "cpu", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._gamma, self._lambda, self._device = gamma, lambda_, device
+
+    def __call__(self, *, episodes: list[Rollout], **_: Any) -> dict[str, Any]:
+        """The batch of the policy's module, tensors on the learner's device."""
+        advantages = [gae(rollout, self._gamma, self._lambda) for rollout in episodes]
+        columns = {
+            name: _sampled(episodes, [rollout.columns[name] for rollout in episodes])
+            for name in episodes[0].columns
+        }
+        columns[Postprocessing.VALUE_TARGETS] = _sampled(
+            episodes, [a + r.values[:-1] for a, r in zip(advantages, episodes, strict=True)]
+        )
+        columns[Postprocessing.ADVANTAGES] = _standardized(_sampled(episodes, advantages))
+        batch = {name: torch.from_numpy(column).to(self._device) for name, column in columns.items()}
+        return {DEFAULT_MODULE_ID: batch}
+
+
+def gae(rollout: Rollout, gamma: float, lambda_: float) -> Floats:
+    """Generalized advantage estimates, [T, N]: what each action was worth beyond the value of its state.
+
+    An episode cut by its time limit is valued as if it went on, one that crashed is not.
+    """
+    following = np.where(rollout.crashed, 0, rollout.values[1:])
+    surprises = (rollout.rewards + gamma * following - rollout.values[:-1]).astype(np.float32)
+    decay = (gamma * lambda_ * ~rollout.ended).astype(np.float32)
+    advantages = np.zeros_like(surprises)
+    later = np.zeros_like(surprises[0])
+    for t in reversed(range(len(surprises))):
+        later = surprises[t] + decay[t] * later
+        advantages[t] = later
+    return advantages
+
+
+def _sampled(rollouts: list[Rollout], arrays: list[NDArray[Any]]) -> NDArray[Any]:
+    """[n, ...] of all sampled steps of [T, N, ...] arrays, one a rollout."""
+    return np.concatenate([array[rollout.sampled] for rollout, array in zip(rollouts, arrays, strict=True)])
+
+
+def _standardized(advantages: Floats) -> Floats:
+    spread: Floats = (advantages - advantages.mean()) / max(1e-4, float(advantages.std()))
+    return spread

@@ -1,0 +1,196 @@
+"""Rollouts are what the robots did, and advantages what PPO's papers say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.columns import Columns
+
+from ducklane.environment import Environment
+from ducklane.machine import Machine
+from ducklane.settings import Settings
+from ducklane.training.module import ACTIONS_KEPT, PAST_ACTIONS, STATE
+from ducklane.training.ppo import ppo_config
+from ducklane.training.sampling import Rollout, RolloutsToBatch, VectorEnvRunner, gae
+
+ROBOTS = 6
+
+
+@pytest.fixture(scope="module")
+def small(changed: Callable[..., Settings]) -> Settings:
+    """Episodes so short that some are cut, begun so far off the lane that some leave the road."""
+    return changed(
+        simulator={"max_steps": 50, "accept_start_angle_deg": 90},
+        rllib={"env_per_worker": ROBOTS, "train_batch_size": 60 * ROBOTS, "minibatch_size": ROBOTS},
+    )
+
+
+def runner(settings: Settings, worker_index: int = 0) -> VectorEnvRunner:
+    config = ppo_config(settings, Machine(cpus=1, gpus=0))
+    made = VectorEnvRunner(config=config, worker_index=worker_index)
+    torch.nn.init.orthogonal_(made.module.network.action_head.weight, 0.5)
+    torch.nn.init.constant_(made.module.network.action_head.bias, 0.8)
+    return made
+
+
+def naive_gae(rollout: Rollout, gamma: float, lambda_: float, robot: int) -> list[float]:
+    """One robot, from the definition: the discounted sum of surprises until the episode ends."""
+    steps = len(rollout.rewards)
+    advantages = []
+    for first in range(steps):
+        total, weight = 0.0, 1.0
+        for t in range(first, steps):
+            after = 0.0 if rollout.crashed[t, robot] else float(rollout.values[t + 1, robot])
+            surprise = float(rollout.rewards[t, robot]) + gamma * after - float(rollout.values[t, robot])
+            total += weight * surprise
+            weight *= gamma * lambda_
+            if rollout.ended[t, robot]:
+                break
+        advantages.append(total)
+    return advantages
+
+
+@given(seed=st.integers(0, 2**32 - 1), gamma=st.floats(0, 1), lambda_=st.floats(0, 1))
+def test_advantages_are_gaes(seed: int, gamma: float, lambda_: float) -> None:
+    rng = np.random.default_rng(seed)
+    crashed, cut = rng.random((2, 9, 3)) < 0.2
+    rollout = Rollout(
+        columns={},
+        values=rng.normal(size=(10, 3)).astype(np.float32),
+        rewards=rng.normal(size=(9, 3)).astype(np.float32),
+        crashed=crashed,
+        ended=crashed | cut,
+        sampled=np.ones((9, 3), np.bool_),
+    )
+    expected = np.array([naive_gae(rollout, gamma, lambda_, robot) for robot in range(3)]).T
+    np.testing.assert_allclose(gae(rollout, gamma, lambda_), expected, atol=1e-4)
+
+
+def test_a_rollout_is_what_the_robots_did(small: Settings) -> None:
+    sampler = runner(small)
+    (first,) = sampler.sample(num_timesteps=20 * ROBOTS)
+    (rollout,) = sampler.sample(num_timesteps=60 * ROBOTS)
+    before = len(first.rewards)
+    # the same actions in an environment of its own: it goes through the same
+    env = Environment(small).create_vector_env(ROBOTS, threads=1)
+    seed = np.random.SeedSequence([small.simulator.seed, 0]).generate_state(1)[0] // 2
+    images, _ = env.reset(seed=int(seed))
+    ended = np.zeros(ROBOTS, np.bool_)
+    assert len(rollout) >= 60 * ROBOTS
+    for t in range(before + len(rollout.rewards)):
+        part, i = (first, t) if t < before else (rollout, t - before)
+        np.testing.assert_array_equal(part.columns[Columns.OBS][i], images)
+        np.testing.assert_array_equal(part.columns[STATE][i], env.privileged())
+        np.testing.assert_array_equal(part.sampled[i], ~ended)
+        images, rewards, crashed, cut, _ = env.step(part.columns[Columns.ACTIONS][i])
+        ended = crashed | cut
+        np.testing.assert_allclose(part.rewards[i], rewards, rtol=1e-6)
+        np.testing.assert_array_equal(part.crashed[i], crashed)
+        np.testing.assert_array_equal(part.ended[i], ended)
+    assert (rollout.ended & ~rollout.crashed).any()
+    assert rollout.crashed.any()
+    env.close()
+    sampler.stop()
+
+
+def test_what_was_likely_and_expected_is_the_networks_own(small: Settings) -> None:
+    sampler = runner(small)
+    (rollout,) = sampler.sample()
+    columns = {name: torch.from_numpy(column[7]) for name, column in rollout.columns.items()}
+    with torch.no_grad():
+        outputs = sampler.module.forward_exploration(columns)
+        mean, log_std = outputs[Columns.ACTION_DIST_INPUTS].tensor_split(2, dim=-1)
+        likely = torch.distributions.Normal(mean, log_std.exp()).log_prob(columns[Columns.ACTIONS])
+    np.testing.assert_allclose(columns[Columns.ACTION_LOGP], likely.sum(-1), rtol=1e-4)
+    np.testing.assert_allclose(rollout.values[7], outputs[Columns.VF_PREDS], rtol=1e-4)
+    sampler.stop()
+
+
+def test_past_actions_are_those_of_the_episode(small: Settings) -> None:
+    sampler = runner(small)
+    (rollout,) = sampler.sample()
+    steps = len(rollout.rewards)
+    past = rollout.columns[PAST_ACTIONS].reshape(steps, ROBOTS, ACTIONS_KEPT, -1)
+    actions = np.clip(rollout.columns[Columns.ACTIONS], -1, 1)
+    for robot in range(ROBOTS):
+        age = 0
+        for t in range(steps):
+            for back in range(ACTIONS_KEPT):
+                expected = actions[t - 1 - back, robot] if back < age else 0
+                np.testing.assert_array_equal(past[t, robot, back], expected)
+            age = age + 1 if rollout.sampled[t, robot] else 0
+    assert not rollout.sampled.all()
+    sampler.stop()
+
+
+def test_episodes_are_counted_whole_across_rollouts(small: Settings) -> None:
+    sampler = runner(small)
+    rollouts = [sampler.sample(num_timesteps=25 * ROBOTS)[0] for _ in range(4)]
+    rewards, sampled, ended = (
+        np.concatenate([getattr(rollout, name) for rollout in rollouts])
+        for name in ("rewards", "sampled", "ended")
+    )
+    returns, lengths = [], []
+    for robot in range(ROBOTS):
+        begun = 0
+        for t in np.flatnonzero(ended[:, robot]):
+            returns.append(rewards[begun : t + 1, robot].sum())
+            lengths.append(sampled[begun : t + 1, robot].sum())
+            begun = t + 1
+    metrics = sampler.get_metrics()
+    assert metrics["num_episodes"].peek() == len(returns) >= ROBOTS
+    assert metrics["num_env_steps_sampled"].peek() == sampled.sum()
+    assert metrics["episode_return_mean"].peek() == pytest.approx(np.mean(returns), rel=1e-5)
+    assert metrics["episode_len_mean"].peek() == pytest.approx(np.mean(lengths))
+    parts = [metrics[f"reward_{name}"].peek() for name in ("progress", "lateral", "crash")]
+    assert sum(parts) == pytest.approx(np.mean(returns), rel=1e-5)
+    sampler.stop()
+
+
+def test_the_batch_holds_every_sampled_step_once(small: Settings) -> None:
+    sampler = runner(small)
+    rollouts = [sampler.sample(num_timesteps=50 * ROBOTS)[0] for _ in range(2)]
+    batch = RolloutsToBatch(gamma=0.9, lambda_=0.8)(episodes=rollouts)[DEFAULT_MODULE_ID]
+    steps = sum(map(len, rollouts))
+    assert {len(column) for column in batch.values()} == {steps}
+    assert steps < sum(rollout.sampled.size for rollout in rollouts)
+    expected = torch.from_numpy(rollouts[0].columns[Columns.OBS][0])
+    assert torch.equal(batch[Columns.OBS][:ROBOTS], expected)
+    advantages = np.concatenate([gae(rollout, 0.9, 0.8)[rollout.sampled] for rollout in rollouts])
+    values = np.concatenate([rollout.values[:-1][rollout.sampled] for rollout in rollouts])
+    np.testing.assert_allclose(batch["value_targets"], advantages + values, rtol=1e-5, atol=1e-5)
+    assert float(batch["advantages"].mean()) == pytest.approx(0, abs=1e-5)
+    assert float(batch["advantages"].std()) == pytest.approx(1, rel=1e-2)
+    sampler.stop()
+
+
+def test_workers_drive_differently_and_a_worker_the_same_again(small: Settings) -> None:
+    def states(worker: int) -> Any:
+        sampler = runner(small, worker)
+        (rollout,) = sampler.sample(num_timesteps=ROBOTS)
+        sampler.stop()
+        return rollout.columns[STATE][0]
+
+    assert np.array_equal(states(1), states(1))
+    assert not np.isin(states(1)[:, 1], states(2)[:, 1]).any()
+
+
+def test_the_stock_simulator_is_sampled_alike(changed: Callable[..., Settings]) -> None:
+    settings = changed(
+        simulator={"backend": "gym-duckietown", "max_steps": 5},
+        rllib={"env_per_worker": 2, "train_batch_size": 16, "minibatch_size": 8},
+    )
+    sampler = runner(settings)
+    (rollout,) = sampler.sample()
+    assert len(rollout) >= 16
+    assert rollout.ended.any()
+    assert rollout.columns[Columns.OBS].shape[1:] == (2, *settings.observation.shape)
+    assert np.isfinite(sampler.get_metrics()["reward_progress"].peek())
+    sampler.stop()
