@@ -22,15 +22,16 @@ def main() -> None:
     from ducklane.evaluation.pictures import save_trajectories
     from ducklane.evaluation.table import print_table
 
-    evaluator = Evaluator(chosen)
-    evaluations = [evaluator.evaluate(policy) for policy in baselines()]
+    with Evaluator(chosen) as evaluator:
+        evaluations = [evaluator.evaluate(policy) for policy in baselines()]
+        map_image = evaluator.simulator.map_image()
     summaries = {evaluation.policy: evaluation.summary() for evaluation in evaluations}
     write_json(RESULTS / "scores.json", summaries)
     with replacing(RESULTS / "episodes.csv") as draft:
         write_episodes(draft, evaluations)
     controller = evaluations[0]
     with replacing(RESULTS / f"{controller.policy}.png") as draft:
-        save_trajectories(draft, evaluator.simulator.map_image(), controller.episodes)
+        save_trajectories(draft, map_image, controller.episodes)
     print_table(summaries)
 
 

@@ -13,7 +13,7 @@ from ducklane.settings import Settings
 from ducklane.simulator.maps import check_maps
 
 if TYPE_CHECKING:
-    from ducklane.evaluation.evaluator import Evaluation, Evaluator
+    from ducklane.evaluation.evaluator import Evaluation
     from ducklane.policy import TrainedPolicy
     from ducklane.tracking import Run
 
@@ -32,17 +32,21 @@ def main() -> None:
 def _evaluate_checkpoint(chosen: Settings) -> None:
     # imported here: torch and MLflow take seconds to load
     from ducklane import tracking
+    from ducklane.evaluation.gate import gate, verdict
     from ducklane.policy import load_policy
 
     policy = load_policy(CHECKPOINT)
     baselines = _read_baselines()
     run_id = policy.spec.provenance.mlflow_run_id
     with tracking.continued_run(run_id, chosen.mlflow.experiment_name) as run:
-        evaluation = _drive_all(chosen, policy)
+        evaluation, in_lanes = _drive_all(chosen, policy)
+        found = gate(chosen.evaluate, evaluation.scores)
         summary = evaluation.summary()
-        write_json(RESULTS / "scores.json", {**summary, "mlflow": {"run_id": run.id}})
+        scores = {**summary, "gate": found, "laps": in_lanes, "mlflow": {"run_id": run.id}}
+        write_json(RESULTS / "scores.json", scores)
         _compare({policy.name: summary, **baselines})
-        _log(run, summary, policy.spec.provenance.timesteps_total)
+        print(verdict(found))
+        _log(run, scores, policy.spec.provenance.timesteps_total)
 
 
 def _read_baselines() -> dict[str, Any]:
@@ -55,28 +59,38 @@ def _read_baselines() -> dict[str, Any]:
     return baselines
 
 
-def _drive_all(chosen: Settings, policy: TrainedPolicy) -> Evaluation:
+def _drive_all(chosen: Settings, policy: TrainedPolicy) -> tuple[Evaluation, dict[str, Any]]:
+    """The fixed starts in the stock simulator, and the long drives of both in the batched one."""
     # imported here: a missing model is refused before OpenGL is loaded
+    from ducklane.baselines import ProportionalController
     from ducklane.evaluation.evaluator import Evaluator, write_episodes
-    from ducklane.evaluation.pictures import DriveVideo
+    from ducklane.evaluation.laps import Laps, summarize_laps
+    from ducklane.evaluation.pictures import DriveVideo, save_trajectories
+    from ducklane.evaluation.tiles import tile_rows, write_tiles
 
-    evaluator = Evaluator(chosen)
-    with (
-        replacing(RESULTS / "drive.mp4") as draft,
-        DriveVideo(draft, policy.transform, chosen.evaluate.video_seconds) as video,
-    ):
-        evaluation = evaluator.evaluate(policy, on_frame=video.add)
-    with replacing(RESULTS / "episodes.csv") as draft:
-        write_episodes(draft, [evaluation])
-    _draw(evaluator, evaluation)
-    return evaluation
-
-
-def _draw(evaluator: Evaluator, evaluation: Evaluation) -> None:
-    from ducklane.evaluation.pictures import save_trajectories
-
-    with replacing(RESULTS / "trajectories.png") as draft:
-        save_trajectories(draft, evaluator.simulator.map_image(), evaluation.episodes)
+    with Evaluator(chosen) as evaluator:
+        map_image = evaluator.simulator.map_image()
+        with (
+            replacing(RESULTS / "drive.mp4") as draft,
+            DriveVideo(draft, map_image, policy.transform, chosen.evaluate.video_seconds) as video,
+        ):
+            evaluation = evaluator.evaluate(policy, on_frame=video.add)
+        laps = Laps(chosen)
+        drives = {driver.name: laps.evaluate(driver) for driver in (policy, ProportionalController())}
+        with replacing(RESULTS / "episodes.csv") as draft:
+            write_episodes(draft, [evaluation])
+        with replacing(RESULTS / "tiles.csv") as draft:
+            of = {"fixed starts": evaluation, "laps": drives[policy.name]}
+            write_tiles(
+                draft,
+                {
+                    name: tile_rows(evaluator.simulator, evaluator.lane_map, driven.episodes)
+                    for name, driven in of.items()
+                },
+            )
+        with replacing(RESULTS / "trajectories.png") as draft:
+            save_trajectories(draft, map_image, evaluation.episodes)
+    return evaluation, {name: summarize_laps(driven) for name, driven in drives.items()}
 
 
 def _compare(summaries: dict[str, Any]) -> None:
@@ -87,9 +101,11 @@ def _compare(summaries: dict[str, Any]) -> None:
         draft.write_text(markdown_table(summaries))
 
 
-def _log(run: Run, summary: dict[str, Any], step: int) -> None:
-    scores = {"survived": summary["survived"], **summary["readable"], **summary["official"]}
-    metrics = {f"evaluate/{name}": value for name, value in scores.items() if value is not None}
+def _log(run: Run, scores: dict[str, Any], step: int) -> None:
+    values = {"survived": scores["survived"], **scores["readable"], **scores["official"]}
+    values |= {f"gate_{name}": scores["gate"][name] for name in ("must", "goal")}
+    values["full_lap_share"] = scores["laps"]["trained"]["full_lap_share"]
+    metrics = {f"evaluate/{name}": float(value) for name, value in values.items() if value is not None}
     run.log_metrics(metrics, step=step)
     for output in sorted(RESULTS.iterdir()):
         run.log_artifact(output, "evaluate")

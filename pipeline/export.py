@@ -60,7 +60,8 @@ def _write_model(chosen: Settings, policy: TrainedPolicy) -> dict[str, Any]:
     from ducklane.evaluation.evaluator import Evaluator
     from ducklane.export.onnx_file import check_onnx, export_onnx
 
-    drives = Evaluator(chosen).record(policy, chosen.export.check_frames)
+    with Evaluator(chosen) as evaluator:
+        drives = evaluator.record(policy, chosen.export.check_frames)
     with replacing(MODEL) as draft:
         export_onnx(policy, draft, chosen.export.opset)
         check = check_onnx(policy, draft, drives)

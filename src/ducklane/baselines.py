@@ -47,7 +47,12 @@ class RandomPolicy(Policy):
     name = "random"
 
     def __init__(self, seed: int = 0) -> None:
-        self._rng = np.random.default_rng(seed)
+        self._seed = seed
+        self.reset(1)
+
+    def reset(self, n: int) -> None:
+        """Draw the same again: an episode does not depend on those before it."""
+        self._rng = np.random.default_rng(self._seed)
 
     def act(self, observations: Observations) -> Commands:
         """Random duty, [n, 2]."""

@@ -39,9 +39,10 @@ def drive(
     map_name: Annotated[str, typer.Option("--map", help="The map; default: evaluate.map_name.")] = "",
     seconds: Annotated[float, typer.Option(min=0.1, max=3600, help="Length of the drive.")] = 15.0,
     start: Annotated[int, typer.Option(min=0, help="Which of the fixed starts to begin at.")] = 0,
+    all_starts: Annotated[bool, typer.Option("--all", help="Drive from every fixed start.")] = False,
     video: Annotated[Path, typer.Option(help="Where the video goes.")] = Path("results/drive/drive.mp4"),
 ) -> None:
-    """Drive a policy in the stock simulator and film it."""
+    """Drive a policy in the stock simulator and film its first drive."""
     chosen = settings.load()
     changed = {
         "map_name": map_name or chosen.evaluate.map_name,
@@ -52,14 +53,18 @@ def drive(
     check_map(chosen.evaluate.map_name, "--map" if map_name else "evaluate.map_name")
     # imported here: torch and OpenGL take seconds to load
     from ducklane.evaluation.evaluator import Evaluator
+    from ducklane.evaluation.gate import gate, verdict
     from ducklane.evaluation.pictures import DriveVideo
     from ducklane.evaluation.table import print_table
 
     policy = _load(model)
-    evaluator = Evaluator(chosen)
-    with replacing(video) as draft, DriveVideo(draft, max_seconds=seconds) as film:
-        evaluation = evaluator.evaluate(policy, film.add, starts=[evaluator.starts[start]])
+    with Evaluator(chosen) as evaluator, replacing(video) as draft:
+        starts = evaluator.starts if all_starts else [evaluator.starts[start]]
+        with DriveVideo(draft, evaluator.simulator.map_image(), max_seconds=seconds) as film:
+            evaluation = evaluator.evaluate(policy, film.add, starts)
     print_table({policy.name: evaluation.summary()})
+    if all_starts:
+        print(verdict(gate(chosen.evaluate, evaluation.scores)))
     print(f"filmed in {video}")
 
 

@@ -110,10 +110,17 @@ class TrainedPolicy(Policy):
         """Forget the stacked frames."""
         self._stack.clear()
 
-    @torch.inference_mode()
     def act(self, observations: Observations) -> Commands:
         """Wheel duty for frames [n, camera_height, camera_width, 3]."""
-        stacked = self._stack.push(self.transform(observations.frames))
+        return self._act(self.transform(observations.frames))
+
+    def act_on_images(self, images: NDArray[np.uint8]) -> Commands:
+        """Wheel duty for frames that are cropped and averaged already, uint8 [n, height, width, 3]."""
+        return self._act(self.transform.colored(images))
+
+    @torch.inference_mode()
+    def _act(self, images: NDArray[np.uint8]) -> Commands:
+        stacked = self._stack.push(images)
         return self.mapping.to_wheels(self.network(torch.from_numpy(stacked)).numpy())
 
 

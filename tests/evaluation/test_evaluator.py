@@ -10,10 +10,14 @@ import imageio.v2 as imageio
 import numpy as np
 import pytest
 
-from ducklane.baselines import ConstantPolicy, ProportionalController
+from ducklane.baselines import ConstantPolicy, ProportionalController, RandomPolicy
+from ducklane.evaluation import evaluator as evaluator_module
 from ducklane.evaluation.evaluator import Evaluator, write_episodes
 from ducklane.evaluation.pictures import DriveVideo, save_trajectories
 from ducklane.evaluation.table import markdown_table
+from ducklane.export.onnx_file import export_onnx
+from ducklane.export.onnx_policy import OnnxPolicy
+from ducklane.machine import Machine
 from ducklane.policy import PolicyError, TrainedPolicy
 from ducklane.settings import Settings
 from ducklane.task.observation import FrameTransform
@@ -21,9 +25,8 @@ from ducklane.task.observation import FrameTransform
 
 @pytest.fixture(scope="module")
 def evaluator(changed: Callable[..., Settings]) -> Iterator[Evaluator]:
-    made = Evaluator(changed(evaluate={"episodes": 3, "max_seconds": 3.0}))
-    yield made
-    made.simulator.close()
+    with Evaluator(changed(evaluate={"episodes": 3, "max_seconds": 3.0})) as made:
+        yield made
 
 
 def test_knowing_the_lane_beats_everything_that_does_not(evaluator: Evaluator) -> None:
@@ -102,16 +105,47 @@ def test_looking_from_above_does_not_disturb_the_next_episode(evaluator: Evaluat
     assert np.array_equal(*frames)
 
 
-def test_the_video_shows_the_camera_and_what_the_policy_sees(settings: Settings, tmp_path: Path) -> None:
+def test_scores_do_not_depend_on_the_number_of_processes(
+    changed: Callable[..., Settings], make_policy: Callable[[Settings], TrainedPolicy], tmp_path: Path
+) -> None:
+    settings = changed(evaluate={"episodes": 3, "max_seconds": 0.5, "map_name": "loop_pedestrians"})
+    trained = make_policy(settings)
+    export_onnx(trained, tmp_path / "policy.onnx", settings.export.opset)
+    policies = [trained, OnnxPolicy(tmp_path / "policy.onnx"), RandomPolicy()]
+    driven = []
+    for processes in (1, 3):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(evaluator_module, "this_machine", lambda n=processes: Machine(cpus=n, gpus=0))
+            with Evaluator(settings) as made:
+                driven.append([made.evaluate(policy) for policy in policies])
+    for alone, shared in zip(*driven, strict=True):
+        for one, other in zip(alone.episodes, shared.episodes, strict=True):
+            np.testing.assert_array_equal(one.poses, other.poses)
+
+
+def test_the_video_shows_camera_view_and_track_side_by_side(
+    evaluator: Evaluator, settings: Settings, tmp_path: Path
+) -> None:
     frame = np.full((480, 640, 3), (200, 30, 30), np.uint8)
-    with DriveVideo(tmp_path / "drive.mp4", FrameTransform(settings.observation, 480, 640), 0.1) as video:
-        for _ in range(10):
-            video.add(frame)
+    frame[:, 320:] = 255
+    evaluator.simulator.reset(seed=1)
+    state = evaluator.simulator.state
+    map_image = evaluator.simulator.map_image()
+    transform = FrameTransform(settings.observation, 480, 640)
+    with DriveVideo(tmp_path / "drive.mp4", map_image, transform, 0.1) as video:
+        for step in range(10):
+            video.add(frame, state._replace(x=state.x + 0.2 * step))
     with imageio.get_reader(tmp_path / "drive.mp4") as reader:
-        shown = list(reader.iter_data())
+        shown = [image.astype(int) for image in reader.iter_data()]
     assert len(shown) == 3
-    assert np.abs(shown[0][240, 320].astype(int) - frame[0, 0]).max() < 20
-    assert shown[0][0, -100].min() > 200
+    middle = 24 + 240
+    assert np.abs(shown[0][middle, 100] - frame[0, 0]).max() < 20
+    assert np.abs(shown[0][middle, 640 + 80] - transform(frame)[20, 20]).max() < 20
+    assert shown[0][middle, 640 + 240].min() > 235
+    # only the robot moves
+    moved = np.abs(shown[2] - shown[0]).max(axis=2) > 40
+    assert moved[:, 960:].any()
+    assert not moved[24:, :960].any()
 
 
 def test_the_table_holds_all_policies(evaluator: Evaluator) -> None:

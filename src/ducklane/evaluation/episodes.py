@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ducklane.policy import Observations, Policy, PolicyError
 from ducklane.settings import Settings, SimulatorSettings
-from ducklane.simulator.reference import ReferenceSimulator
+from ducklane.simulator.reference import FRAMES_PER_SECOND, ReferenceSimulator
 from ducklane.simulator.state import State
 
 Start = tuple[float, float, float]
@@ -22,7 +22,8 @@ if TYPE_CHECKING:  # numba and its kernels are loaded by those who simulate with
 
     Simulator = ReferenceSimulator | SingleSimulator
 
-OnFrame = Callable[[NDArray[np.uint8]], None]
+OnFrame = Callable[[NDArray[np.uint8], State], None]
+"""Takes a camera frame [height, width, 3] and the state that it shows."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def evaluation_simulator(settings: Settings) -> SimulatorSettings:
         update={
             "backend": "gym-duckietown",
             "map_name": settings.evaluate.map_name,
-            "max_steps": max(1, round(settings.evaluate.max_seconds * 30)),
+            "max_steps": max(1, round(settings.evaluate.max_seconds * FRAMES_PER_SECOND)),
             "domain_rand": False,
             "dynamics_rand": False,
             "camera_rand": False,
@@ -50,24 +51,29 @@ def evaluation_simulator(settings: Settings) -> SimulatorSettings:
     )
 
 
-def drive(simulator: Simulator, policy: Policy, start: Start, on_frame: OnFrame | None = None) -> Episode:
+def drive(
+    simulator: Simulator, policy: Policy, start: Start, on_frame: OnFrame | None = None, seed: int = 0
+) -> Episode:
     """Drive one episode from `start` until it ends.
 
     Args:
-        simulator: the world; its camera is switched on where the policy or `on_frame` needs frames.
+        simulator: the world, which is made anew; its camera is switched on where the policy or `on_frame`
+            needs frames.
         policy: the driver.
         start: where to begin.
-        on_frame: called with each camera frame that the policy sees.
+        on_frame: called with each camera frame that the policy sees, and the state it shows.
+        seed: of the world: its moving objects and its light.
     """
     _check_camera(simulator, policy)
     simulator.camera_on = policy.camera_shape is not None or on_frame is not None
+    simulator.reset(seed=seed)
     frame, _ = simulator.reset(options={"pose": start})
     policy.reset(1)
     poses = [_pose(simulator.state)]
     terminated = truncated = False
     while not (terminated or truncated):
         if on_frame is not None:
-            on_frame(frame)
+            on_frame(frame, simulator.state)
         lane = np.array([[simulator.state.lane_dist, simulator.state.lane_angle]])
         command = policy.act(Observations(frame[None], lane))[0]
         frame, _, terminated, truncated, _ = simulator.step(command)

@@ -8,14 +8,16 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ducklane.evaluation.episodes import Episode, OnFrame, Start, drive, evaluation_simulator
+from ducklane.evaluation.helpers import Helpers, one_core_is_enough
 from ducklane.evaluation.scores import LaneMap, Scores, summarize
 from ducklane.evaluation.starts import fixed_starts
+from ducklane.machine import this_machine
 from ducklane.policy import Policy
 from ducklane.settings import Settings
 from ducklane.simulator.reference import ReferenceSimulator
@@ -51,15 +53,23 @@ class Evaluation:
 class Evaluator:
     """Scores policies on the map and from the starts that the settings name.
 
+    Every episode is driven in a world made anew, so that the scores are the same whatever was driven before,
+    and in however many processes. Close it, or leave its `with`, to end these.
+
     Args:
         settings: all of them.
-        simulator: to drive in, made for `evaluation_simulator(settings)`; gym-duckietown if not given.
+        simulator: to drive in, made for `evaluation_simulator(settings)`; if not given, gym-duckietown, one
+            for each core.
     """
 
     def __init__(self, settings: Settings, simulator: Simulator | None = None) -> None:
         chosen = settings.evaluate
-        self.simulator = simulator or ReferenceSimulator(evaluation_simulator(settings))
-        self._lane_map = LaneMap(chosen.map_name)
+        world = evaluation_simulator(settings)
+        self._helpers = Helpers(world, this_machine().cpus - 1 if simulator is None else 0)
+        if simulator is None:
+            one_core_is_enough()
+        self.simulator = simulator or ReferenceSimulator(world)
+        self.lane_map = LaneMap(chosen.map_name)
         self.starts: list[Start] = [
             (float(x), float(z), float(angle))
             for x, z, angle in fixed_starts(
@@ -81,25 +91,45 @@ class Evaluator:
             on_frame: called with each camera frame of the first episode.
             starts: where to begin; all the fixed starts if not given.
         """
-        # seeded, so that every policy meets the same moving objects and the same light
-        self.simulator.reset(seed=self.simulator.settings.seed)
-        episodes = [
-            drive(self.simulator, policy, start, on_frame if number == 0 else None)
-            for number, start in enumerate(self.starts if starts is None else starts)
-        ]
-        scores = [self._lane_map.score(episode.poses, survived=episode.survived) for episode in episodes]
+        first = self.simulator.settings.seed
+        seeded = [(start, first + n) for n, start in enumerate(self.starts if starts is None else starts)]
+        share = self._helpers.count + 1
+        # this process drives the first episode, which may be filmed, and every so manieth after it
+        theirs = [one for n, one in enumerate(seeded) if n % share]
+        others = iter(self._helpers.drive(policy, theirs) if theirs else [])
+        mine = iter([
+            drive(self.simulator, policy, start, on_frame if n == 0 else None, seed)
+            for n, (start, seed) in enumerate(seeded)
+            if n % share == 0
+        ])  # fmt: skip
+        episodes = [next(others).result() if n % share else next(mine) for n in range(len(seeded))]
+        scores = [self.lane_map.score(episode.poses, survived=episode.survived) for episode in episodes]
         return Evaluation(policy.name, episodes, scores)
+
+    def close(self) -> None:
+        """Close the simulators."""
+        self._helpers.close()
+        self.simulator.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def record(self, policy: Policy, at_least: int) -> list[NDArray[np.uint8]]:
         """Drive until `at_least` frames were seen; return them by episode, [n, height, width, 3] each."""
         drives: list[NDArray[np.uint8]] = []
         for start in itertools.cycle(self.starts):
-            seen: list[NDArray[np.uint8]] = []
-            drive(self.simulator, policy, start, seen.append)
-            drives.append(np.stack(seen))
+            drives.append(self._frames(policy, start))
             if sum(map(len, drives)) >= at_least:
                 break
         return drives
+
+    def _frames(self, policy: Policy, start: Start) -> NDArray[np.uint8]:
+        seen: list[NDArray[np.uint8]] = []
+        drive(self.simulator, policy, start, lambda frame, _: seen.append(frame))
+        return np.stack(seen)
 
 
 def write_episodes(path: Path, evaluations: Sequence[Evaluation]) -> None:

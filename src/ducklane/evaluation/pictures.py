@@ -12,13 +12,13 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from ducklane.evaluation.episodes import Episode
-from ducklane.simulator.reference import MapImage
+from ducklane.simulator.reference import FRAMES_PER_SECOND, MapImage
+from ducklane.simulator.state import State
 from ducklane.task.observation import FrameTransform
 
-FRAMES_PER_SECOND = 30
 SURVIVED, FAILED = "#00b3a4", "#ff4d4d"
 
 
@@ -49,14 +49,34 @@ def save_trajectories(path: Path, map_image: MapImage, episodes: Sequence[Episod
     Image.fromarray(pixels).quantize(256, Image.Quantize.FASTOCTREE).save(path, optimize=True)
 
 
-class DriveVideo:
-    """Writes camera frames as a video; above, small, what the policy sees of them."""
+PANEL_HEIGHT = 480
+SEEN_WIDTH = 320
+CAPTION_HEIGHT = 24
+BACKGROUND, TRACK, ROBOT = (32, 32, 36), (0, 200, 180), (255, 90, 90)
 
-    def __init__(self, path: Path, transform: FrameTransform | None = None, max_seconds: float = 60) -> None:
+
+class DriveVideo:
+    """Films a drive: the camera, what the network sees of it, and the track from above, side by side.
+
+    Args:
+        path: of the video.
+        map_image: the map from above.
+        transform: from the camera's frame to what the network sees; if not given, that panel is left out.
+        max_seconds: after which nothing more is filmed.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        map_image: MapImage,
+        transform: FrameTransform | None = None,
+        max_seconds: float = 60,
+    ) -> None:
         self._writer = imageio.get_writer(
             path, format="FFMPEG", mode="I", fps=FRAMES_PER_SECOND, codec="libx264", macro_block_size=2
         )
         self._transform = transform
+        self._track = _Track(map_image)
         self._left = round(max_seconds * FRAMES_PER_SECOND)
 
     def __enter__(self) -> Self:
@@ -67,21 +87,55 @@ class DriveVideo:
     ) -> None:
         self._writer.close()
 
-    def add(self, frame: NDArray[np.uint8]) -> None:
-        """Append a camera frame [height, width, 3], as long as the video may grow."""
+    def add(self, frame: NDArray[np.uint8], state: State) -> None:
+        """Append a camera frame [height, width, 3] and the state that it shows, as long as there is room."""
         if self._left <= 0:
             return
         self._left -= 1
-        self._writer.append_data(
-            frame if self._transform is None else self._with_inset(frame, self._transform)
-        )
+        panels = [_captioned(_scaled(Image.fromarray(frame), height=PANEL_HEIGHT), "camera")]
+        if self._transform is not None:
+            seen = np.squeeze(self._transform(frame))
+            enlarged = _scaled(Image.fromarray(seen).convert("RGB"), width=SEEN_WIDTH)
+            panels.append(_captioned(enlarged, f"what the network sees, {seen.shape[1]} x {seen.shape[0]}"))
+        track = self._track.drawn(state.x, state.z)
+        panels.append(_captioned(track, f"from above, {state.forward_speed:.2f} m/s"))
+        self._writer.append_data(np.concatenate(panels, axis=1))
 
-    @staticmethod
-    def _with_inset(frame: NDArray[np.uint8], transform: FrameTransform) -> NDArray[np.uint8]:
-        seen = transform(frame)
-        scale = max(1, frame.shape[1] // 3 // seen.shape[1])
-        inset = seen.repeat(scale, axis=0).repeat(scale, axis=1)
-        shown = frame.copy()
-        shown[: inset.shape[0] + 4, -inset.shape[1] - 4 :] = 255
-        shown[2 : inset.shape[0] + 2, -inset.shape[1] - 2 : -2] = inset
+
+class _Track:
+    """The way driven so far, over the map."""
+
+    def __init__(self, map_image: MapImage) -> None:
+        self._map = _scaled(Image.fromarray(map_image.pixels), height=PANEL_HEIGHT)
+        self._extent = map_image.extent
+        self._last: tuple[float, float] | None = None
+
+    def drawn(self, x: float, z: float) -> Image.Image:
+        """The map with the way to (x, z), metres, and a dot there."""
+        here = self._pixel(x, z)
+        if self._last is not None:
+            ImageDraw.Draw(self._map).line([self._last, here], fill=TRACK, width=3)
+        self._last = here
+        shown = self._map.copy()
+        ImageDraw.Draw(shown).circle(here, 7, fill=ROBOT, outline="white", width=2)
         return shown
+
+    def _pixel(self, x: float, z: float) -> tuple[float, float]:
+        left, right, bottom, top = self._extent
+        width, height = self._map.size
+        return (x - left) / (right - left) * width, (z - top) / (bottom - top) * height
+
+
+def _scaled(image: Image.Image, *, width: int = 0, height: int = 0) -> Image.Image:
+    """The image, its pixels kept square ones, at this width or height; even numbers, as the codec needs."""
+    factor = width / image.width if width else height / image.height
+    size = (2 * round(image.width * factor / 2), 2 * round(image.height * factor / 2))
+    return image.resize(size, Image.Resampling.NEAREST if factor > 1 else Image.Resampling.BILINEAR)
+
+
+def _captioned(image: Image.Image, caption: str) -> NDArray[np.uint8]:
+    """A panel with the image in the middle and the caption above it."""
+    panel = Image.new("RGB", (image.width, PANEL_HEIGHT + CAPTION_HEIGHT), BACKGROUND)
+    panel.paste(image, (0, CAPTION_HEIGHT + (PANEL_HEIGHT - image.height) // 2))
+    ImageDraw.Draw(panel).text((8, 4), caption, fill="white", font_size=14)
+    return np.asarray(panel)

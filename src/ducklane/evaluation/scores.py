@@ -225,6 +225,13 @@ class LaneMap:
             laps=self._laps(distance, best),
         )
 
+    def laterals_m(self, poses: Floats) -> Floats:
+        """(T,) metres from the centre of the lane that each step of an episode began in, NaN outside any."""
+        best = self._lanes.find(self._in_world(poses)[:-1]).best_aligned()
+        laterals = np.full(len(poses) - 1, np.nan)
+        laterals[best.step] = best.lateral * self.tile_size
+        return laterals
+
     def _in_world(self, poses: Floats) -> Floats:
         """The poses in the frame of duckietown-world: y up the map."""
         poses = np.asarray(poses, np.float64)

@@ -58,11 +58,13 @@ def fixed_starts(
     max_angle_rad: float,
     valid: ValidPose,
     *,
+    lanes: Sequence[Floats] | None = None,
     map_name: str = "this map",
 ) -> Floats:
     """Start poses for an evaluation.
 
-    They are evenly spaced along the lanes in both directions, over straight and curved tiles alike;
+    They are evenly spaced along the lanes, in both directions if not told otherwise, over straight and
+    curved tiles alike;
     crossings, where several lanes lie over each other, are left out unless there is nothing else. Headings
     fill -max_angle_rad to max_angle_rad off the lane, and positions LATERAL_SPREAD_M to either side of its
     centre, in the order of a Hammersley set, so that any number of starts covers both. Where a pose is not
@@ -73,6 +75,7 @@ def fixed_starts(
         count: how many; any number from 1 on is well spread, but not the first few of many.
         max_angle_rad: largest angle between a start and its lane, radians, >= 0.
         valid: which poses a robot may start from, with whatever margin is wanted.
+        lanes: those of `lanes_of` to start on; all if not given.
         map_name: the map's name for the error.
 
     Returns:
@@ -84,7 +87,7 @@ def fixed_starts(
     """
     if count < 1 or not max_angle_rad >= 0:
         raise ValueError(f"need count >= 1 and max_angle_rad >= 0, not {count} and {max_angle_rad}")
-    places = _places(geometry, count)
+    places = _places(lanes_of(geometry) if lanes is None else lanes, geometry.tile_size, count)
     free = places[[valid(*place) for place in places.tolist()]]
     starts = _chosen(free, _offsets(count, max_angle_rad), valid)
     if len(starts) < count:
@@ -95,15 +98,20 @@ def fixed_starts(
     return starts
 
 
-def _places(geometry: LaneGeometry, count: int) -> Floats:
+def lanes_of(geometry: LaneGeometry) -> list[Floats]:
+    """The lanes of a map, each from tile to tile as far as it goes: (curves, 4, 2) control points, metres."""
+    return _strung(_curves(geometry), JOINT_TOLERANCE * geometry.tile_size)
+
+
+def _places(lanes: Sequence[Floats], tile_size: float, count: int) -> Floats:
     """(places, 3) evenly spaced (x, z, angle) on the lanes' centres, lane after lane."""
-    curves = _strung(_curves(geometry), JOINT_TOLERANCE * geometry.tile_size)
-    if not len(curves):
+    if not lanes:
         return np.zeros((0, 3))
+    curves = np.concatenate(lanes)
     points, directions = _sampled(curves)
     lengths = np.linalg.norm(np.diff(points, axis=1), axis=2)
     along = np.concatenate([[0.0], np.cumsum(lengths)])
-    tries = max(int(PLACES_PER_TILE * along[-1] / geometry.tile_size), PLACES_PER_START * count)
+    tries = max(int(PLACES_PER_TILE * along[-1] / tile_size), PLACES_PER_START * count)
     wanted = (np.arange(tries) + 0.5) / tries * along[-1]
     piece = np.searchsorted(along, wanted, side="right") - 1
     curve, sample = np.divmod(piece, lengths.shape[1])
@@ -121,19 +129,19 @@ def _curves(geometry: LaneGeometry) -> Floats:
     return np.concatenate([np.zeros((0, 4, 2)), *curves])
 
 
-def _strung(curves: Floats, tolerance: float) -> Floats:
-    """The curves so ordered that each is followed by one that begins where it ends, where there is one."""
+def _strung(curves: Floats, tolerance: float) -> list[Floats]:
+    """The curves as lanes, in which each is followed by one that begins where it ends, where there is one."""
     starts, ends = curves[:, 0], curves[:, 3]
     left = list(range(len(curves)))
-    order: list[int] = []
+    lanes = []
     while left:
         lane = deque([left.pop(0)])
         while (following := _taken(left, starts, ends[lane[-1]], tolerance)) is not None:
             lane.append(following)
         while (previous := _taken(left, ends, starts[lane[0]], tolerance)) is not None:
             lane.appendleft(previous)
-        order.extend(lane)
-    return curves[order]
+        lanes.append(curves[list(lane)])
+    return lanes
 
 
 def _taken(left: list[int], points: Floats, point: Floats, tolerance: float) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -26,6 +27,7 @@ class OnnxPolicy(Policy):
     name = "onnx"
 
     def __init__(self, path: Path, threads: int = 1) -> None:
+        self._made_from = path, threads
         self._session = _open(path, threads)
         frames = self._session.get_inputs()[0]
         if frames.type != "tensor(uint8)" or len(frames.shape) != 5 or frames.shape[4] != 3:
@@ -37,6 +39,10 @@ class OnnxPolicy(Policy):
         self.frame_stack = int(frames.shape[1])
         self.camera_shape = int(frames.shape[2]), int(frames.shape[3])
         self._frames: deque[NDArray[np.uint8]] = deque(maxlen=self.frame_stack)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # a session of ONNX Runtime cannot be pickled: whoever gets a copy opens the file
+        return OnnxPolicy, self._made_from
 
     @property
     def provenance(self) -> dict[str, str]:

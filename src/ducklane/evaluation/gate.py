@@ -1,0 +1,82 @@
+"""Whether a policy drives: the lines that the default run has to reach, and means to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import Any
+
+from ducklane.evaluation.scores import Scores
+from ducklane.settings import EvaluateSettings
+
+
+@dataclass(frozen=True)
+class Line:
+    """What 20 drives of 15 s have to reach, all of them survived."""
+
+    distance_m: float
+    """median metres along the lane, at least"""
+    lateral_m: float
+    """mean metres from the lane's centre, at most"""
+    in_lane_share: float
+    """mean share of the time in the lane, within 90 degrees of its direction, at least"""
+
+
+MUST = Line(distance_m=6.0, lateral_m=0.05, in_lane_share=0.95)
+GOAL = Line(distance_m=7.5, lateral_m=0.035, in_lane_share=0.99)
+
+MAP_NAME, EPISODES, SECONDS, START_ANGLE_DEG = "loop_empty", 20, 15.0, 40.0
+"""The task: other maps, or fewer, shorter or easier episodes, pass no line."""
+
+
+def gate(settings: EvaluateSettings, scores: Sequence[Scores]) -> dict[str, Any]:
+    """Hold the scores of an evaluation against both lines.
+
+    Args:
+        settings: under which the episodes were driven.
+        scores: one an episode.
+
+    Returns:
+        `must` and `goal`, whether each line is reached; `survived` and `episodes`, counts;
+        `distance_m_median`, `lateral_m_mean` (None if never in a lane) and `in_lane_share` over the episodes.
+    """
+    laterals = [score.lateral_mean_m for score in scores if score.lateral_mean_m is not None]
+    found = {
+        "survived": sum(score.survived for score in scores),
+        "episodes": len(scores),
+        "distance_m_median": median(score.distance_m for score in scores),
+        "lateral_m_mean": fmean(laterals) if laterals else None,
+        "in_lane_share": fmean(score.in_lane_share for score in scores),
+    }
+    counts = _is_the_task(settings)
+    return {"must": counts and _reaches(MUST, found), "goal": counts and _reaches(GOAL, found), **found}
+
+
+def _is_the_task(settings: EvaluateSettings) -> bool:
+    return (
+        settings.map_name == MAP_NAME
+        and settings.episodes >= EPISODES
+        and settings.max_seconds >= SECONDS
+        and settings.start_angle_deg >= START_ANGLE_DEG
+    )
+
+
+def _reaches(line: Line, found: dict[str, Any]) -> bool:
+    return (
+        found["survived"] == found["episodes"]
+        and found["lateral_m_mean"] is not None
+        and found["distance_m_median"] >= line.distance_m
+        and found["lateral_m_mean"] <= line.lateral_m
+        and found["in_lane_share"] >= line.in_lane_share
+    )
+
+
+def verdict(found: dict[str, Any]) -> str:
+    """The gate in one line of text."""
+    reached = "goal reached" if found["goal"] else "passed" if found["must"] else "not passed"
+    lateral = "-" if found["lateral_m_mean"] is None else f"{100 * found['lateral_m_mean']:.1f} cm"
+    return (
+        f"gate {reached}: {found['survived']} of {found['episodes']} survived, "
+        f"{found['distance_m_median']:.2f} m, {lateral} off centre, {found['in_lane_share']:.1%} in lane"
+    )
