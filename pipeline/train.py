@@ -29,7 +29,8 @@ STORAGE = Path("runs/train")
 def main() -> None:
     """Refuse what cannot work before anything starts or is written; then train."""
     chosen = settings.load()
-    settings.check_machine(chosen, this_machine())
+    if settings.cluster_address() is None:  # what a cluster has is known once it is joined
+        settings.check_machine(chosen, this_machine())
     check_maps(chosen)
     for earlier in (CHECKPOINT, RESULTS, STORAGE):
         shutil.rmtree(earlier, ignore_errors=True)

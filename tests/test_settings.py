@@ -145,8 +145,8 @@ WRONG_VALUES = [
     ("rllib.lr", "", "got nothing; give a number > 0 and <= 1"),
     ("rllib.lr", "[0.1, 0.2]", "got [0.1, 0.2]; give a number > 0 and <= 1"),
     ("rllib.lr", "{start: 0.1}", "got a section; give a number > 0 and <= 1"),
-    ("rllib.num_workers", "2.0", "got 2.0; give -1 (cores - 1) or a whole number >= 0"),
-    ("rllib.num_workers", "2026-01-01", "got 2026-01-01; give -1 (cores - 1) or a whole number >= 0"),
+    ("rllib.num_workers", "2.0", "got 2.0; give -1 (one a CPU) or a whole number >= 0"),
+    ("rllib.num_workers", "2026-01-01", "got 2026-01-01; give -1 (one a CPU) or a whole number >= 0"),
     ("simulator.max_steps", "1.5", "got 1.5; give a whole number >= 1"),
     ("simulator.max_steps", "true", "got true; give a whole number >= 1"),
     ("simulator.distortion", "yes", "got the text 'yes'; give true or false"),
@@ -174,7 +174,7 @@ WRONG_VALUES = [
     ("rllib.gamma", "1.01", "got 1.01; give a number >= 0 and <= 1"),
     ("rllib.lambda", "-0.1", "got -0.1; give a number >= 0 and <= 1"),
     ("rllib.entropy_coeff", "-1e-3", "got -0.001; give a number >= 0"),
-    ("rllib.num_workers", "-2", "got -2; give -1 (cores - 1) or a whole number >= 0"),
+    ("rllib.num_workers", "-2", "got -2; give -1 (one a CPU) or a whole number >= 0"),
     ("rllib.env_per_worker", "0", "got 0; give a whole number >= 1"),
     ("rllib.num_gpus", "-1", "got -1; give a number >= 0"),
     ("ray.num_cpus", "-2", "got -2; give -1 (all CPUs) or a whole number >= 1"),
@@ -592,25 +592,24 @@ def test_the_original_trainers_values_load_and_keep_their_meaning(tmp_path: Path
 def test_the_original_trainers_demands_are_refused_with_their_sums(tmp_path: Path) -> None:
     assert machine_refusal(ORIGINAL, Machine(cpus=2, gpus=0), tmp_path) == [
         "params.yaml: ray.num_cpus: 8 is more than the 2 of this machine; give -1 (all) or at most 2",
-        "params.yaml: rllib.num_workers: 8 needs 1 (trainer) + 8 (workers) = 9 CPUs, and there are 2; "
-        "use at most 1, or -1",
+        "params.yaml: rllib.num_workers: 8 workers need 8 CPUs, and there are 2; use at most 2, or -1",
         "params.yaml: rllib.num_gpus: 1 (learner) + 8 (workers) x 1 (gpu_per_worker) = 9 GPUs, and there are "
         "0; lower both, or set both to 0",
     ]
 
 
 def test_what_ray_is_offered_bounds_the_workers_even_on_a_larger_machine(tmp_path: Path) -> None:
-    assert machine_refusal(ORIGINAL, Machine(cpus=64, gpus=9), tmp_path) == [
-        "params.yaml: rllib.num_workers: 8 needs 1 (trainer) + 8 (workers) = 9 CPUs, and there are 8; "
-        "use at most 7, or -1",
+    text = ORIGINAL.replace("num_cpus: 8", "num_cpus: 7")
+    assert machine_refusal(text, Machine(cpus=64, gpus=9), tmp_path) == [
+        "params.yaml: rllib.num_workers: 8 workers need 8 CPUs, and there are 7; use at most 7, or -1",
         "params.yaml: rllib.num_gpus: 1 (learner) + 8 (workers) x 1 (gpu_per_worker) = 9 GPUs, and there are "
         "0; lower both, or set both to 0",
     ]
 
 
 def test_the_original_trainer_runs_where_there_is_enough(tmp_path: Path) -> None:
-    text = ORIGINAL.replace("num_cpus: 8", "num_cpus: 9").replace("num_gpus: 0", "num_gpus: -1")
-    check_machine(load(written(tmp_path, text)), Machine(cpus=9, gpus=9))
+    text = ORIGINAL.replace("num_gpus: 0", "num_gpus: -1")
+    check_machine(load(written(tmp_path, text)), Machine(cpus=8, gpus=9))
 
 
 def test_a_batch_must_divide_among_the_environments(tmp_path: Path) -> None:
@@ -623,9 +622,9 @@ def test_a_batch_must_divide_among_the_environments(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("workers", "cpus_offered", "cores", "expected"),
-    [(-1, -1, 8, 7), (-1, 4, 8, 3), (-1, -1, 1, 0), (0, -1, 8, 0), (3, -1, 8, 3)],
+    [(-1, -1, 8, 8), (-1, 4, 8, 4), (-1, -1, 1, 1), (0, -1, 8, 0), (3, -1, 8, 3)],
 )
-def test_minus_one_workers_are_the_cores_less_one(
+def test_minus_one_workers_are_one_a_cpu(
     tmp_path: Path, workers: int, cpus_offered: int, cores: int, expected: int
 ) -> None:
     text = replaced(("rllib.num_workers", str(workers)), ("ray.num_cpus", str(cpus_offered)))

@@ -12,6 +12,7 @@ import hashlib
 import itertools
 import json
 import math
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeGuard, get_args, get_origin
@@ -153,7 +154,7 @@ class RllibSettings(_Section):
     env: Annotated[str, Field(min_length=1)]
     framework: Literal["torch"]
     num_gpus: NotNegative
-    num_workers: Annotated[int, Field(ge=-1, description="-1 (cores - 1) or a whole number >= 0")]
+    num_workers: Annotated[int, Field(ge=-1, description="-1 (one a CPU) or a whole number >= 0")]
     gpu_per_worker: NotNegative
     env_per_worker: Count
     lr: Annotated[float, Field(gt=0, le=1)]
@@ -543,6 +544,11 @@ def shown(value: object) -> str:
     return f"the text {text}" if isinstance(value, str) else text
 
 
+def cluster_address() -> str | None:
+    """Where a Ray cluster is to be joined, as Ray's own RAY_ADDRESS says; None for Ray on this machine."""
+    return os.environ.get("RAY_ADDRESS") or None
+
+
 def check_machine(settings: Settings, machine: Machine) -> None:
     """Refuse a training that asks for more than the machine, or `ray`, offers; it would wait for ever.
 
@@ -563,9 +569,9 @@ def offered(settings: RaySettings, machine: Machine) -> Machine:
 
 
 def num_workers(settings: Settings, machine: Machine) -> int:
-    """Sampling processes: `rllib.num_workers`, or for -1 one per CPU offered less the trainer's own."""
+    """Sampling processes: `rllib.num_workers`, or for -1 one per CPU offered."""
     if settings.rllib.num_workers == -1:
-        return offered(settings.ray, machine).cpus - 1
+        return offered(settings.ray, machine).cpus
     return settings.rllib.num_workers
 
 
@@ -583,11 +589,11 @@ def _too_much_offered(ray: RaySettings, machine: Machine) -> list[str]:
 def _too_much_needed(settings: Settings, machine: Machine) -> list[str]:
     rllib, workers, have = settings.rllib, num_workers(settings, machine), _had(settings.ray, machine)
     problems = []
-    cpus = 1 + workers
-    if cpus > have.cpus:
+    # while they sample the trainer waits, and while it learns they do
+    if workers > have.cpus:
         problems.append(
-            f"rllib.num_workers: {workers} needs 1 (trainer) + {workers} (workers) = {cpus} CPUs, and there "
-            f"are {have.cpus}; use at most {have.cpus - 1}, or -1"
+            f"rllib.num_workers: {workers} workers need {workers} CPUs, and there are {have.cpus}; "
+            f"use at most {have.cpus}, or -1"
         )
     gpus = rllib.num_gpus + workers * rllib.gpu_per_worker
     if gpus > have.gpus:

@@ -13,6 +13,8 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,8 @@ BUDGET = {
     "rllib.minibatch_size": 32,
     "evaluate.episodes": 2,
     "evaluate.max_seconds": 1.0,
+    "evaluate.lap_starts": 2,
+    "evaluate.lap_seconds": 1.0,
     "evaluate.video_seconds": 0.5,
 }
 
@@ -123,6 +127,7 @@ def test_repro_leaves_every_output_and_a_clean_status(project: Project) -> None:
         "models/policy.onnx",
         "results/train/learning_curve.csv",
         "results/evaluate/comparison.md",
+        "results/evaluate/tiles.csv",
         "results/evaluate/trajectories.png",
         "results/baselines/scores.json",
     ):
@@ -157,7 +162,7 @@ def test_one_mlflow_run_holds_all_three_stages(project: Project) -> None:
     run_id = project.json("results/train/summary.json")["mlflow"]["run_id"]
     run = project.store.get_run(run_id)
     assert run.info.status == "FINISHED"
-    assert run.data.params["rllib.lr"] == "0.0005"
+    assert run.data.params["rllib.lr"] == "0.001"
     assert {point.step for point in project.store.get_metric_history(run_id, "episode_reward_mean")} == {
         64,
         128,
@@ -172,6 +177,9 @@ def test_one_mlflow_run_holds_all_three_stages(project: Project) -> None:
         "env_steps_per_s",
         "evaluate/distance_m",
         "evaluate/driven_lanedir_consec",
+        "evaluate/gate_must",
+        "evaluate/full_lap_share",
+        "loss/state",
         "export/max_abs_difference",
     }
     assert 20 <= len([name for name in logged if not name.startswith(("evaluate/", "export/"))]) <= 30
@@ -182,6 +190,7 @@ def test_one_mlflow_run_holds_all_three_stages(project: Project) -> None:
     assert tags["params_digest"] == provenance["params_digest"]
     artifacts = {item.path for item in project.store.list_artifacts(run_id, "evaluate")}
     assert artifacts >= {"evaluate/scores.json", "evaluate/drive.mp4", "evaluate/trajectories.png"}
+    assert "evaluate/tiles.csv" in artifacts
     for stage in ("evaluate/scores", "export/check"):
         assert project.json(f"results/{stage}.json")["mlflow"]["run_id"] == run_id
 
@@ -196,6 +205,13 @@ def test_scores_are_official_and_readable_and_beside_the_baselines(project: Proj
         "in-drivable-lane",
     }
     assert scores["readable"].keys() >= {"distance_m", "speed_mps", "lateral_mean_m", "in_lane_share", "laps"}
+    # an easier task than the gate's, whatever the policy does
+    assert scores["gate"].items() >= {"must": False, "goal": False, "episodes": 2}.items()
+    for driver in ("trained", "proportional"):
+        laps = scores["laps"][driver]
+        assert laps["episodes"] == 4
+        assert 0 <= laps["full_lap_share"] <= 1
+        assert all(score["low"] <= score["median"] <= score["high"] for score in laps["official"].values())
     comparison = (project.root / "results/evaluate/comparison.md").read_text()
     for policy in ("trained", "proportional", "straight", "stand_still", "spin", "random"):
         assert f"| {policy} |" in comparison
@@ -206,7 +222,9 @@ def test_scores_are_official_and_readable_and_beside_the_baselines(project: Proj
 def test_the_drive_can_be_watched(project: Project) -> None:
     with imageio.get_reader(project.root / "results/evaluate/drive.mp4") as video:
         frames = list(video.iter_data())
-    assert frames[0].shape == (480, 640, 3)
+    # camera, what the network sees, and the map from above
+    assert frames[0].shape[0] == 24 + 480
+    assert frames[0].shape[1] > 640 + 320 + 300
     assert 2 <= len(frames) <= 15
     assert np.ptp(frames[0]) > 100
 
@@ -224,6 +242,7 @@ def test_the_export_was_checked(project: Project) -> None:
 
 def test_mlflow_serves_the_same_commands(project: Project) -> None:
     model = project.json("results/export/check.json")["mlflow"]["model"]
+    policy = OnnxPolicy(project.root / "models/policy.onnx")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -233,16 +252,16 @@ def test_mlflow_serves_the_same_commands(project: Project) -> None:
         start_new_session=True,
     )
     try:
-        frames = np.random.default_rng(0).integers(0, 256, (1, 2, 480, 640, 3), dtype=np.uint8)
+        shape = (1, policy.frame_stack, 480, 640, 3)
+        frames = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
         body = json.dumps({"inputs": {"frames": frames.tolist()}}).encode()
         answer = _post(f"http://127.0.0.1:{port}/invocations", body, server)
     finally:
         os.killpg(server.pid, signal.SIGKILL)
         server.wait()
         del project.environment["MLFLOW_TRACKING_URI"]
-    policy = OnnxPolicy(project.root / "models/policy.onnx")
-    policy.act(Observations(frames[:, 0], np.full((1, 2), np.nan)))
-    commands = policy.act(Observations(frames[:, 1], np.full((1, 2), np.nan)))
+    for shown in range(policy.frame_stack):
+        commands = policy.act(Observations(frames[:, shown], np.full((1, 2), np.nan)))
     assert np.allclose(answer["predictions"]["wheels"], commands, atol=1e-6)
 
 
@@ -265,6 +284,56 @@ def test_drive_films_the_exported_policy(project: Project) -> None:
     assert "onnx" in printed
     with imageio.get_reader(project.root / "out/drive.mp4") as video:
         assert video.count_frames() >= 2
+
+
+def test_drive_holds_the_exported_policy_against_the_gate(project: Project) -> None:
+    printed = project.type("ducklane drive --all --seconds 1 --video out/all.mp4")
+    assert re.search(r"^gate not passed: \d of 2 survived, ", printed, re.M), printed
+
+
+@contextmanager
+def two_nodes(project: Project) -> Iterator[str]:
+    """A Ray cluster of two nodes with a CPU each, started as its manual says; gives its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    project.environment |= {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
+    nodes = []
+    try:
+        for role in (f"--head --port={address.split(':')[1]}", f"--address={address}"):
+            nodes.append(project.start(f"ray start {role} --num-cpus=1 --block"))
+            _wait_for(nodes[-1], "Ray runtime started")
+        yield address
+    finally:
+        for node in reversed(nodes):
+            node.terminate()
+            node.wait()
+
+
+def _wait_for(process: subprocess.Popen[str], text: str) -> None:
+    assert process.stdout is not None
+    printed = []
+    for line in process.stdout:
+        printed.append(line)
+        if text in line:
+            return
+    raise AssertionError("".join(printed))
+
+
+def test_two_workers_train_on_two_nodes_of_a_cluster(tmp_path: Path) -> None:
+    project = clone(tmp_path / "ducklane")
+    _set(project.root / "params.yaml", "rllib.num_workers", 2)
+    with two_nodes(project) as address:
+        project.environment["RAY_ADDRESS"] = address
+        assert "best checkpoint" in project.type("python pipeline/train.py")
+        assert project.json("results/train/summary.json")["timesteps_total"] >= 128
+        # a cluster that has too little refuses, as a machine does
+        _set(project.root / "params.yaml", "rllib.num_workers", 3)
+        _set(project.root / "params.yaml", "rllib.train_batch_size", 96)
+        refused = project.type("python pipeline/train.py", code=2)
+        assert "3 workers need 3 CPUs, and there are 2" in refused
+    gone = project.type("python pipeline/train.py", code=1)
+    assert f"RAY_ADDRESS: no Ray cluster answers at {address}" in gone
 
 
 def test_a_changed_setting_is_a_second_experiment_with_a_run_of_its_own(project: Project) -> None:

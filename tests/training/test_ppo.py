@@ -54,8 +54,13 @@ def test_the_learning_rate_falls_until_training_ends(changed: Any) -> None:
     assert ppo_config(settings, Machine(cpus=1, gpus=0)).lr == [[0, 0.0123], [7000, 0.001]]
 
 
-def test_all_cores_but_one_sample_where_the_settings_leave_it_open(changed: Any) -> None:
-    assert ppo_config(changed(rllib={"num_workers": -1}), Machine(cpus=4, gpus=0)).num_env_runners == 3
+def test_all_cores_sample_where_the_settings_leave_it_open(changed: Any) -> None:
+    config = ppo_config(changed(rllib={"num_workers": -1}), Machine(cpus=4, gpus=0))
+    assert config.num_env_runners == 4
+    # the trainer waits meanwhile, and takes no core of its own
+    bundles = config.algo_class.default_resource_request(config).bundles
+    assert len(bundles) == 5
+    assert sum(bundle["CPU"] for bundle in bundles) <= 4
 
 
 def test_the_module_takes_uint8_and_gives_mean_and_log_std(settings: Settings) -> None:

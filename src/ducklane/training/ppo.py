@@ -17,6 +17,12 @@ from ducklane.training.metrics import EPISODES_FOR_SMOOTHING, ResultMetrics
 from ducklane.training.module import PolicyModule
 from ducklane.training.sampling import RolloutsToBatch, VectorEnvRunner
 
+TRAINER_CPUS = 0.01
+"""What Ray counts for a trainer with workers, and not for these: it learns while they wait, on their cores.
+
+RLlib finds no place for its workers where the trainer's share is 0.
+"""
+
 
 def ppo_config(settings: Settings, machine: Machine) -> PPOConfig:
     """PPO on RLlib's new API stack. Every setting goes through an explicit setter, which knows its name."""
@@ -34,11 +40,14 @@ def ppo_config(settings: Settings, machine: Machine) -> PPOConfig:
         .env_runners(
             num_env_runners=workers,
             num_envs_per_env_runner=rllib.env_per_worker,
+            num_cpus_per_env_runner=1 - TRAINER_CPUS,
             num_gpus_per_env_runner=rllib.gpu_per_worker,
             env_runner_cls=VectorEnvRunner,
         )
+        .resources(num_cpus_for_main_process=TRAINER_CPUS if workers else 1)
         .learners(
             num_learners=0,
+            num_cpus_per_learner=TRAINER_CPUS if workers else 1,
             num_gpus_per_learner=rllib.num_gpus,
             learner_class=PolicyLearner,
             learner_config_dict={STATE_COEFF: rllib.state_coeff},

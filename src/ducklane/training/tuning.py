@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,7 +29,14 @@ from ray.rllib.core.rl_module.rl_module import RLModule
 from ducklane.errors import Interrupted, UserError
 from ducklane.machine import Machine
 from ducklane.network import PolicyNetwork
-from ducklane.settings import RaySettings, Settings, TuneSettings, offered
+from ducklane.settings import (
+    RaySettings,
+    Settings,
+    TuneSettings,
+    check_machine,
+    cluster_address,
+    offered,
+)
 from ducklane.training.metrics import TIMESTEPS_TOTAL, named_metrics
 from ducklane.training.ppo import ppo_config
 
@@ -70,8 +78,9 @@ def train(settings: Settings, machine: Machine, storage: Path, callbacks: list[A
         TrainingFailed: an error in the trial; its traceback stands in the storage folder.
         Interrupted: stopped by a signal before the last step.
     """
-    with ray_cluster(settings.ray, machine):
-        return run_trial("PPO", ppo_config(settings, machine), settings.tune, storage, callbacks)
+    with ray_cluster(settings.ray, machine) as offered_by_ray:
+        check_machine(settings, offered_by_ray)
+        return run_trial("PPO", ppo_config(settings, offered_by_ray), settings.tune, storage, callbacks)
 
 
 def run_trial(
@@ -97,10 +106,25 @@ def run_trial(
 
 
 @contextmanager
-def ray_cluster(settings: RaySettings, machine: Machine) -> Iterator[None]:
-    """Ray on this machine, with what the settings offer of it; SIGTERM ends a trial as SIGINT does."""
-    have = offered(settings, machine)
+def ray_cluster(settings: RaySettings, machine: Machine) -> Iterator[Machine]:
+    """The cluster at RAY_ADDRESS, or else Ray on this machine with what the settings offer of it.
+
+    SIGTERM ends a trial as SIGINT does. Yields the CPUs and GPUs that Ray has.
+    """
+    have = _join(address) if (address := cluster_address()) else _start(offered(settings, machine), settings)
+    # Tune ends in order on SIGINT only; on SIGTERM the process would abort in the middle of a checkpoint
+    earlier = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    try:
+        yield have
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
+        ray.shutdown()
+
+
+def _start(have: Machine, settings: RaySettings) -> Machine:
     ray.init(
+        # not one that happens to run here: it may be another training's
+        address="local",
         num_cpus=have.cpus,
         num_gpus=have.gpus,
         object_store_memory=settings.object_store_memory,
@@ -108,13 +132,28 @@ def ray_cluster(settings: RaySettings, machine: Machine) -> Iterator[None]:
         logging_level=logging.ERROR,
         log_to_driver=False,
     )
-    # Tune ends in order on SIGINT only; on SIGTERM the process would abort in the middle of a checkpoint
-    earlier = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    return have
+
+
+def _join(address: str) -> Machine:
     try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, earlier)
-        ray.shutdown()
+        _knock(address)
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"RAY_ADDRESS: no Ray cluster answers at {address} ({reason}); start one with `ray start --head` "
+            "and set RAY_AUTH_MODE=token, as that does, or unset RAY_ADDRESS to train on this machine alone"
+        ) from None
+    resources = ray.cluster_resources()
+    return Machine(cpus=int(resources.get("CPU", 0)), gpus=int(resources.get("GPU", 0)))
+
+
+def _knock(address: str) -> None:
+    """Raise an OSError if nobody listens at a plain host:port: Ray would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def _trial_name(settings: TuneSettings) -> Any:
