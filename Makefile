@@ -15,7 +15,7 @@ IN_VENV := PATH="$$PWD/.venv/bin:$$PATH"
 STORE := $${MLFLOW_TRACKING_URI:-sqlite:///$$PWD/mlflow.db}
 PORT ?= 5000
 
-.PHONY: help repro test setup lint types unit format doctor ui bench-simulator bench-transfer parity
+.PHONY: help repro test setup lint types unit format doctor ui bench-simulator bench-transfer bench-training tune-controller seeds parity
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,16 @@ bench-simulator: setup ## measure both simulators side by side (about ten minute
 
 bench-transfer: setup ## drive the trained policy in both simulators (after make repro; about ten minutes)
 	@$(IN_VENV) python benchmarks/transfer.py
+
+seeds: setup ## train with three seeds and score each (about half an hour)
+	@$(IN_VENV) python -m ducklane.tracking
+	@$(IN_VENV) python benchmarks/seeds.py
+
+bench-training: setup ## measure PPO beside a bare loop and the stock simulator (about five minutes)
+	@$(IN_VENV) python benchmarks/training.py
+
+tune-controller: setup ## search the gains of the controller that policies are compared with (about five minutes)
+	@$(IN_VENV) python benchmarks/controller.py
 
 parity: setup ## compare the simulators in full, where make test takes samples (about ten minutes)
 	@$(IN_VENV) DUCKLANE_PARITY_STEPS=1000 DUCKLANE_PARITY_POSES=24 DUCKLANE_PARITY_STARTS=20 \

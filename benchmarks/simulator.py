@@ -7,11 +7,8 @@ medians over the rounds, and ratios are medians of the rounds' ratios.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
-import platform
-import re
 import statistics
 import subprocess
 import sys
@@ -28,6 +25,7 @@ from typing import Annotated, Any
 import imageio.v3 as imageio
 import numpy as np
 import typer
+from measured_on import machine
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
@@ -36,7 +34,6 @@ from ducklane import settings as ducklane_settings
 from ducklane.environment import image_blocks
 from ducklane.evaluation.parity import MAPS, SAME_DB, Compared, compare, side_by_side
 from ducklane.outputs import replacing, write_json
-from ducklane.provenance import git_commit
 from ducklane.settings import ObservationSettings, Settings, SimulatorSettings
 from ducklane.simulator import ground, render, robots
 from ducklane.simulator.batch import BatchedSimulator, World
@@ -454,19 +451,6 @@ def growth(found: dict[str, list[float]]) -> dict[str, dict[str, float]]:
     }
 
 
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    model = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
-    return {
-        "cpu": model.group(1) if model else platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
-        "python": platform.python_version(),
-        "numpy": importlib.metadata.version("numpy"),
-        "numba": importlib.metadata.version("numba"),
-        "git_commit": git_commit(),
-    }
-
-
 def table(report: dict[str, Any]) -> str:
     """The report as Markdown."""
     head = report["headline"]
@@ -588,7 +572,7 @@ def main(
         "growth": growth(found),
         "parity": parity,
         "rounds": rounds,
-        "machine": machine(),
+        "machine": machine("numpy", "numba"),
     }
     write_json(output / "simulator.json", report)
     with replacing(output / "simulator.md") as draft:

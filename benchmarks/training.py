@@ -8,8 +8,6 @@ over the rounds, and ratios are medians of the rounds' ratios.
 
 from __future__ import annotations
 
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -21,6 +19,7 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
+from measured_on import machine
 from numpy.typing import NDArray
 from ray import tune
 from ray.rllib.algorithms.ppo import PPOConfig
@@ -34,7 +33,6 @@ from ducklane.environment import Environment, action_space, observation_space
 from ducklane.machine import this_machine
 from ducklane.network import Critic, PolicyNetwork
 from ducklane.outputs import replacing, write_json
-from ducklane.provenance import git_commit
 from ducklane.settings import Settings
 from ducklane.task.privileged import STATE_SIZE
 from ducklane.training.module import ACTIONS_KEPT, PolicyModule
@@ -312,9 +310,8 @@ def measure(settings: Settings, rounds: int, console: Console) -> dict[str, list
             rates = spent.rates()
             found[name].append(rates)
             console.print(
-                f"{number + 1}/{rounds}  {name:20} sampling {rates['sampling_steps_per_s']:>7,.0f} steps/s  "
-                f"learning {rates['updates_per_s']:>7,.0f} updates/s  "
-                f"all {rates['end_to_end_steps_per_s']:>6,.0f} steps/s"
+                f"{number + 1}/{rounds} {name:19} {rates['sampling_steps_per_s']:>7,.0f} steps/s "
+                f"{rates['updates_per_s']:>7,.0f} updates/s {rates['end_to_end_steps_per_s']:>6,.0f} in all"
             )
     return found
 
@@ -343,7 +340,7 @@ def table(report: dict[str, Any]) -> str:
         "# How fast PPO trains",
         "",
         f"`make bench-training` writes this file: medians of {report['rounds']} rounds, in each of which all "
-        f"arms ran in turn, on {report['cores']} cores ({report['processor']}).",
+        f"arms ran in turn, on {report['machine']['cores']} cores ({report['machine']['cpu']}).",
         "",
         f"- sampling: {head['sampling_vs_bare']:.2f} of the bare loop's",
         f"- learning: {head['learning_vs_bare']:.2f} of the bare loop's sample-updates",
@@ -381,15 +378,12 @@ def main(
         "headline": headline(found),
         "arms": medians,
         "rounds": rounds,
-        "cores": os.cpu_count(),
-        "processor": platform.processor() or platform.machine(),
-        "torch_threads": settings.rllib.torch_threads,
-        "git_commit": git_commit(),
+        "machine": machine("torch", "ray"),
     }
     write_json(output / "training.json", report)
     with replacing(output / "training.md") as draft:
         draft.write_text(table(report))
-    console.print(table(report))
+    console.print(f"{report['headline']}\n{output / 'training.md'}")
 
 
 if __name__ == "__main__":

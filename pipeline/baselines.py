@@ -19,13 +19,17 @@ def main() -> None:
     # imported here: OpenGL and torch take seconds to load
     from ducklane.baselines import baselines
     from ducklane.evaluation.evaluator import Evaluator, write_episodes
+    from ducklane.evaluation.gate import gate
     from ducklane.evaluation.pictures import save_trajectories
     from ducklane.evaluation.table import print_table
 
     with Evaluator(chosen) as evaluator:
         evaluations = [evaluator.evaluate(policy) for policy in baselines()]
         map_image = evaluator.simulator.map_image()
-    summaries = {evaluation.policy: evaluation.summary() for evaluation in evaluations}
+    summaries = {
+        evaluation.policy: {**evaluation.summary(), "gate": gate(chosen.evaluate, evaluation.scores)}
+        for evaluation in evaluations
+    }
     write_json(RESULTS / "scores.json", summaries)
     with replacing(RESULTS / "episodes.csv") as draft:
         write_episodes(draft, evaluations)

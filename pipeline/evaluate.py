@@ -13,7 +13,7 @@ from ducklane.settings import Settings
 from ducklane.simulator.maps import check_maps
 
 if TYPE_CHECKING:
-    from ducklane.evaluation.evaluator import Evaluation
+    from ducklane.evaluation.evaluator import Evaluation, Evaluator
     from ducklane.policy import TrainedPolicy
     from ducklane.tracking import Run
 
@@ -39,10 +39,9 @@ def _evaluate_checkpoint(chosen: Settings) -> None:
     baselines = _read_baselines()
     run_id = policy.spec.provenance.mlflow_run_id
     with tracking.continued_run(run_id, chosen.mlflow.experiment_name) as run:
-        evaluation, in_lanes = _drive_all(chosen, policy)
-        found = gate(chosen.evaluate, evaluation.scores)
-        summary = evaluation.summary()
-        scores = {**summary, "gate": found, "laps": in_lanes, "mlflow": {"run_id": run.id}}
+        evaluation, laps = _drive_all(chosen, policy)
+        summary, found = evaluation.summary(), gate(chosen.evaluate, evaluation.scores)
+        scores = {**summary, "gate": found, "laps": laps, "mlflow": {"run_id": run.id}}
         write_json(RESULTS / "scores.json", scores)
         _compare({policy.name: summary, **baselines})
         print(verdict(found))
@@ -60,37 +59,48 @@ def _read_baselines() -> dict[str, Any]:
 
 
 def _drive_all(chosen: Settings, policy: TrainedPolicy) -> tuple[Evaluation, dict[str, Any]]:
-    """The fixed starts in the stock simulator, and the long drives of both in the batched one."""
+    """The fixed starts in the stock simulator; and, in the batched one, laps, which it summarizes."""
     # imported here: a missing model is refused before OpenGL is loaded
     from ducklane.baselines import ProportionalController
-    from ducklane.evaluation.evaluator import Evaluator, write_episodes
+    from ducklane.evaluation.evaluator import Evaluator
     from ducklane.evaluation.laps import Laps, summarize_laps
-    from ducklane.evaluation.pictures import DriveVideo, save_trajectories
-    from ducklane.evaluation.tiles import tile_rows, write_tiles
 
     with Evaluator(chosen) as evaluator:
-        map_image = evaluator.simulator.map_image()
-        with (
-            replacing(RESULTS / "drive.mp4") as draft,
-            DriveVideo(draft, map_image, policy.transform, chosen.evaluate.video_seconds) as video,
-        ):
-            evaluation = evaluator.evaluate(policy, on_frame=video.add)
+        evaluation = _film(chosen, evaluator, policy)
         laps = Laps(chosen)
-        drives = {driver.name: laps.evaluate(driver) for driver in (policy, ProportionalController())}
-        with replacing(RESULTS / "episodes.csv") as draft:
-            write_episodes(draft, [evaluation])
-        with replacing(RESULTS / "tiles.csv") as draft:
-            of = {"fixed starts": evaluation, "laps": drives[policy.name]}
-            write_tiles(
-                draft,
-                {
-                    name: tile_rows(evaluator.simulator, evaluator.lane_map, driven.episodes)
-                    for name, driven in of.items()
-                },
-            )
-        with replacing(RESULTS / "trajectories.png") as draft:
-            save_trajectories(draft, map_image, evaluation.episodes)
-    return evaluation, {name: summarize_laps(driven) for name, driven in drives.items()}
+        lapped = {driver.name: laps.evaluate(driver) for driver in (policy, ProportionalController())}
+        _tabulate_tiles(evaluator, {"fixed starts": evaluation, "laps": lapped[policy.name]})
+    return evaluation, {name: summarize_laps(driven) for name, driven in lapped.items()}
+
+
+def _film(chosen: Settings, evaluator: Evaluator, policy: TrainedPolicy) -> Evaluation:
+    """Drive from the fixed starts; the first drive is filmed, all are drawn and listed."""
+    from ducklane.evaluation.evaluator import write_episodes
+    from ducklane.evaluation.pictures import DriveVideo, save_trajectories
+
+    map_image = evaluator.simulator.map_image()
+    with (
+        replacing(RESULTS / "drive.mp4") as draft,
+        DriveVideo(draft, map_image, policy.transform, chosen.evaluate.video_seconds) as video,
+    ):
+        evaluation = evaluator.evaluate(policy, on_frame=video.add)
+    with replacing(RESULTS / "episodes.csv") as draft:
+        write_episodes(draft, [evaluation])
+    with replacing(RESULTS / "trajectories.png") as draft:
+        save_trajectories(draft, map_image, evaluation.episodes)
+    return evaluation
+
+
+def _tabulate_tiles(evaluator: Evaluator, drives: dict[str, Evaluation]) -> None:
+    """Say where on the map they fail."""
+    from ducklane.evaluation.tiles import tile_rows, write_tiles
+
+    rows = {
+        name: tile_rows(evaluator.simulator, evaluator.lane_map, driven.episodes)
+        for name, driven in drives.items()
+    }
+    with replacing(RESULTS / "tiles.csv") as draft:
+        write_tiles(draft, rows)
 
 
 def _compare(summaries: dict[str, Any]) -> None:

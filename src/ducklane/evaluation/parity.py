@@ -54,7 +54,7 @@ def compare(
     poses: int,
     seed: int = 0,
 ) -> Iterator[Compared]:
-    """Look from random poses on each map, on the road and clear of objects, in any direction.
+    """Look from random poses on each map, on the road and clear of objects, in any direction; in colour.
 
     Args:
         settings: camera; the map is changed, and nothing is drawn at random.
@@ -63,6 +63,8 @@ def compare(
         poses: on each map.
         seed: of the poses.
     """
+    # also for a policy that sees gray: colours say more
+    observation = observation.model_copy(update={"color": "rgb"})
     transform = FrameTransform(observation, settings.camera_height, settings.camera_width)
     plain = {"domain_rand": False, "dynamics_rand": False, "camera_rand": False}
     for map_name in map_names:

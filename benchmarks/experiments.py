@@ -1,0 +1,39 @@
+"""DVC experiments as the measurements of a study: run once, kept in git, read from there."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+
+STAGE = "evaluate"
+"""Up to which experiments run: what a study compares are scores."""
+
+
+def run(name: str, changes: Mapping[str, object]) -> None:
+    """Run an experiment of the present commit with some settings changed, if it has not been run yet.
+
+    Args:
+        name: of the experiment.
+        changes: setting -> value, as for `dvc exp run -S`.
+    """
+    if revision(name) is not None:
+        return
+    settings = [part for key, value in changes.items() for part in ("-S", f"{key}={value}")]
+    subprocess.run(["dvc", "exp", "run", "--temp", "--name", name, *settings, STAGE], check=True)
+
+
+def revision(name: str) -> str | None:
+    """The commit that holds the results of an experiment of the present commit, None if there is none."""
+    head = _git("rev-parse", "HEAD")
+    place = f"refs/exps/{head[:2]}/{head[2:]}/{name}"
+    return _git("for-each-ref", "--format=%(objectname)", place) or None
+
+
+def read(name: str, path: str) -> str:
+    """A file among an experiment's results."""
+    return _git("show", f"{revision(name)}:{path}")
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], check=True, stdout=subprocess.PIPE, text=True)
+    return done.stdout.strip()
