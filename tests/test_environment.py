@@ -39,7 +39,11 @@ def make(settings: Settings) -> Any:
 @pytest.mark.parametrize("color", ["rgb", "gray"])
 @pytest.mark.parametrize("action", ["wheels", "velocity_steering", "steering"])
 def test_is_a_gymnasium_environment(quick: Changed, color: str, action: str, backend: str) -> None:
-    chosen = quick(observation={"color": color}, action={"type": action}, simulator={"backend": backend})
+    chosen = quick(
+        observation={"color": color, "frame_stack": 2},
+        action={"type": action},
+        simulator={"backend": backend},
+    )
     env = make(chosen)
     check_env(env, skip_render_check=True)
     assert env.observation_space.shape == (20, 40, 6 if color == "rgb" else 2)
@@ -141,7 +145,7 @@ def test_the_same_seed_gives_the_same_episode(quick: Changed) -> None:
 
 
 def test_the_first_frame_fills_the_stack_and_then_time_flows(quick: Changed) -> None:
-    env = make(quick(observation={"frame_stack": 3}))
+    env = make(quick(observation={"frame_stack": 3, "color": "rgb"}))
     seen, _ = env.reset(seed=5)
     assert np.array_equal(seen[..., :3], seen[..., 6:])
     for _ in range(8):

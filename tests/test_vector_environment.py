@@ -43,7 +43,7 @@ def poses(env: TaskVectorEnv) -> list[tuple[float, ...]]:
 
 
 def test_many_robots_are_as_many_environments(changed):
-    chosen = changed(simulator={"max_steps": 60}, observation={"frame_stack": 3})
+    chosen = changed(simulator={"max_steps": 60}, observation={"frame_stack": 3, "color": "rgb"})
     environment = Environment(chosen)
     many = environment.create_vector_env(3, threads=2)
     many.reset(seed=1)
@@ -77,7 +77,7 @@ def test_many_robots_are_as_many_environments(changed):
 
 
 def test_stacks_and_sums_of_robots_begin_anew_one_by_one(changed):
-    chosen = changed(simulator={"max_steps": 60}, observation={"frame_stack": 3})
+    chosen = changed(simulator={"max_steps": 60}, observation={"frame_stack": 3, "color": "rgb"})
     env = Environment(chosen).create_vector_env(3, threads=2)
     images, _ = env.reset(seed=1)
     sums, starting, alone = np.zeros(3), np.ones(3, bool), 0

@@ -11,13 +11,11 @@ import numpy as np
 import pytest
 
 from ducklane.baselines import ConstantPolicy, ProportionalController, RandomPolicy
-from ducklane.evaluation import evaluator as evaluator_module
 from ducklane.evaluation.evaluator import Evaluator, write_episodes
 from ducklane.evaluation.pictures import DriveVideo, save_trajectories
 from ducklane.evaluation.table import markdown_table
 from ducklane.export.onnx_file import export_onnx
 from ducklane.export.onnx_policy import OnnxPolicy
-from ducklane.machine import Machine
 from ducklane.policy import PolicyError, TrainedPolicy
 from ducklane.settings import Settings
 from ducklane.task.observation import FrameTransform
@@ -114,10 +112,8 @@ def test_scores_do_not_depend_on_the_number_of_processes(
     policies = [trained, OnnxPolicy(tmp_path / "policy.onnx"), RandomPolicy()]
     driven = []
     for processes in (1, 3):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(evaluator_module, "this_machine", lambda n=processes: Machine(cpus=n, gpus=0))
-            with Evaluator(settings) as made:
-                driven.append([made.evaluate(policy) for policy in policies])
+        with Evaluator(settings, processes=processes) as made:
+            driven.append([made.evaluate(policy) for policy in policies])
     for alone, shared in zip(*driven, strict=True):
         for one, other in zip(alone.episodes, shared.episodes, strict=True):
             np.testing.assert_array_equal(one.poses, other.poses)

@@ -29,10 +29,10 @@ def make_evaluators(changed):
     made = []
 
     def make(seconds: float, starts: int) -> tuple[Evaluator, Evaluator]:
-        chosen = changed(evaluate={"episodes": starts, "max_seconds": seconds})
+        chosen = changed(evaluate={"episodes": starts, "max_seconds": seconds, "start_angle_deg": 20})
         world = evaluation_simulator(chosen)
         made.append(SingleSimulator(world.model_copy(update={"backend": "batched"})))
-        return Evaluator(chosen), Evaluator(chosen, made[-1])
+        return Evaluator(chosen, processes=1), Evaluator(chosen, made[-1])
 
     yield make
     for simulator in made:
@@ -76,7 +76,7 @@ class Imitator(Policy):
 
 def train_imitator(world: SimulatorSettings) -> Imitator:
     """Learn from the controller in the batched simulator, while half of the robots try what was learned."""
-    observation, teacher = ObservationSettings(**SEES), ProportionalController(duty=0.5)
+    observation, teacher = ObservationSettings(**SEES), ProportionalController(3.0, 1.2, 0.5, 1.0, 0.2)
     imitator = Imitator(observation, (world.camera_height, world.camera_width))
     school = world.model_copy(update={"backend": "batched", "max_steps": 90})
     batch = BatchedSimulator(school, ROBOTS, image_blocks(observation, school))

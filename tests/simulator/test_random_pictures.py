@@ -60,7 +60,8 @@ def seen_under(conditions: dict[str, Any], visible: list[bool], simulator: Batch
 @pytest.fixture
 def transform(settings) -> FrameTransform:
     camera = settings.simulator
-    return FrameTransform(settings.observation, camera.camera_height, camera.camera_width)
+    in_color = settings.observation.model_copy(update={"color": "rgb"})
+    return FrameTransform(in_color, camera.camera_height, camera.camera_width)
 
 
 @pytest.fixture

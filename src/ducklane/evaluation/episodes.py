@@ -66,8 +66,7 @@ def drive(
     """
     _check_camera(simulator, policy)
     simulator.camera_on = policy.camera_shape is not None or on_frame is not None
-    simulator.reset(seed=seed)
-    frame, _ = simulator.reset(options={"pose": start})
+    frame, _ = simulator.reset(seed=seed, options={"pose": start})
     policy.reset(1)
     poses = [_pose(simulator.state)]
     terminated = truncated = False

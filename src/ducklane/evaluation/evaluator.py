@@ -58,14 +58,17 @@ class Evaluator:
 
     Args:
         settings: all of them.
-        simulator: to drive in, made for `evaluation_simulator(settings)`; if not given, gym-duckietown, one
-            for each core.
+        simulator: to drive in, made for `evaluation_simulator(settings)`; gym-duckietown if not given.
+        processes: to drive in, with gym-duckietown; one for each core if not given.
     """
 
-    def __init__(self, settings: Settings, simulator: Simulator | None = None) -> None:
+    def __init__(
+        self, settings: Settings, simulator: Simulator | None = None, processes: int | None = None
+    ) -> None:
         chosen = settings.evaluate
         world = evaluation_simulator(settings)
-        self._helpers = Helpers(world, this_machine().cpus - 1 if simulator is None else 0)
+        drivers = processes or this_machine().cpus if simulator is None else 1
+        self._helpers = Helpers(world, drivers - 1)
         if simulator is None:
             one_core_is_enough()
         self.simulator = simulator or ReferenceSimulator(world)
