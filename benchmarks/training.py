@@ -70,9 +70,6 @@ class Spent:
         }
 
 
-Turn = Callable[[], Spent]
-
-
 class BareLoop:
     """PPO as plainly as torch allows, with the same networks, simulator and settings: what RLlib adds to.
 
@@ -107,6 +104,10 @@ class BareLoop:
         ended = time.perf_counter()
         parts = {"sampling": sampled - began, "learning": ended - sampled, "whole": ended - began}
         return Spent(len(rollout), updates, parts)
+
+    def close(self) -> None:
+        """End its simulator."""
+        self._env.close()
 
     def _sample(self) -> Rollout:
         kept: dict[str, list[NDArray[Any]]] = {}
@@ -266,6 +267,10 @@ class Algorithm:
             config.num_epochs * config.train_batch_size_per_learner // config.minibatch_size
         ) * config.minibatch_size
 
+    def close(self) -> None:
+        """End its simulators."""
+        self._algorithm.stop()
+
     def _timed(self, part: str, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         began = time.perf_counter()
         result = work(*args, **kwargs)
@@ -294,25 +299,27 @@ def stock_settings(settings: Settings) -> Settings:
 
 def measure(settings: Settings, rounds: int, console: Console) -> dict[str, list[dict[str, float]]]:
     """Rates of each arm in each round."""
-    arms: dict[str, Turn] = {
-        BARE: BareLoop(settings).turn,
-        OURS: Algorithm(ppo_config(settings, this_machine())).turn,
-        DEFAULT: Algorithm(default_config(settings)).turn,
-        STOCK: Algorithm(ppo_config(stock_settings(settings), this_machine())).turn,
+    arms: dict[str, BareLoop | Algorithm] = {
+        BARE: BareLoop(settings),
+        OURS: Algorithm(ppo_config(settings, this_machine())),
+        DEFAULT: Algorithm(default_config(settings)),
+        STOCK: Algorithm(ppo_config(stock_settings(settings), this_machine())),
     }
-    for turn in arms.values():
-        turn()  # compiles, fills caches
+    for arm in arms.values():
+        arm.turn()  # compiles, fills caches
     found: dict[str, list[dict[str, float]]] = {name: [] for name in arms}
     names = list(arms)
     for number in range(rounds):
         for name in names[number % len(names) :] + names[: number % len(names)]:
-            spent = arms[name]()
+            spent = arms[name].turn()
             rates = spent.rates()
             found[name].append(rates)
             console.print(
                 f"{number + 1}/{rounds} {name:19} {rates['sampling_steps_per_s']:>7,.0f} steps/s "
                 f"{rates['updates_per_s']:>7,.0f} updates/s {rates['end_to_end_steps_per_s']:>6,.0f} in all"
             )
+    for arm in arms.values():
+        arm.close()
     return found
 
 
