@@ -7,7 +7,6 @@ and writes benchmarks/results/controller.json: the best gains and what they reac
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,12 +17,11 @@ from rich.console import Console
 
 from ducklane import settings as ducklane_settings
 from ducklane.baselines import Gains, ProportionalController
-from ducklane.evaluation.episodes import evaluation_simulator
-from ducklane.evaluation.evaluator import START_CLEARANCE
+from ducklane.evaluation.episodes import evaluation_simulator, evaluation_starts
+from ducklane.evaluation.evaluator import scored
 from ducklane.evaluation.gate import GOAL, gate
 from ducklane.evaluation.laps import drive_all
 from ducklane.evaluation.scores import LaneMap
-from ducklane.evaluation.starts import fixed_starts
 from ducklane.outputs import write_json
 from ducklane.settings import Settings
 from ducklane.simulator.batch import BatchedSimulator
@@ -54,12 +52,7 @@ class Trials:
         self._world = evaluation_simulator(settings).model_copy(update={"backend": "batched"})
         self._lane_map = LaneMap(settings.evaluate.map_name)
         simulator = SingleSimulator(self._world)
-        self._starts = fixed_starts(
-            simulator,
-            settings.evaluate.episodes,
-            math.radians(settings.evaluate.start_angle_deg),
-            lambda x, z, angle: simulator.valid_pose(x, z, angle, START_CLEARANCE),
-        )
+        self._starts = evaluation_starts(simulator, settings.evaluate)
         simulator.close()
 
     def gates(self, gains: NDArray[np.float64]) -> list[dict[str, Any]]:
@@ -71,7 +64,7 @@ class Trials:
         simulator.camera_on = False
         episodes = drive_all(simulator, controller, np.tile(starts, (len(gains), 1)))
         simulator.close()
-        scores = [self._lane_map.score(episode.poses, survived=episode.survived) for episode in episodes]
+        scores = scored(controller.name, episodes, self._lane_map).scores
         return [gate(self._settings.evaluate, scores[k : k + n]) for k in range(0, len(scores), n)]
 
 

@@ -25,15 +25,15 @@ from typing import Annotated, Any
 import imageio.v3 as imageio
 import numpy as np
 import typer
-from measured_on import machine
 from numpy.typing import NDArray
+from reports import machine, median_ratio, write_report
 from rich.console import Console
 from rich.table import Table
 
 from ducklane import settings as ducklane_settings
 from ducklane.environment import image_blocks
 from ducklane.evaluation.parity import MAPS, SAME_DB, Compared, compare, side_by_side
-from ducklane.outputs import replacing, write_json
+from ducklane.outputs import replacing
 from ducklane.settings import ObservationSettings, Settings, SimulatorSettings
 from ducklane.simulator import ground, render, robots
 from ducklane.simulator.batch import BatchedSimulator, World
@@ -223,7 +223,7 @@ def speeds(all_arms: list[Arm], rounds: int, seconds: float, console: Console) -
 
 def ratio(found: dict[str, list[float]], one: str, other: str) -> float:
     """Median over the rounds of how many times as fast `one` is as `other`."""
-    return statistics.median(a / b for a, b in zip(found[one], found[other], strict=True))
+    return median_ratio(found[one], found[other])
 
 
 def pictures(settings: Settings, maps: list[str], poses: int) -> tuple[dict[str, Any], list[Compared]]:
@@ -574,9 +574,7 @@ def main(
         "rounds": rounds,
         "machine": machine("numpy", "numba"),
     }
-    write_json(output / "simulator.json", report)
-    with replacing(output / "simulator.md") as draft:
-        draft.write_text(table(report))
+    write_report(output, "simulator", report, table(report))
     with replacing(output / "parity_worst.png") as draft:
         imageio.imwrite(draft, side_by_side(worst))
     _print(report, console)

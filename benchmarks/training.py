@@ -19,12 +19,13 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
-from measured_on import machine
 from numpy.typing import NDArray
 from ray import tune
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.rllib.evaluation.postprocessing import Postprocessing
+from reports import machine, median_ratio, write_report
 from rich.console import Console
 from torch import Tensor, nn
 
@@ -32,12 +33,11 @@ from ducklane import settings as ducklane_settings
 from ducklane.environment import Environment, action_space, observation_space
 from ducklane.machine import this_machine
 from ducklane.network import Critic, PolicyNetwork
-from ducklane.outputs import replacing, write_json
 from ducklane.settings import Settings
 from ducklane.task.privileged import STATE_SIZE
 from ducklane.training.module import ACTIONS_KEPT, PolicyModule
 from ducklane.training.ppo import ppo_config
-from ducklane.training.sampling import Rollout, gae
+from ducklane.training.sampling import Rollout, to_columns
 from ducklane.training.tuning import ray_cluster
 
 RESULTS = Path(__file__).parent / "results"
@@ -100,7 +100,8 @@ class BareLoop:
             rollout = self._sample()
         sampled = time.perf_counter()
         # RLlib's learner, too, is given rollouts and makes its batch of them
-        updates = self._learn(self._batch(rollout))
+        columns = to_columns([rollout], self._settings.rllib.gamma, self._settings.rllib.lambda_)
+        updates = self._learn({name: torch.from_numpy(column) for name, column in columns.items()})
         ended = time.perf_counter()
         parts = {"sampling": sampled - began, "learning": ended - sampled, "whole": ended - began}
         return Spent(len(rollout), updates, parts)
@@ -110,20 +111,8 @@ class BareLoop:
         self._env.close()
 
     def _sample(self) -> Rollout:
-        kept: dict[str, list[NDArray[Any]]] = {}
-        for _ in range(self._settings.rllib.train_batch_size // self._n):
-            for name, value in self._step().items():
-                kept.setdefault(name, []).append(value)
-        arrays = {name: np.stack(values) for name, values in kept.items()}
-        last = self._critic(self._features(self._images), self._state()).numpy()
-        return Rollout(
-            values=np.concatenate([arrays.pop("values"), last[None]]),
-            rewards=arrays.pop("rewards").astype(np.float32),
-            crashed=arrays.pop("crashed"),
-            ended=arrays.pop("ended"),
-            sampled=arrays.pop("sampled"),
-            columns=arrays,
-        )
+        steps = [self._step() for _ in range(self._settings.rllib.train_batch_size // self._n)]
+        return Rollout.of(steps, self._critic(self._features(self._images), self._state()).numpy())
 
     def _step(self) -> dict[str, NDArray[Any]]:
         images, state, starting = self._images, self._state(), self._starting
@@ -157,14 +146,6 @@ class BareLoop:
             self._policy.action_mean(features), self._policy.log_std.exp(), validate_args=False
         )
 
-    def _batch(self, rollout: Rollout) -> dict[str, Tensor]:
-        advantages = gae(rollout, self._settings.rllib.gamma, self._settings.rllib.lambda_)
-        arrays = {**rollout.columns, "advantages": advantages, "targets": advantages + rollout.values[:-1]}
-        batch = {name: torch.from_numpy(array[rollout.sampled]) for name, array in arrays.items()}
-        spread = batch["advantages"]
-        batch["advantages"] = (spread - spread.mean()) / spread.std().clamp(min=1e-4)
-        return batch
-
     def _learn(self, batch: dict[str, Tensor]) -> int:
         rllib, count = self._settings.rllib, len(batch["images"])
         updates = 0
@@ -184,9 +165,12 @@ class BareLoop:
         rllib = self._settings.rllib
         features = self._policy.features(batch["images"])
         ratio = (self._distribution(features).log_prob(batch["actions"]).sum(-1) - batch["likely"]).exp()
+        advantages = batch[Postprocessing.ADVANTAGES]
         clipped = ratio.clamp(1 - rllib.clip_param, 1 + rllib.clip_param)
-        gain = torch.min(ratio * batch["advantages"], clipped * batch["advantages"]).mean()
-        values = nn.functional.mse_loss(self._critic(features, batch["state"]), batch["targets"])
+        gain = torch.min(ratio * advantages, clipped * advantages).mean()
+        values = nn.functional.mse_loss(
+            self._critic(features, batch["state"]), batch[Postprocessing.VALUE_TARGETS]
+        )
         known = batch["state"][:, :STATE_SIZE]
         told = nn.functional.mse_loss(self._state_head(features), known)
         return rllib.vf_loss_coeff * values + rllib.state_coeff * told - gain
@@ -325,8 +309,7 @@ def measure(settings: Settings, rounds: int, console: Console) -> dict[str, list
 
 def ratio(found: dict[str, list[dict[str, float]]], rate: str, one: str, other: str) -> float:
     """Median over the rounds of how many times as fast `one` is as `other`."""
-    pairs = zip(found[one], found[other], strict=True)
-    return statistics.median(a[rate] / b[rate] for a, b in pairs)
+    return median_ratio(*([turn[rate] for turn in found[arm]] for arm in (one, other)))
 
 
 def headline(found: dict[str, list[dict[str, float]]]) -> dict[str, float]:
@@ -387,9 +370,7 @@ def main(
         "rounds": rounds,
         "machine": machine("torch", "ray"),
     }
-    write_json(output / "training.json", report)
-    with replacing(output / "training.md") as draft:
-        draft.write_text(table(report))
+    write_report(output, "training", report, table(report))
     console.print(f"{report['headline']}\n{output / 'training.md'}")
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from reports import write_report
 from rich.console import Console
 
 from ducklane import settings as ducklane_settings
 from ducklane.baselines import ProportionalController
 from ducklane.evaluation.episodes import evaluation_simulator
 from ducklane.evaluation.evaluator import Evaluation, Evaluator
-from ducklane.outputs import replacing, write_json
 from ducklane.policy import Policy, load_policy
 from ducklane.provenance import git_commit
 from ducklane.settings import Settings
@@ -98,9 +98,7 @@ def main(
         "weights_sha256": policy.spec.provenance.weights_sha256,
         "git_commit": git_commit(),
     }
-    write_json(output / "transfer.json", report)
-    with replacing(output / "transfer.md") as draft:
-        draft.write_text(table(report))
+    write_report(output, "transfer", report, table(report))
     console.print(table(report))
 
 

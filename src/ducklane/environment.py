@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, SupportsFloat
 
@@ -95,8 +94,8 @@ class StockVectorEnv(SyncVectorEnv):
     """
 
     def __init__(self, environment: Environment, num_envs: int) -> None:
-        make = partial(_one_robot, environment)
-        super().__init__([make] * num_envs, autoreset_mode=AutoresetMode.NEXT_STEP)
+        make = [lambda: environment.wrap(environment.create_env())] * num_envs
+        super().__init__(make, autoreset_mode=AutoresetMode.NEXT_STEP)
 
     def privileged(self) -> NDArray[np.float32]:
         """`privileged_state` of the robots after the last reset or step."""
@@ -105,10 +104,6 @@ class StockVectorEnv(SyncVectorEnv):
         state = SimpleNamespace(**dict(zip(State._fields, map(np.array, states), strict=True)))
         ahead = [s.lane_ahead(AHEAD, AHEAD_STEP_M) for s in simulators]
         return privileged_state(state, np.stack(ahead))
-
-
-def _one_robot(environment: Environment) -> Env:
-    return environment.wrap(environment.create_env())
 
 
 class TaskVectorEnv(gymnasium.vector.VectorEnv[Image, Action, NDArray[Any]]):

@@ -43,7 +43,7 @@ class PolicyNetwork(nn.Module):
 
     def features(self, observations: Tensor) -> Tensor:
         """Map uint8 (or float of 0 to 255) observations [n, height, width, channels] to [n, hidden_size]."""
-        # a copy of its own, scaled where it lies: the first layer is half of the work, and this half of that
+        # a copy of its own, scaled where it lies: one pass over the images less than dividing them
         images = observations.permute(0, 3, 1, 2).to(torch.float32, copy=True).mul_(1 / 255)
         features: Tensor = self.trunk(images)
         return features

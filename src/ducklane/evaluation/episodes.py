@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ducklane.evaluation.starts import fixed_starts
 from ducklane.policy import Observations, Policy, PolicyError
-from ducklane.settings import Settings, SimulatorSettings
+from ducklane.settings import EvaluateSettings, Settings, SimulatorSettings
 from ducklane.simulator.reference import FRAMES_PER_SECOND, ReferenceSimulator
 from ducklane.simulator.state import State
 
@@ -24,6 +26,10 @@ if TYPE_CHECKING:  # numba and its kernels are loaded by those who simulate with
 
 OnFrame = Callable[[NDArray[np.uint8], State], None]
 """Takes a camera frame [height, width, 3] and the state that it shows."""
+
+
+START_CLEARANCE = 1.3
+"""How much larger than the robot the free space at a start is, as where the stock simulator spawns."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,30 @@ def evaluation_simulator(settings: Settings) -> SimulatorSettings:
             "dynamics_rand": False,
             "camera_rand": False,
         }
+    )
+
+
+def evaluation_starts(
+    simulator: Simulator,
+    settings: EvaluateSettings,
+    count: int | None = None,
+    lanes: Sequence[NDArray[np.float64]] | None = None,
+) -> NDArray[np.float64]:
+    """`fixed_starts` as the settings ask for them, where the stock simulator would start a robot too.
+
+    Args:
+        simulator: of the map.
+        settings: of the evaluation.
+        count: how many; `settings.episodes` if not given.
+        lanes: those of `lanes_of` to start on; all if not given.
+    """
+    return fixed_starts(
+        simulator,
+        settings.episodes if count is None else count,
+        math.radians(settings.start_angle_deg),
+        lambda x, z, angle: simulator.valid_pose(x, z, angle, START_CLEARANCE),
+        lanes=lanes,
+        map_name=settings.map_name,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import itertools
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,16 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ducklane.evaluation.episodes import Episode, OnFrame, Start, drive, evaluation_simulator
+from ducklane.evaluation.episodes import (
+    Episode,
+    OnFrame,
+    Start,
+    drive,
+    evaluation_simulator,
+    evaluation_starts,
+)
 from ducklane.evaluation.helpers import Helpers, one_core_is_enough
 from ducklane.evaluation.scores import LaneMap, Scores, summarize
-from ducklane.evaluation.starts import fixed_starts
 from ducklane.machine import this_machine
 from ducklane.policy import Policy
 from ducklane.settings import Settings
@@ -24,9 +29,6 @@ from ducklane.simulator.reference import ReferenceSimulator
 
 if TYPE_CHECKING:
     from ducklane.evaluation.episodes import Simulator
-
-START_CLEARANCE = 1.3
-"""How much larger than the robot the free space at a start is, as where the stock simulator spawns."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,12 @@ class Evaluation:
             start = {"start_x_m": x, "start_z_m": z, "start_angle_rad": angle}
             scored = score.readable() | score.official()
             yield {"policy": self.policy, "episode": number, **start, "survived": episode.survived, **scored}
+
+
+def scored(policy: str, episodes: list[Episode], lane_map: LaneMap) -> Evaluation:
+    """The episodes of a policy with their scores."""
+    scores = [lane_map.score(episode.poses, survived=episode.survived) for episode in episodes]
+    return Evaluation(policy, episodes, scores)
 
 
 class Evaluator:
@@ -74,14 +82,7 @@ class Evaluator:
         self.simulator = simulator or ReferenceSimulator(world)
         self.lane_map = LaneMap(chosen.map_name)
         self.starts: list[Start] = [
-            (float(x), float(z), float(angle))
-            for x, z, angle in fixed_starts(
-                self.simulator,
-                chosen.episodes,
-                math.radians(chosen.start_angle_deg),
-                valid=lambda x, z, angle: self.simulator.valid_pose(x, z, angle, START_CLEARANCE),
-                map_name=chosen.map_name,
-            )
+            (float(x), float(z), float(angle)) for x, z, angle in evaluation_starts(self.simulator, chosen)
         ]
 
     def evaluate(
@@ -94,20 +95,19 @@ class Evaluator:
             on_frame: called with each camera frame of the first episode.
             starts: where to begin; all the fixed starts if not given.
         """
-        first = self.simulator.settings.seed
-        seeded = [(start, first + n) for n, start in enumerate(self.starts if starts is None else starts)]
-        share = self._helpers.count + 1
-        # this process drives the first episode, which may be filmed, and every so manieth after it
-        theirs = [one for n, one in enumerate(seeded) if n % share]
-        others = iter(self._helpers.drive(policy, theirs) if theirs else [])
-        mine = iter([
-            drive(self.simulator, policy, start, on_frame if n == 0 else None, seed)
-            for n, (start, seed) in enumerate(seeded)
-            if n % share == 0
-        ])  # fmt: skip
-        episodes = [next(others).result() if n % share else next(mine) for n in range(len(seeded))]
-        scores = [self.lane_map.score(episode.poses, survived=episode.survived) for episode in episodes]
-        return Evaluation(policy.name, episodes, scores)
+        chosen = dict(enumerate(self.starts if starts is None else starts))
+        seed, drivers = self.simulator.settings.seed, self._helpers.count + 1
+        # this process drives the first one, which may be filmed
+        others = {
+            n: self._helpers.drive(policy, start, seed + n) for n, start in chosen.items() if n % drivers
+        }
+        mine = {
+            n: drive(self.simulator, policy, start, on_frame if n == 0 else None, seed + n)
+            for n, start in chosen.items()
+            if n % drivers == 0
+        }
+        episodes = [mine[n] if n in mine else others[n].result() for n in chosen]
+        return scored(policy.name, episodes, self.lane_map)
 
     def close(self) -> None:
         """Close the simulators."""

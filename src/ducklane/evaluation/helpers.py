@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 
 import torch
@@ -28,14 +27,14 @@ class Helpers:
         self._world = world
         self._pool: ProcessPoolExecutor | None = None
 
-    def drive(self, policy: Policy, starts: Sequence[tuple[Start, int]]) -> list[Future[Episode]]:
-        """Begin to drive one episode from each start, with the seed beside it."""
+    def drive(self, policy: Policy, start: Start, seed: int) -> Future[Episode]:
+        """Have one episode driven."""
         if self._pool is None:
             # spawned: a copy of this process would hold the same OpenGL context
             self._pool = ProcessPoolExecutor(
-                max(1, self.count), multiprocessing.get_context("spawn"), _open, (self._world,)
+                self.count, multiprocessing.get_context("spawn"), _open, (self._world,)
             )
-        return [self._pool.submit(_drive, policy, start, seed) for start, seed in starts]
+        return self._pool.submit(_drive, policy, start, seed)
 
     def close(self) -> None:
         """End the processes; what has not begun is dropped."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,10 +11,10 @@ from scipy.stats import bootstrap
 
 from ducklane.baselines import ProportionalController
 from ducklane.environment import image_blocks
-from ducklane.evaluation.episodes import Episode, evaluation_simulator
-from ducklane.evaluation.evaluator import START_CLEARANCE, Evaluation
+from ducklane.evaluation.episodes import Episode, evaluation_simulator, evaluation_starts
+from ducklane.evaluation.evaluator import Evaluation, scored
 from ducklane.evaluation.scores import LaneMap
-from ducklane.evaluation.starts import fixed_starts, lanes_of
+from ducklane.evaluation.starts import lanes_of
 from ducklane.policy import Commands, Observations, TrainedPolicy
 from ducklane.settings import Settings
 from ducklane.simulator.batch import BatchedSimulator
@@ -51,14 +50,7 @@ class Laps:
         simulator = SingleSimulator(self._world)
         try:
             return np.concatenate([
-                fixed_starts(
-                    simulator,
-                    chosen.lap_starts,
-                    math.radians(chosen.start_angle_deg),
-                    lambda x, z, angle: simulator.valid_pose(x, z, angle, START_CLEARANCE),
-                    lanes=[lane],
-                    map_name=chosen.map_name,
-                )
+                evaluation_starts(simulator, chosen, chosen.lap_starts, lanes=[lane])
                 for lane in lanes_of(simulator)
             ])  # fmt: skip
         finally:
@@ -74,8 +66,7 @@ class Laps:
             episodes = drive_all(simulator, policy, self.starts)
         finally:
             simulator.close()
-        scores = [self._lane_map.score(episode.poses, survived=episode.survived) for episode in episodes]
-        return Evaluation(policy.name, episodes, scores)
+        return scored(policy.name, episodes, self._lane_map)
 
 
 def drive_all(

@@ -64,11 +64,10 @@ def fixed_starts(
     """Start poses for an evaluation.
 
     They are evenly spaced along the lanes, in both directions if not told otherwise, over straight and
-    curved tiles alike;
-    crossings, where several lanes lie over each other, are left out unless there is nothing else. Headings
-    fill -max_angle_rad to max_angle_rad off the lane, and positions LATERAL_SPREAD_M to either side of its
-    centre, in the order of a Hammersley set, so that any number of starts covers both. Where a pose is not
-    valid the nearest valid one along the lanes stands in.
+    curved tiles alike; crossings, where several lanes lie over each other, are left out unless there is
+    nothing else. Headings fill -max_angle_rad to max_angle_rad off the lane, and positions LATERAL_SPREAD_M
+    to either side of its centre, in the order of a Hammersley set, so that any number of starts covers both.
+    Where a pose is not valid the nearest valid one along the lanes stands in.
 
     Args:
         geometry: the map's lanes.

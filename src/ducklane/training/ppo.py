@@ -13,7 +13,7 @@ from ducklane.environment import Environment, action_space, observation_space
 from ducklane.machine import Machine, this_machine
 from ducklane.settings import Settings, num_workers
 from ducklane.training.learner import STATE_COEFF, PolicyLearner
-from ducklane.training.metrics import EPISODES_FOR_SMOOTHING, ResultMetrics
+from ducklane.training.metrics import ResultMetrics
 from ducklane.training.module import PolicyModule
 from ducklane.training.sampling import RolloutsToBatch, VectorEnvRunner
 
@@ -79,7 +79,7 @@ def ppo_config(settings: Settings, machine: Machine) -> PPOConfig:
             num_epochs=rllib.num_epochs,
         )
         .fault_tolerance(delay_between_env_runner_restarts_s=0, env_runner_health_probe_timeout_s=10)
-        .reporting(metrics_num_episodes_for_smoothing=EPISODES_FOR_SMOOTHING, min_time_s_per_iteration=0)
+        .reporting(min_time_s_per_iteration=0)
         .callbacks(
             ResultMetrics,
             on_algorithm_init=lambda **_: torch.set_num_threads(rllib.torch_threads),

@@ -46,6 +46,25 @@ class Rollout:
     sampled: Flags
     """false where a step only began the next episode: its action did nothing"""
 
+    @staticmethod
+    def of(steps: list[dict[str, NDArray[Any]]], last_values: Floats) -> Rollout:
+        """Put steps together.
+
+        Args:
+            steps: what is known of each, [N, ...]: `values`, `rewards`, `crashed`, `ended` and `sampled`; the
+                rest are columns.
+            last_values: [N] of the states after the last step.
+        """
+        arrays = {name: np.stack([step[name] for step in steps]) for name in steps[0]}
+        return Rollout(
+            values=np.concatenate([arrays.pop("values"), last_values[None]]),
+            rewards=arrays.pop("rewards").astype(np.float32),
+            crashed=arrays.pop("crashed"),
+            ended=arrays.pop("ended"),
+            sampled=arrays.pop("sampled"),
+            columns=arrays,
+        )
+
     def __len__(self) -> int:
         """Environment steps."""
         return int(np.count_nonzero(self.sampled))
@@ -126,10 +145,6 @@ class VectorEnvRunner(SingleAgentEnvRunner):  # type: ignore[misc]
         self.metrics.log_dict(self._episodes.metrics(), window=1)
         return [rollout]
 
-    def get_metrics(self) -> Any:
-        """What was logged since the last call."""
-        return self.metrics.reduce()
-
     def _begin(self) -> None:
         # a seed of this runner's own: those of neighbouring workers are a number apart
         seed = None
@@ -149,16 +164,7 @@ class VectorEnvRunner(SingleAgentEnvRunner):  # type: ignore[misc]
         while sampled < wanted:
             steps.append(self._step())
             sampled += int(np.count_nonzero(steps[-1]["sampled"]))
-        arrays = {name: np.stack([step[name] for step in steps]) for name in steps[0]}
-        last = self._forward(self._inputs())[Columns.VF_PREDS].numpy(force=True)
-        return Rollout(
-            values=np.concatenate([arrays.pop(Columns.VF_PREDS), last[None]]),
-            rewards=arrays.pop("rewards").astype(np.float32),
-            crashed=arrays.pop("crashed"),
-            ended=arrays.pop("ended"),
-            sampled=arrays.pop("sampled"),
-            columns=arrays,
-        )
+        return Rollout.of(steps, self._forward(self._inputs())[Columns.VF_PREDS].numpy(force=True))
 
     def _step(self) -> dict[str, NDArray[Any]]:
         """Step all robots; what is known of the step, [N, ...] each."""
@@ -176,11 +182,12 @@ class VectorEnvRunner(SingleAgentEnvRunner):  # type: ignore[misc]
         self._remember(actions, starting)
         self._episodes.add(rewards, ~starting, ended, infos)
         self._starting = ended
-        outputs[Columns.ACTION_LOGP] = distribution.logp(drawn)
         return {
             **inputs,
-            **{name: output.numpy(force=True) for name, output in outputs.items()},
             Columns.ACTIONS: actions,
+            Columns.ACTION_DIST_INPUTS: outputs[Columns.ACTION_DIST_INPUTS].numpy(force=True),
+            Columns.ACTION_LOGP: distribution.logp(drawn).numpy(force=True),
+            "values": outputs[Columns.VF_PREDS].numpy(force=True),
             "rewards": rewards,
             "crashed": crashed,
             "ended": ended,
@@ -224,17 +231,23 @@ class RolloutsToBatch(ConnectorV2):  # type: ignore[misc]
 
     def __call__(self, *, episodes: list[Rollout], **_: Any) -> dict[str, Any]:
         """The batch of the policy's module, tensors on the learner's device."""
-        advantages = [gae(rollout, self._gamma, self._lambda) for rollout in episodes]
-        columns = {
-            name: _sampled(episodes, [rollout.columns[name] for rollout in episodes])
-            for name in episodes[0].columns
-        }
-        columns[Postprocessing.VALUE_TARGETS] = _sampled(
-            episodes, [a + r.values[:-1] for a, r in zip(advantages, episodes, strict=True)]
-        )
-        columns[Postprocessing.ADVANTAGES] = _standardized(_sampled(episodes, advantages))
+        columns = to_columns(episodes, self._gamma, self._lambda)
         batch = {name: torch.from_numpy(column).to(self._device) for name, column in columns.items()}
         return {DEFAULT_MODULE_ID: batch}
+
+
+def to_columns(rollouts: list[Rollout], gamma: float, lambda_: float) -> dict[str, NDArray[Any]]:
+    """The columns of all sampled steps, [n, ...] each, with advantages and the values to learn."""
+    advantages = [gae(rollout, gamma, lambda_) for rollout in rollouts]
+    columns = {
+        name: _sampled(rollouts, [rollout.columns[name] for rollout in rollouts])
+        for name in rollouts[0].columns
+    }
+    columns[Postprocessing.VALUE_TARGETS] = _sampled(
+        rollouts, [a + r.values[:-1] for a, r in zip(advantages, rollouts, strict=True)]
+    )
+    columns[Postprocessing.ADVANTAGES] = _standardized(_sampled(rollouts, advantages))
+    return columns
 
 
 def gae(rollout: Rollout, gamma: float, lambda_: float) -> Floats:

@@ -1,4 +1,4 @@
-"""What the figures of a benchmark were measured on."""
+"""What the benchmarks' reports have in common."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import importlib.metadata
 import os
 import platform
 import re
+import statistics
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ducklane.outputs import replacing, write_json
 from ducklane.provenance import git_commit
 
 
@@ -22,3 +25,15 @@ def machine(*packages: str) -> dict[str, Any]:
         **{package: importlib.metadata.version(package) for package in packages},
         "git_commit": git_commit(),
     }
+
+
+def median_ratio(ones: Iterable[float], others: Iterable[float]) -> float:
+    """Median over the rounds of how many times as fast one arm is as another."""
+    return statistics.median(one / other for one, other in zip(ones, others, strict=True))
+
+
+def write_report(folder: Path, name: str, report: dict[str, Any], table: str) -> None:
+    """Write a report as <name>.json, and its table as <name>.md."""
+    write_json(folder / f"{name}.json", report)
+    with replacing(folder / f"{name}.md") as draft:
+        draft.write_text(table)
