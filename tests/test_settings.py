@@ -45,6 +45,7 @@ rllib:
   env_per_worker: 1
   lr: 0.0003
   lr_end: 0.0
+  std_end: 0.1
   gamma: 0.99
   lambda: 0.95
   clip_param: 0.2
@@ -106,9 +107,9 @@ mlflow:
 SECTIONS = "simulator, ray, rllib, tune, observation, action, reward, network, evaluate, export, mlflow"
 FILTERS = "give a list of [channels, kernel, stride], each a whole number >= 1"
 RLLIB_KEYS = (
-    "env, framework, num_gpus, num_workers, gpu_per_worker, env_per_worker, lr, lr_end, gamma, lambda, "
-    "clip_param, vf_clip_param, vf_loss_coeff, entropy_coeff, state_coeff, grad_clip, train_batch_size, "
-    "minibatch_size, num_epochs, torch_threads"
+    "env, framework, num_gpus, num_workers, gpu_per_worker, env_per_worker, lr, lr_end, std_end, gamma, "
+    "lambda, clip_param, vf_clip_param, vf_loss_coeff, entropy_coeff, state_coeff, grad_clip, "
+    "train_batch_size, minibatch_size, num_epochs, torch_threads"
 )
 
 
@@ -278,7 +279,7 @@ WRONG_FILES = [
     (
         "two documents",
         f"{VALID}---\n{VALID}",
-        ["params.yaml:84: is not YAML (but found another document); mend it"],
+        ["params.yaml:85: is not YAML (but found another document); mend it"],
     ),
     (
         "unknown alias",
@@ -309,7 +310,7 @@ WRONG_FILES = [
         VALID.replace("  lr: 0.0003\n", "  lr: 0.0003\n  lr: 0.1\n"),
         ['params.yaml:27: duplicate key "lr"; keep one of the two'],
     ),
-    ("duplicate section", f"{VALID}ray: 1\n", ['params.yaml:84: duplicate key "ray"; keep one of the two']),
+    ("duplicate section", f"{VALID}ray: 1\n", ['params.yaml:85: duplicate key "ray"; keep one of the two']),
     (
         "misspelt key",
         VALID.replace("  lr:", "  lrr:"),

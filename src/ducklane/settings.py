@@ -159,6 +159,7 @@ class RllibSettings(_Section):
     env_per_worker: Count
     lr: Annotated[float, Field(gt=0, le=1)]
     lr_end: Annotated[float, Field(ge=0, le=1)]
+    std_end: Positive
     gamma: Fraction
     lambda_: Annotated[Fraction, Field(alias="lambda")]
     clip_param: Positive

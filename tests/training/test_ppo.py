@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
+from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 from ducklane.environment import action_space, observation_space
 from ducklane.machine import Machine
@@ -52,6 +54,20 @@ def test_every_setting_reaches_rllib(changed: Any) -> None:
 def test_the_learning_rate_falls_until_training_ends(changed: Any) -> None:
     settings = changed(rllib={"lr": 0.0123, "lr_end": 0.001}, tune={"stop": {"timesteps_total": 7000}})
     assert ppo_config(settings, Machine(cpus=1, gpus=0)).lr == [[0, 0.0123], [7000, 0.001]]
+
+
+def test_noise_fades_until_training_ends(changed: Any) -> None:
+    settings = changed(
+        network={"initial_std": 0.5}, rllib={"std_end": 0.1}, tune={"stop": {"timesteps_total": 1000}}
+    )
+    config = ppo_config(settings, Machine(cpus=1, gpus=0))
+    learner = config.build_learner(env=None, spaces=None)
+    learner.build()
+    stds = []
+    for step in (0, 500, 1000, 2000):
+        learner.after_gradient_based_update(timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: step})
+        stds.append(learner.module[DEFAULT_MODULE_ID].unwrapped().network.log_std.exp().tolist())
+    assert np.allclose(stds, [[0.5] * 2, [0.3] * 2, [0.1] * 2, [0.1] * 2])
 
 
 def test_all_cores_sample_where_the_settings_leave_it_open(changed: Any) -> None:

@@ -1,27 +1,40 @@
-"""PPO's loss, with a second task: to tell the true state from the image."""
+"""PPO's loss with a second task, to tell the true state from the image; and exploration that fades."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
 import torch
 from ray.rllib.algorithms.ppo.ppo import PPOConfig
 from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 from torch import Tensor
 
 from ducklane.training.module import STATE, STATE_ESTIMATE
 
 STATE_COEFF = "state_coeff"
-"""Key of `learner_config_dict`."""
+"""Key of `learner_config_dict`: weight of the second task's loss."""
+
+STD_BOUND = "std_bound"
+"""Key of `learner_config_dict`: the bound on the actions' standard deviation as [step, bound] pairs."""
 
 STATE_LOSS = "state_loss"
 """Name of the second task's loss among RLlib's results: mean squared error of numbers of unit size."""
 
+ACTION_STD = "action_std"
+"""Name of the actions' mean standard deviation among RLlib's results."""
+
 
 class PolicyLearner(PPOTorchLearner):  # type: ignore[misc]
-    """RLlib's, with the auxiliary loss.
+    """RLlib's, with the auxiliary loss and a bound on the noise of actions.
 
     Where the lane is can be learnt from every single image, long before returns say what it is good for.
+
+    PPO lowers the noise by itself, but too slowly for a short training: to the end it would drive with much
+    noise, be scored by drives that noise ends, and learn to drive well with it rather than without.
 
     References:
         Jaderberg et al., Reinforcement Learning with Unsupervised Auxiliary Tasks (2017).
@@ -37,3 +50,13 @@ class PolicyLearner(PPOTorchLearner):  # type: ignore[misc]
         error = torch.nn.functional.mse_loss(fwd_out[STATE_ESTIMATE], batch[STATE])
         self.metrics.log_value((module_id, STATE_LOSS), error.detach(), window=1)
         return loss + config.learner_config_dict[STATE_COEFF] * error
+
+    def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+        """Hold the noise of the next samples under its bound."""
+        super().after_gradient_based_update(timesteps=timesteps)
+        steps, bounds = zip(*self.config.learner_config_dict[STD_BOUND], strict=True)
+        bound = float(np.interp(timesteps[NUM_ENV_STEPS_SAMPLED_LIFETIME], steps, bounds))
+        log_std = self.module[DEFAULT_MODULE_ID].unwrapped().network.log_std
+        with torch.no_grad():
+            log_std.clamp_(max=math.log(bound))
+        self.metrics.log_value((DEFAULT_MODULE_ID, ACTION_STD), log_std.exp().mean().item(), window=1)

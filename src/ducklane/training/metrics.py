@@ -31,6 +31,7 @@ METRICS = {
     "loss/value": "learners/default_policy/vf_loss",
     "loss/state": "learners/default_policy/state_loss",
     "policy/entropy": "learners/default_policy/entropy",
+    "policy/std": "learners/default_policy/action_std",
     "policy/kl": "learners/default_policy/mean_kl_loss",
     "value/explained_variance": "learners/default_policy/vf_explained_var",
     "optimizer/lr": "learners/default_policy/default_optimizer_learning_rate",

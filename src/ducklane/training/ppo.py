@@ -12,7 +12,7 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ducklane.environment import Environment, action_space, observation_space
 from ducklane.machine import Machine, this_machine
 from ducklane.settings import Settings, num_workers
-from ducklane.training.learner import STATE_COEFF, PolicyLearner
+from ducklane.training.learner import STATE_COEFF, STD_BOUND, PolicyLearner
 from ducklane.training.metrics import ResultMetrics
 from ducklane.training.module import PolicyModule
 from ducklane.training.sampling import RolloutsToBatch, VectorEnvRunner
@@ -28,7 +28,7 @@ def ppo_config(settings: Settings, machine: Machine) -> PPOConfig:
     """PPO on RLlib's new API stack. Every setting goes through an explicit setter, which knows its name."""
     workers = num_workers(settings, machine)
     register_environment(settings, workers)
-    rllib = settings.rllib
+    rllib, steps = settings.rllib, settings.tune.stop.timesteps_total
     return (
         PPOConfig()
         .environment(
@@ -50,7 +50,10 @@ def ppo_config(settings: Settings, machine: Machine) -> PPOConfig:
             num_cpus_per_learner=TRAINER_CPUS if workers else 1,
             num_gpus_per_learner=rllib.num_gpus,
             learner_class=PolicyLearner,
-            learner_config_dict={STATE_COEFF: rllib.state_coeff},
+            learner_config_dict={
+                STATE_COEFF: rllib.state_coeff,
+                STD_BOUND: [[0, settings.network.initial_std], [steps, rllib.std_end]],
+            },
             add_default_connectors_to_learner_pipeline=False,
             learner_connector=lambda *_: RolloutsToBatch(
                 gamma=rllib.gamma, lambda_=rllib.lambda_, device="cuda" if rllib.num_gpus else "cpu"
@@ -62,7 +65,7 @@ def ppo_config(settings: Settings, machine: Machine) -> PPOConfig:
             )
         )
         .training(
-            lr=[[0, rllib.lr], [settings.tune.stop.timesteps_total, rllib.lr_end]],
+            lr=[[0, rllib.lr], [steps, rllib.lr_end]],
             gamma=rllib.gamma,
             lambda_=rllib.lambda_,
             clip_param=rllib.clip_param,
