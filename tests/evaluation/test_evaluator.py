@@ -103,6 +103,15 @@ def test_looking_from_above_does_not_disturb_the_next_episode(evaluator: Evaluat
     assert np.array_equal(*frames)
 
 
+def test_the_map_from_above_is_without_the_robot(evaluator: Evaluator) -> None:
+    simulator = evaluator.simulator
+    pictures = []
+    for start in evaluator.starts[:2]:
+        simulator.reset(seed=1, options={"pose": start})
+        pictures.append(simulator.map_image().pixels)
+    assert np.array_equal(*pictures)
+
+
 def test_scores_do_not_depend_on_the_number_of_processes(
     changed: Callable[..., Settings], make_policy: Callable[[Settings], TrainedPolicy], tmp_path: Path
 ) -> None:

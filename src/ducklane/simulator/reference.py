@@ -249,7 +249,7 @@ class ReferenceSimulator(gymnasium.Env[Frame, NDArray[Any]]):
         return np.array(tile["curves"][:, :, [0, 2]], dtype=np.float64)
 
     def map_image(self) -> MapImage:
-        """The map as it looks from straight above, with everything that stands on it now."""
+        """The map as it looks from straight above, with everything that stands on it now but the robot."""
         return _seen_from_above(self._upstream)
 
     def _reset_anywhere(self) -> None:
@@ -316,7 +316,10 @@ def _seen_from_above(upstream: Any) -> MapImage:
     gl.glGetFloatv(gl.GL_MODELVIEW_MATRIX, before)
     buffers = create_frame_buffers(MAP_IMAGE_PIXELS, MAP_IMAGE_PIXELS, 4)
     canvas = np.zeros((MAP_IMAGE_PIXELS, MAP_IMAGE_PIXELS, 3), np.uint8)
+    # upstream draws the robot too, wherever it happens to be
+    mesh, upstream.mesh = upstream.mesh, SimpleNamespace(render=lambda: None)
     pixels = upstream._render_img(MAP_IMAGE_PIXELS, MAP_IMAGE_PIXELS, *buffers, canvas, top_down=True)
+    upstream.mesh = mesh
     _delete_framebuffers(*buffers)
     gl.glMatrixMode(gl.GL_MODELVIEW)
     gl.glLoadMatrixf(before)  # the next reset places the light under it
