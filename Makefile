@@ -15,7 +15,7 @@ IN_VENV := PATH="$$PWD/.venv/bin:$$PATH"
 STORE := $${MLFLOW_TRACKING_URI:-sqlite:///$$PWD/mlflow.db}
 PORT ?= 5000
 
-.PHONY: help repro test setup lint types unit format doctor ui bench-simulator bench-transfer bench-training tune-controller seeds parity
+.PHONY: help repro test setup lint types unit format doctor ui bench-simulator bench-transfer bench-training tune-controller seeds study recipes parity
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,14 @@ bench-transfer: setup ## drive the trained policy in both simulators (after make
 seeds: setup ## train with three seeds and score each (about half an hour)
 	@$(IN_VENV) python -m ducklane.tracking
 	@$(IN_VENV) python benchmarks/seeds.py
+
+study: setup ## train with each choice of the recipe changed (about two hours)
+	@$(IN_VENV) python -m ducklane.tracking
+	@$(IN_VENV) python benchmarks/study.py
+
+recipes: setup ## train for several maps and for obstacles, and drive there (after make repro; about an hour)
+	@$(IN_VENV) python -m ducklane.tracking
+	@$(IN_VENV) python benchmarks/recipes.py
 
 bench-training: setup ## measure PPO beside a bare loop and the stock simulator (about five minutes)
 	@$(IN_VENV) python benchmarks/training.py

@@ -37,3 +37,12 @@ def write_report(folder: Path, name: str, report: dict[str, Any], table: str) ->
     write_json(folder / f"{name}.json", report)
     with replacing(folder / f"{name}.md") as draft:
         draft.write_text(table)
+
+
+def write_section(page: Path, command: str, text: str) -> None:
+    """Replace what stands on a page between the marks of a command, as `make seeds`."""
+    begin, end = f"<!-- {command} writes what follows -->\n", "<!-- until here -->\n"
+    before, rest = page.read_text().split(begin)
+    _, after = rest.split(end, maxsplit=1)
+    with replacing(page) as draft:
+        draft.write_text(f"{before}{begin}{text}{end}{after}")

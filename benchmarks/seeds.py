@@ -16,12 +16,12 @@ from typing import Annotated, Any
 import experiments
 import typer
 from matplotlib.figure import Figure
+from reports import write_section
 
 from ducklane.outputs import replacing, write_json
 
 RESULTS = Path(__file__).parent / "results"
 README = Path("README.md")
-BEGIN, END = "<!-- make seeds writes what follows -->\n", "<!-- until here -->\n"
 SCORES = "results/evaluate/scores.json"
 SUMMARY = "results/train/summary.json"
 CURVE = "results/train/learning_curve.csv"
@@ -89,14 +89,6 @@ def draw_curves(path: Path, curves: dict[str, list[dict[str, str]]]) -> None:
     figure.savefig(path)
 
 
-def write_readme(text: str) -> None:
-    """Put the table between its marks."""
-    before, rest = README.read_text().split(BEGIN)
-    _, after = rest.split(END)
-    with replacing(README) as draft:
-        draft.write_text(f"{before}{BEGIN}{text}{END}{after}")
-
-
 def main(
     seeds: Annotated[list[int], typer.Option("--seed", help="A seed; give it several times.")] = [1, 2, 3],  # noqa: B006
 ) -> None:
@@ -109,7 +101,7 @@ def main(
     rows = {seed: list(csv.DictReader(io.StringIO(text))) for seed, text in curves.items()}
     with replacing(RESULTS / "seeds.png") as draft:
         draw_curves(draft, rows)
-    write_readme(table(report))
+    write_section(README, "make seeds", table(report))
     print(table(report))
 
 

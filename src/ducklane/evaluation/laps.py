@@ -30,25 +30,28 @@ OFFICIAL = ("driven_lanedir_consec", "survival_time", "deviation-center-line", "
 
 
 class Laps:
-    """Drives policies from `evaluate.lap_starts` starts on each lane of the map, `lap_seconds` each.
+    """Drives policies for `evaluate.lap_seconds` each.
 
     Args:
         settings: all of them.
+        count: of starts, spread over all lanes; `evaluate.lap_starts` on each lane of the map if not given.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, count: int | None = None) -> None:
         self._settings = settings
         chosen = settings.evaluate
         world = evaluation_simulator(settings)
         steps = max(1, round(chosen.lap_seconds * FRAMES_PER_SECOND))
         self._world = world.model_copy(update={"backend": "batched", "max_steps": steps})
         self._lane_map = LaneMap(chosen.map_name)
-        self.starts = self._fixed_starts()
+        self.starts = self._fixed_starts(count)
 
-    def _fixed_starts(self) -> NDArray[np.float64]:
+    def _fixed_starts(self, count: int | None) -> NDArray[np.float64]:
         chosen = self._settings.evaluate
         simulator = SingleSimulator(self._world)
         try:
+            if count is not None:
+                return evaluation_starts(simulator, chosen, count)
             return np.concatenate([
                 evaluation_starts(simulator, chosen, chosen.lap_starts, lanes=[lane])
                 for lane in lanes_of(simulator)

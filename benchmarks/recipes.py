@@ -1,0 +1,193 @@
+"""Beyond one map: recipes for several maps and for obstacles, and how far their policies get.
+
+`make recipes` trains each as a DVC experiment, drives its policy beside that of models/checkpoint and the
+controller, and writes benchmarks/results/recipes.json and recipes.md. A recipe is trained once for a commit.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import experiments
+import torch
+import typer
+from reports import machine, write_report
+
+from ducklane import settings as ducklane_settings
+from ducklane.baselines import ProportionalController
+from ducklane.evaluation.evaluator import Evaluator
+from ducklane.evaluation.laps import Laps, summarize_laps
+from ducklane.policy import TrainedPolicy, load_policy
+from ducklane.settings import Settings
+
+RESULTS = Path(__file__).parent / "results"
+CHECKPOINT = Path("models/checkpoint")
+
+SEVERAL_MAPS: dict[str, object] = {
+    "simulator.map_name": "[loop_empty,small_loop,ETH_large_loop,experiment_loop,ETU_autolab_track]",
+    "simulator.domain_rand": True,
+    "simulator.dynamics_rand": True,
+    "simulator.camera_rand": True,
+    "tune.stop.timesteps_total": 1048576,
+}
+OBSTACLES: dict[str, object] = {
+    "simulator.map_name": "loop_obstacles",
+    "evaluate.map_name": "loop_obstacles",
+    "reward.lane_width_m": 0.3,
+    "tune.stop.timesteps_total": 1048576,
+}
+RECIPES = {"several maps": SEVERAL_MAPS, "obstacles": OBSTACLES}
+"""Name -> what differs from params.yaml."""
+
+LANE_FOLLOWING = ("loop_empty", "small_loop", "ETHZ_autolab_technical_track", "zigzag_dists")
+"""The maps of the AI Driving Olympics' lane following, 60 s each."""
+
+UNSEEN = (
+    "ETHZ_autolab_technical_track",
+    "zigzag_dists",
+    "ETHZ_autolab_fast_track",
+    "TTIC_large_loop",
+    "udem1",
+)
+"""On which no policy of these was trained."""
+
+Driver = TrainedPolicy | ProportionalController
+Found = dict[str, Any]
+"""Driver -> `summarize_laps` of its drives."""
+
+
+def main(starts: int = 64, stock_starts: int = 2) -> None:
+    """Train what is missing, drive, and write the results.
+
+    Args:
+        starts: on each map, in the batched simulator.
+        stock_starts: on each map that is driven in the stock simulator too.
+    """
+    # on a busy machine, threads that share a small network wait for one another
+    torch.set_num_threads(1)
+    settings = ducklane_settings.load()
+    for name, changes in RECIPES.items():
+        experiments.run(experiment_name(name), changes)
+    others: dict[str, Driver] = {"one map": load_policy(CHECKPOINT), "controller": ProportionalController()}
+    many: dict[str, Driver] = {"several maps": _policy_of("several maps"), **others}
+    around: dict[str, Driver] = {"obstacles": _policy_of("obstacles"), **others}
+    maps = dict.fromkeys([*LANE_FOLLOWING, *UNSEEN])
+    report: dict[str, Any] = {
+        "machine": machine("ray", "torch", "gym-duckietown"),
+        "recipes": RECIPES,
+        "several maps": {
+            "batched": {name: in_batched(_on_map(settings, name), many, starts) for name in maps},
+            "stock": {name: in_stock(_on_map(settings, name), many, stock_starts) for name in LANE_FOLLOWING},
+        },
+        "obstacles": {
+            "batched": {"loop_obstacles": in_batched(_on_map(settings, "loop_obstacles"), around, starts)},
+            "stock": {"loop_obstacles": in_stock(_on_map(settings, "loop_obstacles"), around, stock_starts)},
+        },
+    }
+    report["headline"] = headline(report["several maps"]["batched"])
+    write_report(RESULTS, "recipes", report, tables(report))
+    print(tables(report))
+
+
+def experiment_name(recipe: str) -> str:
+    """Of a recipe's experiment."""
+    return f"recipe-{recipe.replace(' ', '-')}"
+
+
+def _policy_of(recipe: str) -> TrainedPolicy:
+    with tempfile.TemporaryDirectory() as folder:
+        out, revision = Path(folder, "checkpoint"), experiments.revision(experiment_name(recipe))
+        command = ["dvc", "get", ".", str(CHECKPOINT), "--rev", str(revision), "-o", str(out)]
+        subprocess.run(command, check=True)
+        return load_policy(out)
+
+
+def _on_map(settings: Settings, name: str) -> Settings:
+    changes = {"map_name": name, "max_seconds": settings.evaluate.lap_seconds}
+    return settings.model_copy(update={"evaluate": settings.evaluate.model_copy(update=changes)})
+
+
+def in_batched(settings: Settings, drivers: Mapping[str, Driver], starts: int) -> Found:
+    """Long drives in the batched simulator, from as many starts."""
+    print(f"{settings.evaluate.map_name}, batched simulator", flush=True)
+    laps = Laps(settings, starts)
+    return {name: summarize_laps(laps.evaluate(driver)) for name, driver in drivers.items()}
+
+
+def in_stock(settings: Settings, drivers: Mapping[str, Driver], starts: int) -> Found:
+    """As long drives in the stock simulator."""
+    print(f"{settings.evaluate.map_name}, stock simulator", flush=True)
+    few = settings.evaluate.model_copy(update={"episodes": starts})
+    with Evaluator(settings.model_copy(update={"evaluate": few})) as evaluator:
+        return {name: summarize_laps(evaluator.evaluate(driver)) for name, driver in drivers.items()}
+
+
+def headline(batched: Mapping[str, Found]) -> dict[str, Any]:
+    """Over the unseen maps: each driver's distance as a share of the controller's, and its crashes."""
+    of = {name: [batched[map_name][name] for map_name in UNSEEN] for name in batched[UNSEEN[0]]}
+    distances = {name: sum(map(_distance, found)) for name, found in of.items()}
+    return {
+        name: {
+            "distance_vs_controller": distances[name] / distances["controller"],
+            "crashes": sum(map(_crashes, found)),
+            "episodes": sum(one["episodes"] for one in found),
+        }
+        for name, found in of.items()
+    }
+
+
+def _distance(found: Mapping[str, Any]) -> float:
+    distance: float = found["official"]["driven_lanedir_consec"]["median"]
+    return distance
+
+
+def _crashes(found: Mapping[str, Any]) -> int:
+    crashes: int = found["episodes"] - found["survived"]
+    return crashes
+
+
+def tables(report: Mapping[str, Any]) -> str:
+    """The report as Markdown."""
+    together = "; ".join(
+        f"{name} {of['distance_vs_controller']:.0%} of the controller's distance, {of['crashes']} of "
+        f"{of['episodes']} crashed"
+        for name, of in report["headline"].items()
+    )
+    parts = [
+        "# On several maps, and among obstacles",
+        "`make recipes` writes this file. In each cell: metres along the lane in 60 s, median with its 95 % "
+        "interval, and how many of the drives ended by a crash.",
+        "## Several maps",
+        "\n".join(_table(report["several maps"])),
+        f"\\* no policy was trained on it. All of these together, batched: {together}.",
+        "## Obstacles",
+        "\n".join(_table(report["obstacles"])),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(part: Mapping[str, Mapping[str, Found]]) -> Iterable[str]:
+    drivers: Sequence[str] = list(next(iter(part["batched"].values())))
+    yield f"| simulator | map | {' | '.join(drivers)} |"
+    yield f"| --- | --- |{' ---: |' * len(drivers)}"
+    for simulator, maps in part.items():
+        for map_name, found in maps.items():
+            mark = " \\*" if map_name in UNSEEN else ""
+            cells = " | ".join(_cell(found[name]) for name in drivers)
+            yield f"| {simulator} | {map_name}{mark} | {cells} |"
+
+
+def _cell(found: Mapping[str, Any]) -> str:
+    distance = found["official"]["driven_lanedir_consec"]
+    return (
+        f"{distance['median']:.1f} [{distance['low']:.1f}, {distance['high']:.1f}], "
+        f"{_crashes(found)} of {found['episodes']}"
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)
