@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from ducklane.settings import Settings
 
 STAGE = "evaluate"
 """Up to which experiments run: what a study compares are scores."""
@@ -22,6 +27,20 @@ def run(name: str, changes: Mapping[str, object]) -> None:
     subprocess.run(["dvc", "exp", "run", "--temp", "--name", name, *settings, STAGE], check=True)
 
 
+def changed(settings: Settings, changes: Mapping[str, object]) -> Settings:
+    """The settings that an experiment with these changes has."""
+    content = settings.as_dict()
+    for key, value in changes.items():
+        *sections, last = key.split(".")
+        place = content
+        for section in sections:
+            place = place[section]
+        if last not in place:
+            raise KeyError(key)
+        place[last] = YAML(typ="safe", pure=True).load(str(value))
+    return Settings.model_validate(content)
+
+
 def revision(name: str) -> str | None:
     """The commit that holds the results of an experiment of the present commit, None if there is none."""
     head = _git("rev-parse", "HEAD")
@@ -32,6 +51,13 @@ def revision(name: str) -> str | None:
 def read(name: str, path: str) -> str:
     """A file among an experiment's results."""
     return _git("show", f"{revision(name)}:{path}")
+
+
+def fetch(name: str, path: Path, to: Path) -> None:
+    """Copy what an experiment left and DVC keeps."""
+    subprocess.run(
+        ["dvc", "get", "-q", ".", str(path), "--rev", str(revision(name)), "-o", str(to)], check=True
+    )
 
 
 def _git(*arguments: str) -> str:

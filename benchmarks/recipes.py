@@ -6,7 +6,6 @@ controller, and writes benchmarks/results/recipes.json and recipes.md. A recipe 
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -100,10 +99,9 @@ def experiment_name(recipe: str) -> str:
 
 def _policy_of(recipe: str) -> TrainedPolicy:
     with tempfile.TemporaryDirectory() as folder:
-        out, revision = Path(folder, "checkpoint"), experiments.revision(experiment_name(recipe))
-        command = ["dvc", "get", ".", str(CHECKPOINT), "--rev", str(revision), "-o", str(out)]
-        subprocess.run(command, check=True)
-        return load_policy(out)
+        found = Path(folder, "checkpoint")
+        experiments.fetch(experiment_name(recipe), CHECKPOINT, found)
+        return load_policy(found)
 
 
 def _on_map(settings: Settings, name: str) -> Settings:

@@ -1,7 +1,8 @@
 """Why the defaults are what they are: each choice taken back by itself, and the last candidates.
 
-`make study` runs them as DVC experiments, one after the other, and writes benchmarks/results/study.json and
-the table in docs/training.md. What has been run for the present commit is not run again.
+`make study` runs them as DVC experiments, one after the other. After each it writes
+benchmarks/results/study.json and the table in docs/training.md. What stands in that file for the same
+settings is not run again.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import experiments
 import typer
 from reports import machine, write_section
 
+from ducklane import settings as ducklane_settings
 from ducklane.outputs import write_json
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parent / "results" / "study.json"
 PAGE = Path("docs/training.md")
 SUMMARY, SCORES = "results/train/summary.json", "results/evaluate/scores.json"
 
@@ -25,27 +27,31 @@ QUICK = {"evaluate.episodes": 4}
 """The 128 long drives tell variants apart; a few in the stock simulator tell whether they hold there."""
 
 Changes = dict[str, object]
+Row = dict[str, Any]
+"""What a trial changed and reached, and how long its training took."""
 
 DEFAULTS: Changes = {}
 
 VARIANTS: dict[str, Changes] = {
     "1 frame": {"observation.frame_stack": 1},
     "2 frames": {"observation.frame_stack": 2},
-    "32 x 64 pixels": {"observation.height": 32, "observation.width": 64},
+    "32 x 64 pixels": {
+        "observation.height": 32,
+        "observation.width": 64,
+        "network.conv_filters": "[[16,8,4],[32,3,2],[32,3,1]]",
+    },
     "64 x 128 pixels": {"observation.height": 64, "observation.width": 128},
     "in colour": {"observation.color": "rgb"},
     "throttle and steering": {"action.type": "velocity_steering"},
     "steering alone": {"action.type": "steering"},
     "stock reward": {"reward.type": "stock"},
     "reward fades at 0.30 m": {"reward.lane_width_m": 0.3},
-    "lateral penalty x 2.5": {"reward.lateral_weight": 5.0},
     "2 epochs": {"rllib.num_epochs": 2},
     "6 epochs": {"rllib.num_epochs": 6},
     "16 robots": {"rllib.env_per_worker": 16},
     "64 robots": {"rllib.env_per_worker": 64},
     "starts within 40 degrees": {"simulator.accept_start_angle_deg": 40},
     "noise not bounded": {"rllib.std_end": 0.6},
-    "entropy bonus 0.01": {"rllib.entropy_coeff": 0.01},
     "lr 0.0003": {"rllib.lr": 0.0003},
     "lr kept at 0.001": {"rllib.lr_end": 0.001},
     "gamma 0.99": {"rllib.gamma": 0.99},
@@ -64,18 +70,45 @@ CANDIDATES: dict[str, Changes] = {
 
 def main(candidate_seeds: int = 3) -> None:
     """Run what is missing, and write the results."""
+    settings = ducklane_settings.load()
+    known = {row["params_digest"]: row for row in _read()}
+    rows: dict[str, Row] = {}
     trials = list(_trials(candidate_seeds))
     for n, (name, seed, changes) in enumerate(trials, 1):
         print(f"study {n}/{len(trials)}: {name}, seed {seed}", flush=True)
-        experiments.run(experiment_name(name, seed), {**QUICK, "simulator.seed": seed, **changes})
-    rows = [
-        {"name": name, "seed": seed, "changes": changes, **result(name, seed)}
-        for name, seed, changes in trials
-    ]
-    report = {"machine": machine("ray", "torch"), "trials": rows}
-    write_json(RESULTS / "study.json", report)
-    write_section(PAGE, "make study", table(rows))
-    print(table(rows))
+        changes = {**QUICK, "simulator.seed": seed, **changes}
+        digest = experiments.changed(settings, changes).digest()
+        if digest not in known:
+            known[digest] = _run(name, seed, changes, digest)
+        rows[digest] = {**known[digest], "name": name}
+        write_json(RESULTS, {"trials": [*rows.values(), *_rest(known, rows)]})
+        write_section(PAGE, "make study", table(rows.values()))
+    print(table(rows.values()))
+
+
+def _read() -> list[Row]:
+    return json.loads(RESULTS.read_text())["trials"] if RESULTS.exists() else []
+
+
+def _rest(known: dict[str, Row], rows: dict[str, Row]) -> list[Row]:
+    """What this run has not come to yet, and must not lose."""
+    return [row for digest, row in known.items() if digest not in rows]
+
+
+def _run(name: str, seed: int, changes: Changes, digest: str) -> Row:
+    experiment = _experiment_name(name, seed)
+    experiments.run(experiment, changes)
+    scores, summary = (json.loads(experiments.read(experiment, path)) for path in (SCORES, SUMMARY))
+    return {
+        "name": name,
+        "seed": seed,
+        "changes": changes,
+        "params_digest": digest,
+        "machine": machine("ray", "torch"),
+        "stock": {key: scores["gate"][key] for key in ("survived", "episodes", "distance_m_median")},
+        "laps": scores["laps"]["trained"],
+        "train": {key: summary[key] for key in ("episode_reward_mean", "timesteps_total", "wall_s")},
+    }
 
 
 def _trials(candidate_seeds: int) -> Iterator[tuple[str, int, Changes]]:
@@ -88,26 +121,13 @@ def _trials(candidate_seeds: int) -> Iterator[tuple[str, int, Changes]]:
             yield name, 1, changes
 
 
-def experiment_name(name: str, seed: int) -> str:
-    """Of a trial: letters, digits and dashes, as DVC wants them."""
+def _experiment_name(name: str, seed: int) -> str:
+    """Letters, digits and dashes, as DVC wants them."""
     words = "".join(letter if letter.isalnum() else " " for letter in name).split()
     return "-".join(["study", *words, f"seed{seed}"])
 
 
-def result(name: str, seed: int) -> dict[str, Any]:
-    """What a trial reached and how long its training took."""
-    scores, summary = (
-        json.loads(experiments.read(experiment_name(name, seed), path)) for path in (SCORES, SUMMARY)
-    )
-    laps = scores["laps"]["trained"]
-    return {
-        "stock": {key: scores["gate"][key] for key in ("survived", "episodes", "distance_m_median")},
-        "laps": laps,
-        "train": {key: summary[key] for key in ("episode_reward_mean", "timesteps_total", "wall_s")},
-    }
-
-
-def table(rows: Iterable[dict[str, Any]]) -> str:
+def table(rows: Iterable[Row]) -> str:
     """The trials as Markdown."""
     lines = [
         "| | seed | survived | distance (m) [95 %] | off centre | in stock | distance (m) | trained in |",
@@ -117,7 +137,7 @@ def table(rows: Iterable[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _row(row: dict[str, Any]) -> str:
+def _row(row: Row) -> str:
     laps, stock, official = row["laps"], row["stock"], row["laps"]["official"]
     distance = official["driven_lanedir_consec"]
     off_centre = official["deviation-center-line"]["median"] / official["survival_time"]["median"]

@@ -337,6 +337,20 @@ def test_two_workers_train_on_two_nodes_of_a_cluster(tmp_path: Path) -> None:
     assert f"RAY_ADDRESS: no Ray cluster answers at {address}" in gone
 
 
+def test_seeds_are_scored_and_told_in_the_readme(project: Project) -> None:
+    command = "python benchmarks/seeds.py --seed 1 --seed 2"
+    assert "Running stage 'train'" in project.type(command)
+    found = project.json("benchmarks/results/seeds.json")["seeds"]
+    assert found["1"]["gate"] == project.json("results/evaluate/scores.json")["gate"]
+    assert found["1"]["train"] != found["2"]["train"]
+    readme = (project.root / "README.md").read_text()
+    for seed in found:
+        assert f"| trained, seed {seed} | {found[seed]['gate']['survived']} of 2 |" in readme
+    assert (project.root / "benchmarks/results/seeds.png").stat().st_size > 0
+    assert "Running stage" not in project.type(command)
+    assert (project.root / "README.md").read_text() == readme
+
+
 def test_a_changed_setting_is_a_second_experiment_with_a_run_of_its_own(project: Project) -> None:
     first = project.json("results/train/summary.json")["mlflow"]["run_id"]
     project.type("git add -A")

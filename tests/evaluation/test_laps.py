@@ -34,6 +34,11 @@ def test_they_begin_on_both_lanes_and_go_where_single_drives_go(changed: Callabl
     simulator.close()
 
 
+def test_any_number_of_starts_fits_a_map_with_many_lanes(changed: Callable[..., Settings]) -> None:
+    settings = short(changed, map_name="udem1")
+    assert len(Laps(settings, count=5).starts) == 5 < len(Laps(settings).starts)
+
+
 @pytest.mark.parametrize("color", ["rgb", "gray"])
 def test_a_network_is_shown_what_it_was_trained_on(
     changed: Callable[..., Settings], make_policy: Callable[[Settings], TrainedPolicy], color: str

@@ -1,0 +1,100 @@
+"""What the studies change is allowed, and their tables say what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import experiments
+import pytest
+import recipes
+import study
+
+from ducklane.settings import Settings
+from ducklane.simulator.maps import check_maps
+
+EXPERIMENTS = {**study.VARIANTS, **study.CANDIDATES, **recipes.RECIPES}
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_changes_settings_to_allowed_ones(settings: Settings, name: str) -> None:
+    changed = experiments.changed(settings, EXPERIMENTS[name])
+    check_maps(changed)
+    assert changed != settings or not EXPERIMENTS[name]
+
+
+def test_no_policy_was_trained_on_the_unseen_maps(settings: Settings) -> None:
+    trained_on = experiments.changed(settings, recipes.SEVERAL_MAPS).simulator.map_names
+    assert not {*settings.simulator.map_names, *trained_on} & {*recipes.UNSEEN}
+
+
+def found(distance: float, survived: int) -> dict[str, Any]:
+    interval = {"median": distance, "low": distance - 1, "high": distance + 1}
+    return {"episodes": 4, "survived": survived, "official": {"driven_lanedir_consec": interval}}
+
+
+def test_drivers_are_compared_with_the_controller_on_unseen_maps_alone() -> None:
+    batched = {
+        name: {"several maps": found(16.0, 3), "controller": found(20.0, 4)} for name in recipes.UNSEEN
+    } | {"loop_empty": {"several maps": found(0.0, 0), "controller": found(20.0, 4)}}
+    assert recipes.headline(batched)["several maps"] == {
+        "distance_vs_controller": 0.8,
+        "crashes": len(recipes.UNSEEN),
+        "episodes": 4 * len(recipes.UNSEEN),
+    }
+
+
+@pytest.fixture
+def trial() -> Callable[..., dict[str, Any]]:
+    def make(name: str, seed: int) -> dict[str, Any]:
+        official = {
+            "driven_lanedir_consec": {"median": 32.44, "low": 32.25, "high": 33.0},
+            "deviation-center-line": {"median": 0.9, "low": 0.8, "high": 1.0},
+            "survival_time": {"median": 30.0, "low": 30.0, "high": 30.0},
+        }
+        return {
+            "name": name,
+            "seed": seed,
+            "stock": {"survived": 3, "episodes": 4, "distance_m_median": 8.0},
+            "laps": {"survived": 120, "episodes": 128, "official": official},
+            "train": {"wall_s": 150.0},
+        }
+
+    return make
+
+
+def test_a_trial_is_a_line(trial: Callable[..., dict[str, Any]]) -> None:
+    *_, line = study.table([trial("1 frame", 2)]).splitlines()
+    assert line == "| 1 frame | 2 | 120 of 128 | 32.4 [32.2, 33.0] | 3.0 cm | 3 of 4 | 8.00 | 2.5 min |"
+
+
+def test_a_study_goes_on_where_it_was_interrupted(
+    trial: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    page, ran = tmp_path / "page.md", []
+    page.write_text("before\n<!-- make study writes what follows -->\n<!-- until here -->\nafter\n")
+
+    def run(name: str, seed: int, changes: object, digest: str) -> dict[str, Any]:
+        if len(ran) == 3:
+            raise KeyboardInterrupt
+        ran.append(name)
+        return {**trial(name, seed), "params_digest": digest}
+
+    monkeypatch.setattr(study, "RESULTS", tmp_path / "study.json")
+    monkeypatch.setattr(study, "PAGE", page)
+    monkeypatch.setattr(study, "_run", run)
+    monkeypatch.setattr(study, "VARIANTS", dict(list(study.VARIANTS.items())[:2]))
+    monkeypatch.setattr(study, "CANDIDATES", {"as it is": {}})
+    with pytest.raises(KeyboardInterrupt):
+        study.main(candidate_seeds=2)
+    first = list(ran)
+    ran.clear()
+    study.main(candidate_seeds=2)
+    assert [*first, *ran] == ["as it is", "as it is", *study.VARIANTS]
+    before, *lines, after = page.read_text().splitlines()
+    assert (before, after) == ("before", "after")
+    assert len(lines) == 2 + 2 + 4  # marks, head, trials
+    ran.clear()
+    study.main(candidate_seeds=2)
+    assert not ran
