@@ -10,21 +10,19 @@ from ruamel.yaml import YAML
 
 from ducklane.settings import Settings
 
-STAGE = "evaluate"
-"""Up to which experiments run: what a study compares are scores."""
 
-
-def run(name: str, changes: Mapping[str, object]) -> None:
+def run(name: str, changes: Mapping[str, object], stage: str = "evaluate") -> None:
     """Run an experiment of the present commit with some settings changed, if it has not been run yet.
 
     Args:
         name: of the experiment.
         changes: setting -> value, as for `dvc exp run -S`.
+        stage: up to which it runs.
     """
     if revision(name) is not None:
         return
     settings = [part for key, value in changes.items() for part in ("-S", f"{key}={value}")]
-    subprocess.run(["dvc", "exp", "run", "--temp", "--name", name, *settings, STAGE], check=True)
+    subprocess.run(["dvc", "exp", "run", "--temp", "--name", name, *settings, stage], check=True)
 
 
 def changed(settings: Settings, changes: Mapping[str, object]) -> Settings:

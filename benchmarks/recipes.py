@@ -28,9 +28,9 @@ CHECKPOINT = Path("models/checkpoint")
 
 SEVERAL_MAPS: dict[str, object] = {
     "simulator.map_name": "[loop_empty,small_loop,ETH_large_loop,experiment_loop,ETU_autolab_track]",
-    "simulator.domain_rand": True,
-    "simulator.dynamics_rand": True,
-    "simulator.camera_rand": True,
+    "simulator.domain_rand": "true",
+    "simulator.dynamics_rand": "true",
+    "simulator.camera_rand": "true",
     "tune.stop.timesteps_total": 1048576,
 }
 OBSTACLES: dict[str, object] = {
@@ -59,7 +59,7 @@ Found = dict[str, Any]
 """Driver -> `summarize_laps` of its drives."""
 
 
-def main(starts: int = 64, stock_starts: int = 2) -> None:
+def main(starts: int = 64, stock_starts: int = 1) -> None:
     """Train what is missing, drive, and write the results.
 
     Args:
@@ -70,7 +70,7 @@ def main(starts: int = 64, stock_starts: int = 2) -> None:
     torch.set_num_threads(1)
     settings = ducklane_settings.load()
     for name, changes in RECIPES.items():
-        experiments.run(experiment_name(name), changes)
+        experiments.run(experiment_name(name), changes, "train")
     others: dict[str, Driver] = {"one map": load_policy(CHECKPOINT), "controller": ProportionalController()}
     many: dict[str, Driver] = {"several maps": _policy_of("several maps"), **others}
     around: dict[str, Driver] = {"obstacles": _policy_of("obstacles"), **others}

@@ -14,6 +14,7 @@ import study
 from ducklane.settings import Settings
 from ducklane.simulator.maps import check_maps
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 EXPERIMENTS = {**study.VARIANTS, **study.CANDIDATES, **recipes.RECIPES}
 
 
@@ -22,6 +23,13 @@ def test_every_experiment_changes_settings_to_allowed_ones(settings: Settings, n
     changed = experiments.changed(settings, EXPERIMENTS[name])
     check_maps(changed)
     assert changed != settings or not EXPERIMENTS[name]
+
+
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_the_docs_say_how_to_train_a_recipe_by_hand(name: str) -> None:
+    page = (REPOSITORY / "docs" / "training.md").read_text().replace("'", "")
+    for key, value in recipes.RECIPES[name].items():
+        assert f"-S {key}={value}" in page
 
 
 def test_no_policy_was_trained_on_the_unseen_maps(settings: Settings) -> None:
