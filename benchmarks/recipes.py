@@ -70,17 +70,24 @@ def main(starts: int = 64, stock_starts: int = 1) -> None:
         "one map": load_policy(CHECKPOINT),
         "controller": ProportionalController(),
     }
+    report = compare(settings, drivers, starts, stock_starts)
+    write_report(RESULTS, "recipes", report, tables(report))
+    print(tables(report))
+
+
+def compare(
+    settings: Settings, drivers: Mapping[str, Driver], starts: int, stock_starts: int
+) -> dict[str, Any]:
+    """Drive them all on all maps; arguments as for `main`."""
+    report: dict[str, Any] = {"machine": machine("ray", "torch"), "recipes": RECIPES}
     maps = dict.fromkeys([*LANE_FOLLOWING, *UNSEEN])
     batched = {name: in_batched(_on_map(settings, name), drivers, starts) for name in maps}
     stock = {name: in_stock(_on_map(settings, name), drivers, stock_starts) for name in LANE_FOLLOWING}
-    report = {
-        "machine": machine("ray", "torch", "gym-duckietown"),
-        "recipes": RECIPES,
+    return {
+        **report,
         "headline": headline(batched),
         "several maps": {"batched": batched, "stock": stock},
     }
-    write_report(RESULTS, "recipes", report, tables(report))
-    print(tables(report))
 
 
 def experiment_name(recipe: str) -> str:

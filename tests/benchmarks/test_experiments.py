@@ -11,6 +11,7 @@ import pytest
 import recipes
 import study
 
+from ducklane.baselines import ProportionalController
 from ducklane.settings import Settings
 from ducklane.simulator.maps import check_maps
 
@@ -51,6 +52,24 @@ def test_drivers_are_compared_with_the_controller_on_unseen_maps_alone() -> None
         "crashes": len(recipes.UNSEEN),
         "episodes": 4 * len(recipes.UNSEEN),
     }
+
+
+def test_a_recipe_is_driven_in_both_simulators(
+    changed: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipes, "LANE_FOLLOWING", ("loop_empty",))
+    monkeypatch.setattr(recipes, "UNSEEN", ("small_loop",))
+    drivers = {name: ProportionalController() for name in ("several maps", "one map", "controller")}
+    report = recipes.compare(changed(evaluate={"lap_seconds": 2.0}), drivers, starts=3, stock_starts=1)
+    assert report["headline"]["several maps"] == {
+        "distance_vs_controller": 1.0,
+        "crashes": 0,
+        "episodes": 3,
+    }
+    *_, small_loop, stock, _, _ = recipes.tables(report).splitlines()
+    assert small_loop.startswith("| batched | small_loop \\* | ")
+    assert stock.startswith("| stock | loop_empty | ")
+    assert stock.count("0 of 1") == 3
 
 
 @pytest.fixture
