@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 
 from ducklane.settings import Settings
+
+
+def named(*parts: object) -> str:
+    """A name of letters, digits and dashes, as DVC wants them."""
+    return "-".join(re.findall(r"[^\W_]+", " ".join(map(str, parts))))
 
 
 def run(name: str, changes: Mapping[str, object], stage: str = "evaluate") -> None:
@@ -49,6 +57,15 @@ def revision(name: str) -> str | None:
 def read(name: str, path: str) -> str:
     """A file among an experiment's results."""
     return _git("show", f"{revision(name)}:{path}")
+
+
+def reached(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """results/evaluate/scores.json and results/train/summary.json of an experiment."""
+    scores, summary = (
+        json.loads(read(name, path))
+        for path in ("results/evaluate/scores.json", "results/train/summary.json")
+    )
+    return scores, summary
 
 
 def fetch(name: str, path: Path, to: Path) -> None:

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import experiments
-import torch
 import typer
-from reports import machine, write_report
+from reports import interval, machine, write_report
 
 from ducklane import settings as ducklane_settings
 from ducklane.baselines import ProportionalController
 from ducklane.evaluation.evaluator import Evaluator
+from ducklane.evaluation.helpers import one_core_is_enough
 from ducklane.evaluation.laps import Laps, summarize_laps
 from ducklane.policy import TrainedPolicy, load_policy
 from ducklane.settings import Settings
@@ -60,11 +60,10 @@ def main(starts: int = 64, stock_starts: int = 1) -> None:
         starts: on each map, in the batched simulator.
         stock_starts: on each map that is driven in the stock simulator too.
     """
-    # on a busy machine, threads that share a small network wait for one another
-    torch.set_num_threads(1)
+    one_core_is_enough()
     settings = ducklane_settings.load()
     for name, changes in RECIPES.items():
-        experiments.run(experiment_name(name), changes, "train")
+        experiments.run(_experiment_name(name), changes, "train")
     drivers: dict[str, Driver] = {
         "several maps": _policy_of("several maps"),
         "one map": load_policy(CHECKPOINT),
@@ -79,26 +78,25 @@ def compare(
     settings: Settings, drivers: Mapping[str, Driver], starts: int, stock_starts: int
 ) -> dict[str, Any]:
     """Drive them all on all maps; arguments as for `main`."""
-    report: dict[str, Any] = {"machine": machine("ray", "torch"), "recipes": RECIPES}
     maps = dict.fromkeys([*LANE_FOLLOWING, *UNSEEN])
     batched = {name: in_batched(_on_map(settings, name), drivers, starts) for name in maps}
     stock = {name: in_stock(_on_map(settings, name), drivers, stock_starts) for name in LANE_FOLLOWING}
     return {
-        **report,
+        "machine": machine("ray", "torch"),
+        "recipes": RECIPES,
         "headline": headline(batched),
         "several maps": {"batched": batched, "stock": stock},
     }
 
 
-def experiment_name(recipe: str) -> str:
-    """Of a recipe's experiment."""
-    return f"recipe-{recipe.replace(' ', '-')}"
+def _experiment_name(recipe: str) -> str:
+    return experiments.named("recipe", recipe)
 
 
 def _policy_of(recipe: str) -> TrainedPolicy:
     with tempfile.TemporaryDirectory() as folder:
         found = Path(folder, "checkpoint")
-        experiments.fetch(experiment_name(recipe), CHECKPOINT, found)
+        experiments.fetch(_experiment_name(recipe), CHECKPOINT, found)
         return load_policy(found)
 
 
@@ -175,11 +173,8 @@ def _table(part: Mapping[str, Mapping[str, Found]]) -> Iterable[str]:
 
 
 def _cell(found: Mapping[str, Any]) -> str:
-    distance = found["official"]["driven_lanedir_consec"]
-    return (
-        f"{distance['median']:.1f} [{distance['low']:.1f}, {distance['high']:.1f}], "
-        f"{_crashes(found)} of {found['episodes']}"
-    )
+    distance = interval(found["official"]["driven_lanedir_consec"])
+    return f"{distance}, {_crashes(found)} of {found['episodes']}"
 
 
 if __name__ == "__main__":

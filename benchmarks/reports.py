@@ -7,7 +7,7 @@ import os
 import platform
 import re
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,11 @@ def machine(*packages: str) -> dict[str, Any]:
 def median_ratio(ones: Iterable[float], others: Iterable[float]) -> float:
     """Median over the rounds of how many times as fast one arm is as another."""
     return statistics.median(one / other for one, other in zip(ones, others, strict=True))
+
+
+def interval(found: Mapping[str, float]) -> str:
+    """A `median` and the bounds `low` and `high` of its interval, as text."""
+    return f"{found['median']:.1f} [{found['low']:.1f}, {found['high']:.1f}]"
 
 
 def write_report(folder: Path, name: str, report: dict[str, Any], table: str) -> None:

@@ -22,8 +22,6 @@ from ducklane.outputs import replacing, write_json
 
 RESULTS = Path(__file__).parent / "results"
 README = Path("README.md")
-SCORES = "results/evaluate/scores.json"
-SUMMARY = "results/train/summary.json"
 CURVE = "results/train/learning_curve.csv"
 
 
@@ -31,7 +29,7 @@ def collect(seeds: list[int]) -> dict[str, Any]:
     """What each seed reached, and how long its training took; and the controller beside them."""
     found: dict[str, Any] = {}
     for seed in seeds:
-        scores, summary = (json.loads(experiments.read(name_of(seed), path)) for path in (SCORES, SUMMARY))
+        scores, summary = experiments.reached(name_of(seed))
         found[str(seed)] = {
             "gate": scores["gate"],
             "laps": scores["laps"]["trained"],
@@ -44,7 +42,7 @@ def collect(seeds: list[int]) -> dict[str, Any]:
 
 def name_of(seed: int) -> str:
     """Of the seed's experiment."""
-    return f"seed-{seed}"
+    return experiments.named("seed", seed)
 
 
 def table(report: dict[str, Any]) -> str:

@@ -14,14 +14,13 @@ from typing import Any
 
 import experiments
 import typer
-from reports import machine, write_section
+from reports import interval, machine, write_section
 
 from ducklane import settings as ducklane_settings
 from ducklane.outputs import write_json
 
 RESULTS = Path(__file__).parent / "results" / "study.json"
 PAGE = Path("docs/training.md")
-SUMMARY, SCORES = "results/train/summary.json", "results/evaluate/scores.json"
 
 QUICK = {"evaluate.episodes": 4}
 """The 128 long drives tell variants apart; a few in the stock simulator tell whether they hold there."""
@@ -29,8 +28,6 @@ QUICK = {"evaluate.episodes": 4}
 Changes = dict[str, object]
 Row = dict[str, Any]
 """What a trial changed and reached, and how long its training took."""
-
-DEFAULTS: Changes = {}
 
 VARIANTS: dict[str, Changes] = {
     "1 frame": {"observation.frame_stack": 1},
@@ -61,7 +58,7 @@ VARIANTS: dict[str, Changes] = {
 """Name -> what differs from params.yaml."""
 
 CANDIDATES: dict[str, Changes] = {
-    "as it is": DEFAULTS,
+    "as it is": {},
     "in colour": VARIANTS["in colour"],
     "noise not bounded": VARIANTS["noise not bounded"],
 }
@@ -72,7 +69,7 @@ def main(candidate_seeds: int = 3) -> None:
     """Run what is missing, and write the results."""
     settings = ducklane_settings.load()
     known = {row["params_digest"]: row for row in _read()}
-    rows: dict[str, Row] = {}
+    done: list[str] = []
     trials = list(_trials(candidate_seeds))
     for n, (name, seed, changes) in enumerate(trials, 1):
         print(f"study {n}/{len(trials)}: {name}, seed {seed}", flush=True)
@@ -80,25 +77,21 @@ def main(candidate_seeds: int = 3) -> None:
         digest = experiments.changed(settings, changes).digest()
         if digest not in known:
             known[digest] = _run(name, seed, changes, digest)
-        rows[digest] = {**known[digest], "name": name}
-        write_json(RESULTS, {"trials": [*rows.values(), *_rest(known, rows)]})
-        write_section(PAGE, "make study", table(rows.values()))
-    print(table(rows.values()))
+        known[digest]["name"] = name
+        done.append(digest)
+        write_json(RESULTS, {"trials": list(known.values())})
+        write_section(PAGE, "make study", table(known[digest] for digest in done))
+    print(table(known[digest] for digest in done))
 
 
 def _read() -> list[Row]:
     return json.loads(RESULTS.read_text())["trials"] if RESULTS.exists() else []
 
 
-def _rest(known: dict[str, Row], rows: dict[str, Row]) -> list[Row]:
-    """What this run has not come to yet, and must not lose."""
-    return [row for digest, row in known.items() if digest not in rows]
-
-
 def _run(name: str, seed: int, changes: Changes, digest: str) -> Row:
-    experiment = _experiment_name(name, seed)
+    experiment = experiments.named("study", name, f"seed{seed}")
     experiments.run(experiment, changes)
-    scores, summary = (json.loads(experiments.read(experiment, path)) for path in (SCORES, SUMMARY))
+    scores, summary = experiments.reached(experiment)
     return {
         "name": name,
         "seed": seed,
@@ -121,12 +114,6 @@ def _trials(candidate_seeds: int) -> Iterator[tuple[str, int, Changes]]:
             yield name, 1, changes
 
 
-def _experiment_name(name: str, seed: int) -> str:
-    """Letters, digits and dashes, as DVC wants them."""
-    words = "".join(letter if letter.isalnum() else " " for letter in name).split()
-    return "-".join(["study", *words, f"seed{seed}"])
-
-
 def table(rows: Iterable[Row]) -> str:
     """The trials as Markdown."""
     lines = [
@@ -139,12 +126,10 @@ def table(rows: Iterable[Row]) -> str:
 
 def _row(row: Row) -> str:
     laps, stock, official = row["laps"], row["stock"], row["laps"]["official"]
-    distance = official["driven_lanedir_consec"]
     off_centre = official["deviation-center-line"]["median"] / official["survival_time"]["median"]
     return (
         f"| {row['name']} | {row['seed']} | {laps['survived']} of {laps['episodes']} "
-        f"| {distance['median']:.1f} [{distance['low']:.1f}, {distance['high']:.1f}] "
-        f"| {100 * off_centre:.1f} cm "
+        f"| {interval(official['driven_lanedir_consec'])} | {100 * off_centre:.1f} cm "
         f"| {stock['survived']} of {stock['episodes']} | {stock['distance_m_median']:.2f} "
         f"| {row['train']['wall_s'] / 60:.1f} min |"
     )

@@ -72,33 +72,27 @@ def test_a_recipe_is_driven_in_both_simulators(
     assert stock.count("0 of 1") == 3
 
 
-@pytest.fixture
-def trial() -> Callable[..., dict[str, Any]]:
-    def make(name: str, seed: int) -> dict[str, Any]:
-        official = {
-            "driven_lanedir_consec": {"median": 32.44, "low": 32.25, "high": 33.0},
-            "deviation-center-line": {"median": 0.9, "low": 0.8, "high": 1.0},
-            "survival_time": {"median": 30.0, "low": 30.0, "high": 30.0},
-        }
-        return {
-            "name": name,
-            "seed": seed,
-            "stock": {"survived": 3, "episodes": 4, "distance_m_median": 8.0},
-            "laps": {"survived": 120, "episodes": 128, "official": official},
-            "train": {"wall_s": 150.0},
-        }
-
-    return make
+def trial(name: str, seed: int) -> dict[str, Any]:
+    official = {
+        "driven_lanedir_consec": {"median": 32.44, "low": 32.25, "high": 33.0},
+        "deviation-center-line": {"median": 0.9, "low": 0.8, "high": 1.0},
+        "survival_time": {"median": 30.0, "low": 30.0, "high": 30.0},
+    }
+    return {
+        "name": name,
+        "seed": seed,
+        "stock": {"survived": 3, "episodes": 4, "distance_m_median": 8.0},
+        "laps": {"survived": 120, "episodes": 128, "official": official},
+        "train": {"wall_s": 150.0},
+    }
 
 
-def test_a_trial_is_a_line(trial: Callable[..., dict[str, Any]]) -> None:
+def test_a_trial_is_a_line() -> None:
     *_, line = study.table([trial("1 frame", 2)]).splitlines()
     assert line == "| 1 frame | 2 | 120 of 128 | 32.4 [32.2, 33.0] | 3.0 cm | 3 of 4 | 8.00 | 2.5 min |"
 
 
-def test_a_study_goes_on_where_it_was_interrupted(
-    trial: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_study_goes_on_where_it_was_interrupted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     page, ran = tmp_path / "page.md", []
     page.write_text("before\n<!-- make study writes what follows -->\n<!-- until here -->\nafter\n")
 
