@@ -520,8 +520,11 @@ def test_the_digest_tells_settings_apart_and_nothing_else(tmp_path: Path) -> Non
     assert load(written(tmp_path, replaced(("rllib.lr", "4e-4")))).digest() != digest
 
 
-def test_settings_survive_the_way_to_json_and_back(tmp_path: Path) -> None:
-    settings = load(written(tmp_path, VALID))
+@pytest.mark.parametrize("map_name", ["loop_empty", "[loop_empty, udem1]"])
+@pytest.mark.filterwarnings("error")
+def test_settings_survive_the_way_to_json_and_back(tmp_path: Path, map_name: str) -> None:
+    changes = ("simulator.backend", "batched"), ("simulator.map_name", map_name)
+    settings = load(written(tmp_path, replaced(*changes)))
     copy = tmp_path / "copy.yaml"
     with copy.open("w") as file:
         YAML(typ="safe", pure=True).dump(settings.as_dict(), file)

@@ -23,7 +23,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PlainValidator,
     ValidationError,
     model_validator,
 )
@@ -80,7 +79,7 @@ def _map_names(value: object) -> str | tuple[str, ...]:
 
 MapNames = Annotated[
     str | tuple[str, ...],
-    PlainValidator(_map_names),
+    BeforeValidator(_map_names),
     Field(description="the name of a map, or a list of names"),
 ]
 
