@@ -318,8 +318,10 @@ def _seen_from_above(upstream: Any) -> MapImage:
     canvas = np.zeros((MAP_IMAGE_PIXELS, MAP_IMAGE_PIXELS, 3), np.uint8)
     # upstream draws the robot too, wherever it happens to be
     mesh, upstream.mesh = upstream.mesh, SimpleNamespace(render=lambda: None)
-    pixels = upstream._render_img(MAP_IMAGE_PIXELS, MAP_IMAGE_PIXELS, *buffers, canvas, top_down=True)
-    upstream.mesh = mesh
+    try:
+        pixels = upstream._render_img(MAP_IMAGE_PIXELS, MAP_IMAGE_PIXELS, *buffers, canvas, top_down=True)
+    finally:
+        upstream.mesh = mesh
     _delete_framebuffers(*buffers)
     gl.glMatrixMode(gl.GL_MODELVIEW)
     gl.glLoadMatrixf(before)  # the next reset places the light under it
