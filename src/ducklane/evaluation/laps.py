@@ -13,6 +13,7 @@ from ducklane.baselines import ProportionalController
 from ducklane.environment import image_blocks
 from ducklane.evaluation.episodes import Episode, evaluation_simulator, evaluation_starts
 from ducklane.evaluation.evaluator import Evaluation, scored
+from ducklane.evaluation.helpers import one_core_is_enough
 from ducklane.evaluation.scores import LaneMap
 from ducklane.evaluation.starts import lanes_of
 from ducklane.policy import Commands, Observations, TrainedPolicy
@@ -30,7 +31,7 @@ OFFICIAL = ("driven_lanedir_consec", "survival_time", "deviation-center-line", "
 
 
 class Laps:
-    """Drives policies for `evaluate.lap_seconds` each.
+    """Drives policies for `evaluate.lap_seconds` each; from then on this process computes on one core.
 
     Args:
         settings: all of them.
@@ -38,6 +39,7 @@ class Laps:
     """
 
     def __init__(self, settings: Settings, count: int | None = None) -> None:
+        one_core_is_enough()
         self._settings = settings
         chosen = settings.evaluate
         world = evaluation_simulator(settings)
