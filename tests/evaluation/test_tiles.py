@@ -47,4 +47,6 @@ def test_every_step_and_every_failure_lies_on_a_tile(
     assert np.average(laterals, weights=in_lane) == pytest.approx(expected, abs=2e-4)
     write_tiles(tmp_path / "tiles.csv", rows)
     with (tmp_path / "tiles.csv").open() as file:
-        assert len(list(csv.DictReader(file))) == len(rows["straight"]) + len(rows["controller"])
+        written = list(csv.DictReader(file))
+    assert len(written) == len(rows["straight"]) + len(rows["controller"])
+    assert len({row["tile"] for row in written}) == len(rows["straight"])

@@ -20,9 +20,9 @@ def tile_rows(geometry: LaneGeometry, lane_map: LaneMap, episodes: Sequence[Epis
     """One row for each tile with road, those where most episodes ended before their time first.
 
     Returns:
-        `tile_i`, `tile_j` and `kind` of the tile; `failures`, the episodes that ended on it by leaving the
-        road or a collision; `seconds` driven on it; `lateral_mean_m`, metres from the lane's centre; and
-        `in_lane_share` of the time, both empty where no time was spent.
+        `tile`, its name, made of its `kind`, `tile_i` and `tile_j`; `failures`, the episodes that ended on it
+        by leaving the road or a collision; `seconds` driven on it; `lateral_mean_m`, metres from the lane's
+        centre; and `in_lane_share` of the time, both empty where no time was spent.
     """
     poses = np.concatenate([episode.poses[:-1] for episode in episodes])
     laterals = np.concatenate([lane_map.laterals_m(episode.poses) for episode in episodes])
@@ -34,6 +34,7 @@ def tile_rows(geometry: LaneGeometry, lane_map: LaneMap, episodes: Sequence[Epis
     for tile_i, tile_j, kind in sorted(geometry.drivable_tiles):
         here = laterals[(i == tile_i) & (j == tile_j)]
         rows.append({
+            "tile": f"{kind} {tile_i}, {tile_j}",
             "tile_i": tile_i,
             "tile_j": tile_j,
             "kind": kind,
