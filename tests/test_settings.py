@@ -81,6 +81,7 @@ reward:
   lane_width_m: 0.2
   lateral_weight: 2.0
   crash_penalty: 5.0
+  detour_margin_m: 0.0
 network:
   conv_filters: [[16, 8, 4], [32, 4, 2], [32, 3, 1]]
   hidden_size: 256
@@ -189,6 +190,7 @@ WRONG_VALUES = [
     ("observation.frame_stack", "9", "got 9; give a whole number >= 1 and <= 8"),
     ("observation.crop_top", "-1", "got -1; give a whole number >= 0"),
     ("reward.crash_penalty", "1000", "got 1000; give a number >= 0 and <= 100"),
+    ("reward.detour_margin_m", "0.3", "got 0.3; give a number >= 0 and <= 0.2"),
     ("evaluate.episodes", "0", "got 0; give a whole number >= 1 and <= 1000"),
     ("evaluate.start_angle_deg", "91", "got 91; give a number >= 0 and <= 90"),
     ("export.check_frames", "10", "got 10; give a whole number >= 500"),
@@ -245,6 +247,12 @@ WRONG_VALUES = [
         "641",
         "641 is more than the 640 pixels that the cropped camera image has; give at most 640",
     ),
+    (
+        "reward.detour_margin_m",
+        "0.04",
+        "0.04 is beyond gym-duckietown, which knows no way around objects; "
+        "give 0, or set simulator.backend: batched",
+    ),
 ]
 
 
@@ -279,7 +287,7 @@ WRONG_FILES = [
     (
         "two documents",
         f"{VALID}---\n{VALID}",
-        ["params.yaml:85: is not YAML (but found another document); mend it"],
+        ["params.yaml:86: is not YAML (but found another document); mend it"],
     ),
     (
         "unknown alias",
@@ -310,7 +318,7 @@ WRONG_FILES = [
         VALID.replace("  lr: 0.0003\n", "  lr: 0.0003\n  lr: 0.1\n"),
         ['params.yaml:27: duplicate key "lr"; keep one of the two'],
     ),
-    ("duplicate section", f"{VALID}ray: 1\n", ['params.yaml:85: duplicate key "ray"; keep one of the two']),
+    ("duplicate section", f"{VALID}ray: 1\n", ['params.yaml:86: duplicate key "ray"; keep one of the two']),
     (
         "misspelt key",
         VALID.replace("  lr:", "  lrr:"),

@@ -42,8 +42,13 @@ def poses(env: TaskVectorEnv) -> list[tuple[float, ...]]:
     return list(zip(robots.x.tolist(), robots.z.tolist(), robots.angle.tolist(), strict=True))
 
 
-def test_many_robots_are_as_many_environments(changed):
-    chosen = changed(simulator={"max_steps": 60}, observation={"frame_stack": 3, "color": "rgb"})
+@pytest.mark.parametrize(("map_name", "margin_m"), [("loop_empty", 0.0), ("loop_obstacles", 0.04)])
+def test_many_robots_are_as_many_environments(changed, map_name, margin_m):
+    chosen = changed(
+        simulator={"max_steps": 60, "map_name": map_name},
+        observation={"frame_stack": 3, "color": "rgb"},
+        reward={"detour_margin_m": margin_m},
+    )
     environment = Environment(chosen)
     many = environment.create_vector_env(3, threads=2)
     many.reset(seed=1)

@@ -158,7 +158,11 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[Image, Action, NDArray[Any]]):
         starting = self._starting
         images = self._stack.push(frames, starting)
         components = step_components(
-            self._settings.reward, self.simulator.robots, crashed=terminated, truncated=truncated
+            self._settings.reward,
+            self.simulator.robots,
+            detour=self._detours(),
+            crashed=terminated,
+            truncated=truncated,
         )
         for name, value in components.items():
             value[starting] = 0.0
@@ -171,7 +175,12 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[Image, Action, NDArray[Any]]):
 
     def privileged(self) -> NDArray[np.float32]:
         """`privileged_state` of the robots after the last reset or step."""
-        return privileged_state(self.simulator.robots, self.simulator.lane_ahead(AHEAD, AHEAD_STEP_M))
+        ahead = self.simulator.lane_ahead(AHEAD, AHEAD_STEP_M)
+        return privileged_state(self.simulator.robots, ahead, self._detours())
+
+    def _detours(self) -> NDArray[np.float64] | float:
+        margin_m = self._settings.reward.detour_margin_m
+        return self.simulator.detours(margin_m) if margin_m else 0.0
 
     def _infos(self) -> dict[str, Any]:
         ended = self._starting
@@ -217,18 +226,22 @@ class TaskReward(gymnasium.Wrapper[Image, Action, Image, Action]):
 
     def _components(self, info: dict[str, Any], terminated: bool, truncated: bool) -> dict[str, float]:
         state = SimpleNamespace(**info)
-        paid = step_components(self._settings, state, crashed=terminated, truncated=truncated)
+        margin_m = self._settings.detour_margin_m
+        simulator: Any = self.unwrapped
+        detour = simulator.detour(margin_m) if margin_m else 0.0
+        paid = step_components(self._settings, state, detour=detour, crashed=terminated, truncated=truncated)
         return {name: float(value) for name, value in paid.items()}
 
 
 def step_components(
-    settings: RewardSettings, state: Any, *, crashed: ArrayLike, truncated: ArrayLike
+    settings: RewardSettings, state: Any, *, detour: ArrayLike, crashed: ArrayLike, truncated: ArrayLike
 ) -> reward.Components:
     """What the settings pay for a step.
 
     Args:
         settings: of the reward.
         state: the fields of `State`, of one robot or, as arrays, of many.
+        detour: metres beside the lane's centre where the robot ought to be; of `lane_progress` only.
         crashed, truncated: how the step ended.
     """
     if settings.type == "stock":
@@ -242,7 +255,7 @@ def step_components(
     return reward.lane_progress(
         settings,
         forward_speed=state.forward_speed,
-        lane_dist=state.lane_dist,
+        lane_dist=state.lane_dist - detour,
         lane_angle=state.lane_angle,
         crashed=crashed,
     )

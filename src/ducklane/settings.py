@@ -241,6 +241,7 @@ class RewardSettings(_Section):
     lane_width_m: Positive
     lateral_weight: NotNegative
     crash_penalty: Annotated[float, Field(ge=0, le=100)]
+    detour_margin_m: Annotated[float, Field(ge=0, le=0.2)]
 
 
 def _as_tuples(rows: object) -> object:
@@ -338,6 +339,16 @@ class Settings(_Section):
                     f"give at most {had}",
                 )
         _check_exact_average(seen, rows, camera.camera_width)
+        return self
+
+    @model_validator(mode="after")
+    def _detours_can_be_known(self) -> Self:
+        if self.reward.detour_margin_m and self.simulator.backend != "batched":
+            raise _Conflict(
+                "reward.detour_margin_m",
+                f"{self.reward.detour_margin_m:g} is beyond gym-duckietown, which knows no way around "
+                "objects; give 0, or set simulator.backend: batched",
+            )
         return self
 
     @model_validator(mode="after")

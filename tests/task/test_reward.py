@@ -13,7 +13,12 @@ from ducklane.settings import RewardSettings
 from ducklane.task.reward import lane_progress, stock
 
 SETTINGS = RewardSettings(
-    type="lane_progress", progress_weight=2.0, lane_width_m=0.2, lateral_weight=2.0, crash_penalty=5.0
+    type="lane_progress",
+    progress_weight=2.0,
+    lane_width_m=0.2,
+    lateral_weight=2.0,
+    crash_penalty=5.0,
+    detour_margin_m=0.0,
 )
 distance = st.floats(-0.4, 0.4)
 speed = st.floats(0.01, 0.6)

@@ -34,6 +34,7 @@ from ducklane.simulator.camera import (
     whole_frame,
 )
 from ducklane.simulator.conditions import draw_conditions, new_conditions
+from ducklane.simulator.detour import detour
 from ducklane.simulator.draws import seed_robots
 from ducklane.simulator.ground import new_chunk
 from ducklane.simulator.kernel import lean_kernel
@@ -231,6 +232,19 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
         directions = np.zeros((self.num_envs, points, 2))
         look_ahead(self._world, step_m, directions)
         return directions
+
+    def detours(self, margin_m: float) -> NDArray[np.float64]:
+        """How far beside its lane's centre each robot ought to be, to pass what stands in the lane.
+
+        Args:
+            margin_m: between a robot's side and an object, metres.
+
+        Returns:
+            (N,) metres, positive to the right; 0 where nothing is in the way.
+        """
+        found = np.zeros(self.num_envs)
+        look_for_detours(self._world, margin_m, found)
+        return found
 
     def render(self) -> tuple[Frames, ...]:  # type: ignore[override] # gymnasium names no type
         """The last image of each robot."""
@@ -464,3 +478,12 @@ def look_ahead(world: World, step_m: float, directions: NDArray[np.float64]) -> 
     for i in range(len(directions)):
         m, x, z, angle = robots.map_index[i], robots.x[i], robots.z[i], robots.angle[i]
         lane_ahead(layout, m, x, z, angle, step_m, directions[i])
+
+
+@lean_kernel
+def look_for_detours(world: World, margin_m: float, found: NDArray[np.float64]) -> None:
+    """Write `detour` of all robots."""
+    layout, robots = world.scene.layout, world.robots
+    for i in range(len(found)):
+        m, x, z, angle = robots.map_index[i], robots.x[i], robots.z[i], robots.angle[i]
+        found[i] = detour(layout, world.things, i, m, x, z, angle, margin_m)

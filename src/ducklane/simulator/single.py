@@ -104,6 +104,10 @@ class SingleSimulator(gymnasium.Env[Frame, NDArray[Any]]):
         directions: NDArray[np.float64] = self._batch.lane_ahead(points, step_m)[0]
         return directions
 
+    def detour(self, margin_m: float) -> float:
+        """How far beside its lane's centre the robot ought to be, as of `BatchedSimulator`."""
+        return float(self._batch.detours(margin_m)[0])
+
     def valid_pose(self, x: float, z: float, angle: float, safety_factor: float = 1.0) -> bool:
         """Whether a robot here is on drivable ground and touches nothing.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ducklane.task.reward import TOP_SPEED_MPS
 
@@ -25,23 +25,26 @@ YAW_RATE_RADPS = 2.0
 """Of a brisk turn; one wheel alone at full duty reaches 3.75."""
 
 
-def privileged_state(state: Any, lane_ahead: NDArray[np.float64]) -> NDArray[np.float32]:
+def privileged_state(
+    state: Any, lane_ahead: NDArray[np.float64], detour: ArrayLike = 0.0
+) -> NDArray[np.float32]:
     """The state of N robots as numbers of about unit size.
 
     Args:
         state: the fields of `State`, [N] each.
         lane_ahead: [N, AHEAD, 2] of the simulator's `lane_ahead`.
+        detour: [N] metres beside the lane's centre where the robots ought to be, 0 for none.
 
     Returns:
-        float32 [N, STATE_SIZE]: whether outside any lane; distance from the lane's centre; sine and cosine
-        of the angle to it (all 0 outside); forward speed; yaw rate; the lane ahead.
+        float32 [N, STATE_SIZE]: whether outside any lane; distance from where they ought to be; sine and
+        cosine of the angle to the lane (all 0 outside); forward speed; yaw rate; the lane ahead.
     """
     outside = np.isnan(state.lane_dist)
     inside = ~outside
     angle = np.nan_to_num(state.lane_angle)
     columns = [
         outside,
-        np.nan_to_num(state.lane_dist) / LANE_HALF_WIDTH_M,
+        np.nan_to_num(state.lane_dist - detour) / LANE_HALF_WIDTH_M,
         np.sin(angle) * inside,
         np.cos(angle) * inside,
         np.asarray(state.forward_speed) / TOP_SPEED_MPS,
