@@ -65,7 +65,7 @@ study: setup ## train with each choice of the recipe changed (about two hours)
 	@$(IN_VENV) python -m ducklane.tracking
 	@$(IN_VENV) python benchmarks/study.py
 
-recipes: setup ## train on several maps, and drive on others (after make repro; about half an hour)
+recipes: setup ## train on several maps and around obstacles, and drive (after make repro; about an hour)
 	@$(IN_VENV) python -m ducklane.tracking
 	@$(IN_VENV) python benchmarks/recipes.py
 

@@ -1,6 +1,6 @@
-"""Beyond one map: the recipe for several maps, and how its policy does on maps that it never saw.
+"""Beyond one map: recipes for several maps and for obstacles, and how their policies do.
 
-`make recipes` trains it as a DVC experiment, drives its policy beside that of models/checkpoint and the
+`make recipes` trains each as a DVC experiment, drives its policy beside that of models/checkpoint and the
 controller, and writes benchmarks/results/recipes.json and recipes.md. A recipe is trained once for a commit.
 """
 
@@ -18,7 +18,6 @@ from reports import interval, machine, write_report
 from ducklane import settings as ducklane_settings
 from ducklane.baselines import ProportionalController
 from ducklane.evaluation.evaluator import Evaluator
-from ducklane.evaluation.helpers import one_core_is_enough
 from ducklane.evaluation.laps import Laps, summarize_laps
 from ducklane.policy import TrainedPolicy, load_policy
 from ducklane.settings import Settings
@@ -33,7 +32,14 @@ SEVERAL_MAPS: dict[str, object] = {
     "simulator.camera_rand": "true",
     "tune.stop.timesteps_total": 1048576,
 }
-RECIPES = {"several maps": SEVERAL_MAPS}
+AROUND_OBSTACLES: dict[str, object] = {
+    "simulator.map_name": "loop_obstacles",
+    "reward.detour_margin_m": 0.04,
+    "reward.lane_width_m": 0.25,
+    "observation.color": "rgb",
+    "tune.stop.timesteps_total": 1048576,
+}
+RECIPES = {"several maps": SEVERAL_MAPS, "around obstacles": AROUND_OBSTACLES}
 """Name -> what differs from params.yaml."""
 
 LANE_FOLLOWING = ("loop_empty", "small_loop", "ETHZ_autolab_technical_track", "zigzag_dists")
@@ -48,44 +54,58 @@ UNSEEN = (
 )
 """On which no policy of these was trained."""
 
+OBSTACLES = ("loop_obstacles",)
+
 Driver = TrainedPolicy | ProportionalController
 Found = dict[str, Any]
 """Driver -> `summarize_laps` of its drives."""
+Comparison = dict[str, dict[str, Found]]
+"""Simulator -> map -> what was found."""
 
 
-def main(starts: int = 64, stock_starts: int = 1) -> None:
+def main(starts: int = 64) -> None:
     """Train what is missing, drive, and write the results.
 
     Args:
         starts: on each map, in the batched simulator.
-        stock_starts: on each map that is driven in the stock simulator too.
     """
-    one_core_is_enough()
     settings = ducklane_settings.load()
     for name, changes in RECIPES.items():
         experiments.run(_experiment_name(name), changes, "train")
-    drivers: dict[str, Driver] = {
-        "several maps": _policy_of("several maps"),
-        "one map": load_policy(CHECKPOINT),
-        "controller": ProportionalController(),
+    others: dict[str, Driver] = {"one map": load_policy(CHECKPOINT), "controller": ProportionalController()}
+    drivers = {"several maps": _policy_of("several maps"), **others}
+    every = {"around obstacles": _policy_of("around obstacles"), **drivers}
+    maps = list(dict.fromkeys([*LANE_FOLLOWING, *UNSEEN]))
+    several = compare(
+        settings, drivers, batched=dict.fromkeys(maps, starts), stock=dict.fromkeys(LANE_FOLLOWING, 1)
+    )
+    around = compare(
+        settings, every, batched=dict.fromkeys(OBSTACLES, starts), stock=dict.fromkeys(OBSTACLES, 2)
+    )
+    report = {
+        "machine": machine("ray", "torch"),
+        "recipes": RECIPES,
+        "headline": headline(several["batched"]),
+        "several maps": several,
+        "around obstacles": around,
     }
-    report = compare(settings, drivers, starts, stock_starts)
     write_report(RESULTS, "recipes", report, tables(report))
     print(tables(report))
 
 
 def compare(
-    settings: Settings, drivers: Mapping[str, Driver], starts: int, stock_starts: int
-) -> dict[str, Any]:
-    """Drive them all on all maps; arguments as for `main`."""
-    maps = dict.fromkeys([*LANE_FOLLOWING, *UNSEEN])
-    batched = {name: in_batched(_on_map(settings, name), drivers, starts) for name in maps}
-    stock = {name: in_stock(_on_map(settings, name), drivers, stock_starts) for name in LANE_FOLLOWING}
+    settings: Settings, drivers: Mapping[str, Driver], batched: Mapping[str, int], stock: Mapping[str, int]
+) -> Comparison:
+    """Drive them all, from the same starts.
+
+    Args:
+        settings: all of them.
+        drivers: under their names.
+        batched, stock: map -> how many starts in that simulator.
+    """
     return {
-        "machine": machine("ray", "torch"),
-        "recipes": RECIPES,
-        "headline": headline(batched),
-        "several maps": {"batched": batched, "stock": stock},
+        "batched": {name: _in_batched(_on_map(settings, name), drivers, n) for name, n in batched.items()},
+        "stock": {name: _in_stock(_on_map(settings, name), drivers, n) for name, n in stock.items()},
     }
 
 
@@ -105,14 +125,14 @@ def _on_map(settings: Settings, name: str) -> Settings:
     return settings.model_copy(update={"evaluate": settings.evaluate.model_copy(update=changes)})
 
 
-def in_batched(settings: Settings, drivers: Mapping[str, Driver], starts: int) -> Found:
+def _in_batched(settings: Settings, drivers: Mapping[str, Driver], starts: int) -> Found:
     """Long drives in the batched simulator, from as many starts."""
     print(f"{settings.evaluate.map_name}, batched simulator", flush=True)
     laps = Laps(settings, starts)
     return {name: summarize_laps(laps.evaluate(driver)) for name, driver in drivers.items()}
 
 
-def in_stock(settings: Settings, drivers: Mapping[str, Driver], starts: int) -> Found:
+def _in_stock(settings: Settings, drivers: Mapping[str, Driver], starts: int) -> Found:
     """As long drives in the stock simulator."""
     print(f"{settings.evaluate.map_name}, stock simulator", flush=True)
     few = settings.evaluate.model_copy(update={"episodes": starts})
@@ -152,11 +172,14 @@ def tables(report: Mapping[str, Any]) -> str:
         for name, of in report["headline"].items()
     )
     parts = [
-        "# On several maps",
+        "# Beyond one map",
         "`make recipes` writes this file. In each cell: metres along the lane in 60 s, median with its 95 % "
         "interval, and how many of the drives ended by a crash.",
+        "## Several maps",
         "\n".join(_table(report["several maps"])),
         f"\\* no policy was trained on it. All of these together, batched: {together}.",
+        "## Around obstacles",
+        "\n".join(_table(report["around obstacles"])),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -54,22 +54,18 @@ def test_drivers_are_compared_with_the_controller_on_unseen_maps_alone() -> None
     }
 
 
-def test_a_recipe_is_driven_in_both_simulators(
-    changed: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(recipes, "LANE_FOLLOWING", ("loop_empty",))
-    monkeypatch.setattr(recipes, "UNSEEN", ("small_loop",))
+def test_drivers_are_driven_in_both_simulators(changed: Callable[..., Settings]) -> None:
     drivers = {name: ProportionalController() for name in ("several maps", "one map", "controller")}
-    report = recipes.compare(changed(evaluate={"lap_seconds": 2.0}), drivers, starts=3, stock_starts=1)
-    assert report["headline"]["several maps"] == {
-        "distance_vs_controller": 1.0,
-        "crashes": 0,
-        "episodes": 3,
-    }
-    *_, small_loop, stock, _, _ = recipes.tables(report).splitlines()
-    assert small_loop.startswith("| batched | small_loop \\* | ")
-    assert stock.startswith("| stock | loop_empty | ")
-    assert stock.count("0 of 1") == 3
+    found = recipes.compare(
+        changed(evaluate={"lap_seconds": 2.0}), drivers, batched={"small_loop": 3}, stock={"loop_empty": 1}
+    )
+    report = {"headline": recipes.headline(dict.fromkeys(recipes.UNSEEN, found["batched"]["small_loop"]))}
+    report |= {"several maps": found, "around obstacles": found}
+    text = recipes.tables(report)
+    assert text.count("| batched | small_loop | ") == 2
+    assert text.count("| stock | loop_empty | ") == 2
+    assert text.count(", 0 of 3 |") == text.count(", 0 of 1 |") == 6
+    assert f"several maps 100% of the controller's distance, 0 of {3 * len(recipes.UNSEEN)} crashed" in text
 
 
 def trial(name: str, seed: int) -> dict[str, Any]:
