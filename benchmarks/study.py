@@ -1,14 +1,14 @@
 """Why the defaults are what they are: each choice taken back by itself, and the last candidates.
 
 `make study` runs them as DVC experiments, one after the other. After each it writes
-benchmarks/results/study.json and the table in docs/training.md. What stands in that file for the same
-settings is not run again.
+benchmarks/results/study.json and the table in docs/training.md. What stands in that file is not run again
+while params.yaml holds what it held; a setting that came later, with its default, changes nothing.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from reports import interval, machine, write_section
 
 from ducklane import settings as ducklane_settings
 from ducklane.outputs import write_json
+from ducklane.tracking import flatten
 
 RESULTS = Path(__file__).parent / "results" / "study.json"
 PAGE = Path("docs/training.md")
@@ -67,28 +68,37 @@ CANDIDATES: dict[str, Changes] = {
 
 def main(candidate_seeds: int = 3) -> None:
     """Run what is missing, and write the results."""
-    settings = ducklane_settings.load()
-    known = {row["params_digest"]: row for row in _read()}
-    done: list[str] = []
+    settings = flatten(ducklane_settings.load().as_dict())
+    known = _read(settings)
+    done: list[Row] = []
     trials = list(_trials(candidate_seeds))
     for n, (name, seed, changes) in enumerate(trials, 1):
         print(f"study {n}/{len(trials)}: {name}, seed {seed}", flush=True)
         changes = {**QUICK, "simulator.seed": seed, **changes}
-        digest = experiments.changed(settings, changes).digest()
-        if digest not in known:
-            known[digest] = _run(name, seed, changes, digest)
-        known[digest]["name"] = name
-        done.append(digest)
-        write_json(RESULTS, {"trials": list(known.values())})
-        write_section(PAGE, "make study", table(known[digest] for digest in done))
-    print(table(known[digest] for digest in done))
+        found = next((row for row in known if row["changes"] == changes), None)
+        if found is None:
+            found = _run(name, seed, changes)
+            known.append(found)
+        done.append({**found, "name": name})
+        write_json(RESULTS, {"settings": settings, "trials": known})
+        write_section(PAGE, "make study", table(done))
+    print(table(done))
 
 
-def _read() -> list[Row]:
-    return json.loads(RESULTS.read_text())["trials"] if RESULTS.exists() else []
+def _read(settings: Mapping[str, object]) -> list[Row]:
+    """The trials of an earlier study, if it began with these settings."""
+    if not RESULTS.exists():
+        return []
+    study = json.loads(RESULTS.read_text())
+    other = [key for key, value in study["settings"].items() if settings.get(key) != value]
+    if other:
+        print(f"study: begins anew, for these have changed: {', '.join(other)}", flush=True)
+        return []
+    trials: list[Row] = study["trials"]
+    return trials
 
 
-def _run(name: str, seed: int, changes: Changes, digest: str) -> Row:
+def _run(name: str, seed: int, changes: Changes) -> Row:
     experiment = experiments.named("study", name, f"seed{seed}")
     experiments.run(experiment, changes)
     scores, summary = experiments.reached(experiment)
@@ -96,7 +106,6 @@ def _run(name: str, seed: int, changes: Changes, digest: str) -> Row:
         "name": name,
         "seed": seed,
         "changes": changes,
-        "params_digest": digest,
         "machine": machine("ray", "torch"),
         "stock": {key: scores["gate"][key] for key in ("survived", "episodes", "distance_m_median")},
         "laps": scores["laps"]["trained"],

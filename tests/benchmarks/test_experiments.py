@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,11 +93,11 @@ def test_a_study_goes_on_where_it_was_interrupted(monkeypatch: pytest.MonkeyPatc
     page, ran = tmp_path / "page.md", []
     page.write_text("before\n<!-- make study writes what follows -->\n<!-- until here -->\nafter\n")
 
-    def run(name: str, seed: int, changes: object, digest: str) -> dict[str, Any]:
+    def run(name: str, seed: int, changes: object) -> dict[str, Any]:
         if len(ran) == 3:
             raise KeyboardInterrupt
         ran.append(name)
-        return {**trial(name, seed), "params_digest": digest}
+        return {**trial(name, seed), "changes": changes}
 
     monkeypatch.setattr(study, "RESULTS", tmp_path / "study.json")
     monkeypatch.setattr(study, "PAGE", page)
@@ -115,3 +116,13 @@ def test_a_study_goes_on_where_it_was_interrupted(monkeypatch: pytest.MonkeyPatc
     ran.clear()
     study.main(candidate_seeds=2)
     assert not ran
+    # a setting that was not there yet does not matter, another value does
+    content = json.loads((tmp_path / "study.json").read_text())
+    del content["settings"]["reward.detour_margin_m"]
+    (tmp_path / "study.json").write_text(json.dumps(content))
+    study.main(candidate_seeds=2)
+    assert not ran
+    content["settings"]["rllib.lr"] = 0.5
+    (tmp_path / "study.json").write_text(json.dumps(content))
+    with pytest.raises(KeyboardInterrupt):
+        study.main(candidate_seeds=2)
