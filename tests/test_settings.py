@@ -53,6 +53,7 @@ rllib:
   vf_loss_coeff: 0.5
   entropy_coeff: 0.0
   state_coeff: 1.0
+  bound_coeff: 0.0
   grad_clip: 0.5
   train_batch_size: 512
   minibatch_size: 128
@@ -109,7 +110,7 @@ SECTIONS = "simulator, ray, rllib, tune, observation, action, reward, network, e
 FILTERS = "give a list of [channels, kernel, stride], each a whole number >= 1"
 RLLIB_KEYS = (
     "env, framework, num_gpus, num_workers, gpu_per_worker, env_per_worker, lr, lr_end, std_end, gamma, "
-    "lambda, clip_param, vf_clip_param, vf_loss_coeff, entropy_coeff, state_coeff, grad_clip, "
+    "lambda, clip_param, vf_clip_param, vf_loss_coeff, entropy_coeff, state_coeff, bound_coeff, grad_clip, "
     "train_batch_size, minibatch_size, num_epochs, torch_threads"
 )
 
@@ -287,7 +288,7 @@ WRONG_FILES = [
     (
         "two documents",
         f"{VALID}---\n{VALID}",
-        ["params.yaml:86: is not YAML (but found another document); mend it"],
+        ["params.yaml:87: is not YAML (but found another document); mend it"],
     ),
     (
         "unknown alias",
@@ -318,7 +319,7 @@ WRONG_FILES = [
         VALID.replace("  lr: 0.0003\n", "  lr: 0.0003\n  lr: 0.1\n"),
         ['params.yaml:27: duplicate key "lr"; keep one of the two'],
     ),
-    ("duplicate section", f"{VALID}ray: 1\n", ['params.yaml:86: duplicate key "ray"; keep one of the two']),
+    ("duplicate section", f"{VALID}ray: 1\n", ['params.yaml:87: duplicate key "ray"; keep one of the two']),
     (
         "misspelt key",
         VALID.replace("  lr:", "  lrr:"),

@@ -166,6 +166,7 @@ class RllibSettings(_Section):
     vf_loss_coeff: NotNegative
     entropy_coeff: NotNegative
     state_coeff: NotNegative
+    bound_coeff: NotNegative
     grad_clip: Positive
     train_batch_size: Count
     minibatch_size: Count

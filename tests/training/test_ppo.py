@@ -16,7 +16,7 @@ from ducklane.machine import Machine
 from ducklane.settings import Settings
 from ducklane.task.privileged import STATE_SIZE
 from ducklane.training import metrics
-from ducklane.training.learner import STATE_COEFF
+from ducklane.training.learner import BOUND_COEFF, STATE_COEFF, out_of_bounds
 from ducklane.training.module import ACTIONS_KEPT, PAST_ACTIONS, STATE, STATE_ESTIMATE, PolicyModule
 from ducklane.training.ppo import ppo_config
 
@@ -37,7 +37,13 @@ def observations(settings: Settings, count: int) -> torch.Tensor:
 
 def test_every_setting_reaches_rllib(changed: Any) -> None:
     settings = changed(
-        rllib={"num_workers": 3, "env_per_worker": 2, "gpu_per_worker": 0.25, "num_gpus": 1},
+        rllib={
+            "num_workers": 3,
+            "env_per_worker": 2,
+            "gpu_per_worker": 0.25,
+            "num_gpus": 1,
+            "bound_coeff": 0.5,
+        },
         simulator={"seed": 77},
     )
     config = ppo_config(settings, Machine(cpus=8, gpus=2))
@@ -49,6 +55,7 @@ def test_every_setting_reaches_rllib(changed: Any) -> None:
     assert config.train_batch_size_per_learner == settings.rllib.train_batch_size
     assert config.seed == 77
     assert config.learner_config_dict[STATE_COEFF] == settings.rllib.state_coeff
+    assert config.learner_config_dict[BOUND_COEFF] == 0.5
 
 
 def test_the_learning_rate_falls_until_training_ends(changed: Any) -> None:
@@ -111,6 +118,14 @@ def test_training_learns_to_tell_the_state_from_the_image(settings: Settings) ->
     assert estimate.shape == (5, STATE_SIZE)
     estimate.square().mean().backward()
     assert rl_module.network.trunk[0].weight.grad.abs().sum() > 0
+
+
+def test_actions_out_of_bounds_are_drawn_back_and_others_left_alone() -> None:
+    actions = torch.tensor([[-3.0, -1.0], [0.5, 1.5]], requires_grad=True)
+    loss = out_of_bounds(actions)
+    loss.backward()
+    assert loss.item() == pytest.approx((2**2 + 0.5**2) / 4)
+    assert torch.equal(actions.grad.sign(), torch.tensor([[-1.0, 0.0], [0.0, 1.0]]))
 
 
 def test_results_carry_the_keys_that_tune_needs_even_without_episodes() -> None:

@@ -12,7 +12,7 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ducklane.environment import Environment, action_space, observation_space
 from ducklane.machine import Machine, this_machine
 from ducklane.settings import Settings, num_workers
-from ducklane.training.learner import STATE_COEFF, STD_BOUND, PolicyLearner
+from ducklane.training.learner import BOUND_COEFF, STATE_COEFF, STD_BOUND, PolicyLearner
 from ducklane.training.metrics import ResultMetrics
 from ducklane.training.module import PolicyModule
 from ducklane.training.sampling import RolloutsToBatch, VectorEnvRunner
@@ -52,6 +52,7 @@ def ppo_config(settings: Settings, machine: Machine) -> PPOConfig:
             learner_class=PolicyLearner,
             learner_config_dict={
                 STATE_COEFF: rllib.state_coeff,
+                BOUND_COEFF: rllib.bound_coeff,
                 STD_BOUND: [[0, settings.network.initial_std], [steps, rllib.std_end]],
             },
             add_default_connectors_to_learner_pipeline=False,
