@@ -35,9 +35,10 @@ SEVERAL_MAPS: dict[str, object] = {
 AROUND_OBSTACLES: dict[str, object] = {
     "simulator.map_name": "loop_obstacles",
     "reward.detour_margin_m": 0.04,
-    "reward.lane_width_m": 0.25,
+    "reward.lane_width_m": 0.3,
+    "rllib.bound_coeff": 1.0,
     "observation.color": "rgb",
-    "tune.stop.timesteps_total": 1048576,
+    "tune.stop.timesteps_total": 786432,
 }
 RECIPES = {"several maps": SEVERAL_MAPS, "around obstacles": AROUND_OBSTACLES}
 """Name -> what differs from params.yaml."""

@@ -50,6 +50,7 @@ VARIANTS: dict[str, Changes] = {
     "64 robots": {"rllib.env_per_worker": 64},
     "starts within 40 degrees": {"simulator.accept_start_angle_deg": 40},
     "noise not bounded": {"rllib.std_end": 0.6},
+    "mean actions held within bounds": {"rllib.bound_coeff": 1.0},
     "lr 0.0003": {"rllib.lr": 0.0003},
     "lr kept at 0.001": {"rllib.lr_end": 0.001},
     "gamma 0.99": {"rllib.gamma": 0.99},
