@@ -76,9 +76,11 @@ def main(starts: int = 64) -> None:
     others: dict[str, Driver] = {"one map": load_policy(CHECKPOINT), "controller": ProportionalController()}
     drivers = {"several maps": _policy_of("several maps"), **others}
     every = {"around obstacles": _policy_of("around obstacles"), **drivers}
-    maps = list(dict.fromkeys([*LANE_FOLLOWING, *UNSEEN]))
     several = compare(
-        settings, drivers, batched=dict.fromkeys(maps, starts), stock=dict.fromkeys(LANE_FOLLOWING, 1)
+        settings,
+        drivers,
+        batched=dict.fromkeys([*LANE_FOLLOWING, *UNSEEN], starts),
+        stock=dict.fromkeys(LANE_FOLLOWING, 1),
     )
     around = compare(
         settings, every, batched=dict.fromkeys(OBSTACLES, starts), stock=dict.fromkeys(OBSTACLES, 2)
