@@ -9,10 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
-from ducklane.settings import Settings
-
 
 def named(*parts: object) -> str:
     """A name of letters, digits and dashes, as DVC wants them."""
@@ -31,20 +27,6 @@ def run(name: str, changes: Mapping[str, object], stage: str = "evaluate") -> No
         return
     settings = [part for key, value in changes.items() for part in ("-S", f"{key}={value}")]
     subprocess.run(["dvc", "exp", "run", "--temp", "--name", name, *settings, stage], check=True)
-
-
-def changed(settings: Settings, changes: Mapping[str, object]) -> Settings:
-    """The settings that an experiment with these changes has."""
-    content = settings.as_dict()
-    for key, value in changes.items():
-        *sections, last = key.split(".")
-        place = content
-        for section in sections:
-            place = place[section]
-        if last not in place:
-            raise KeyError(key)
-        place[last] = YAML(typ="safe", pure=True).load(str(value))
-    return Settings.model_validate(content)
 
 
 def revision(name: str) -> str | None:
