@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Install the system libraries and make .venv as pyproject.toml and constraints.txt say.
 # Does nothing where that is done. PYTHON names the Python 3.11 to make .venv with.
+# With the word "tests", install what only the tests use, too: a browser and a database server.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -33,6 +34,14 @@ install_libraries() {
     packages=$("$python" scripts/missing_libraries.py)
     # shellcheck disable=SC2086 # one word a package
     [ -z "$packages" ] || scripts/install_system_packages.sh $packages
+}
+
+install_test_programs() {
+    local packages=()
+    command -v chromium >/dev/null || packages+=(chromium)
+    command -v chromedriver >/dev/null || packages+=(chromium-driver)
+    compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || packages+=(postgresql)
+    [ ${#packages[@]} = 0 ] || scripts/install_system_packages.sh "${packages[@]}"
 }
 
 # Everything that decides what is in .venv. First where it is: a virtual environment cannot be moved.
@@ -74,6 +83,7 @@ install_packages() {
 
 if usable; then python=.venv/bin/python; else python=$(find_python); fi
 install_libraries
+[ "${1:-}" != tests ] || install_test_programs
 if usable && [ "$(cat "$STAMP")" = "$(recipe)" ]; then exit 0; fi
 usable || make_venv
 install_packages
