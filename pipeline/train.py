@@ -3,109 +3,196 @@
 from __future__ import annotations
 
 import shutil
-import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ducklane import provenance, settings
-from ducklane.errors import exits_cleanly
+from ducklane.errors import UserError, exits_cleanly
 from ducklane.machine import this_machine
 from ducklane.outputs import replacing, write_json
-from ducklane.settings import Settings
+from ducklane.search import Trial, trials
+from ducklane.settings import Settings, TuneSettings
 from ducklane.simulator.maps import check_maps
+from ducklane.training.resuming import pick_up, unfinished
+from ducklane.training.state import ALGORITHM, SavedCheckpoint, TrainingState, training_state
 
 if TYPE_CHECKING:
     from ducklane.policy import Provenance
     from ducklane.tracking import Run
-    from ducklane.training.learning_curve import LearningCurve
-    from ducklane.training.tuning import Training
+    from ducklane.training.mlflow_callback import ExperimentLogger
 
 CHECKPOINT = Path("models/checkpoint")
-ALGORITHM = "algorithm"
 RESULTS = Path("results/train")
-STORAGE = Path("runs/train")
 
 
 def main() -> None:
     """Refuse what cannot work before anything starts or is written; then train."""
     chosen = settings.load()
+    wanted = trials(chosen)
+    for trial in wanted:
+        check_maps(trial.settings)
     if settings.cluster_address() is None:  # what a cluster has is known once it is joined
         settings.check_machine(chosen, this_machine())
-    check_maps(chosen)
-    for earlier in (CHECKPOINT, RESULTS, STORAGE):
-        shutil.rmtree(earlier, ignore_errors=True)
-    _train(chosen)
-    shutil.rmtree(STORAGE)
+    beginning = _origin(wanted)
+    with training_state(chosen, len(wanted)) as state:
+        for earlier in (CHECKPOINT, RESULTS):
+            shutil.rmtree(earlier, ignore_errors=True)
+        _train(chosen, wanted, state, beginning)
 
 
-def _train(chosen: Settings) -> None:
+def _origin(wanted: list[Trial]) -> SavedCheckpoint | None:
+    """What all trials begin with, if they can."""
+    if wanted[0].settings.rllib.restore_from is None:
+        return None
+    from ducklane.training.origin import origin
+
+    beginnings = [origin(trial.settings) for trial in wanted]
+    return beginnings[0]
+
+
+def _train(
+    chosen: Settings, wanted: list[Trial], state: TrainingState, beginning: SavedCheckpoint | None
+) -> None:
     # imported here: Ray, torch and MLflow take seconds to load
     from ducklane import tracking
-    from ducklane.training.learning_curve import LearningCurve
     from ducklane.training.mlflow_callback import ExperimentLogger
+
+    if chosen.tune.restart_behavior == "restart":
+        _start_again(state)
+    newest = [pick_up(chosen.tune, trial) or beginning for trial in state.trials]
+    with tracking.training_run(chosen, state.run_id) as run, ExitStack() as nested:
+        state.remember_run(run.id)
+        print(f"MLflow run {run.id} in {tracking.store_uri()}", flush=True)
+        runs = [run] if len(wanted) == 1 else _trial_runs(run, wanted, state, nested)
+        logger = ExperimentLogger(runs, state)
+        if left := unfinished(chosen.tune, state, newest):
+            _train_on(wanted, state, logger, left, [run, *runs])
+        logger.finish()
+        _write_outputs(chosen, wanted, run, runs, state)
+
+
+def _start_again(state: TrainingState) -> None:
+    from ducklane import tracking
+
+    for run_id in (state.run_id, *(trial.run_id for trial in state.trials)):
+        if run_id is not None:
+            tracking.give_up(run_id)
+    state.clear()
+
+
+def _trial_runs(run: Run, wanted: list[Trial], state: TrainingState, nested: ExitStack) -> list[Run]:
+    """A run for each trial, open as long as the stack."""
+    from ducklane import tracking
+
+    runs = []
+    for number, (trial, known) in enumerate(zip(wanted, state.trials, strict=True), 1):
+        name = f"trial {number}: {trial.name}"
+        own = nested.enter_context(tracking.trial_run(run, trial.settings, name, known.run_id))
+        known.remember_run(own.id)
+        runs.append(own)
+    return runs
+
+
+def _train_on(
+    wanted: list[Trial],
+    state: TrainingState,
+    logger: ExperimentLogger,
+    left: dict[int, SavedCheckpoint | None],
+    runs: list[Run],
+) -> None:
     from ducklane.training.progress import TrainingProgress
     from ducklane.training.tuning import train
 
-    curve, progress = LearningCurve(), TrainingProgress(chosen.tune.stop.timesteps_total)
-    with tracking.new_run(chosen) as run:
-        print(f"MLflow run {run.id} in {tracking.store_uri()}", flush=True)
-        started = time.monotonic()
-        with progress:
-            training = train(chosen, this_machine(), STORAGE, [ExperimentLogger(run), curve, progress])
-        _write_outputs(chosen, run, training, curve, wall_s=time.monotonic() - started)
+    def abandon() -> None:
+        for run in runs:
+            run.end("KILLED")
+
+    steps = wanted[0].settings.tune.stop.timesteps_total
+    with TrainingProgress(steps, len(wanted)) as progress:
+        train(wanted, this_machine(), state, left, [logger, progress], abandon)
 
 
 def _write_outputs(
-    chosen: Settings, run: Run, training: Training, curve: LearningCurve, wall_s: float
+    chosen: Settings, wanted: list[Trial], run: Run, runs: list[Run], state: TrainingState
 ) -> None:
-    origin = _write_checkpoint(chosen, run, training)
+    from ducklane import tracking
+    from ducklane.training.learning_curve import write_learning_curve, write_trials
+    from ducklane.training.mlflow_callback import send_curve
+
+    number, best = _best(chosen.tune, state)
+    rows = state.trials[number].rows
+    if len(runs) > 1:
+        send_curve(run, state.trials[number])
+    origin = _write_checkpoint(chosen, run, wanted[number], runs[number], best)
     summary = {
-        "episode_reward_mean": training.best["episode_reward_mean"],
-        "timesteps_total": int(training.last["timesteps_total"]),
-        "env_steps_per_s": round(training.last["timesteps_total"] / training.last["time/total_s"], 2),
-        "wall_s": round(wall_s, 1),
+        "episode_reward_mean": best.metrics["episode_reward_mean"],
+        "timesteps_total": int(rows[-1]["timesteps_total"]),
+        "env_steps_per_s": round(rows[-1]["timesteps_total"] / rows[-1]["time/total_s"], 2),
+        "wall_s": round(state.wall_s, 1),
         "mlflow": {"run_id": run.id},
     }
+    if len(runs) > 1:
+        summary |= {"trials": len(runs), "best_trial": number + 1}
+        run.set_tags({tracking.BEST_TRIAL: runs[number].id})
     write_json(RESULTS / "summary.json", summary)
     with replacing(RESULTS / "learning_curve.csv") as draft:
-        curve.write(draft)
+        write_learning_curve(draft, rows)
+    with replacing(RESULTS / "trials.csv") as draft:
+        write_trials(draft, wanted, [own.id for own in runs], state)
     run.set_tags({"model_sha256": origin.weights_sha256})
     run.log_artifact(Path("params.yaml"))
-    for name in ("summary.json", "learning_curve.csv"):
+    for name in ("summary.json", "learning_curve.csv", "trials.csv"):
         run.log_artifact(RESULTS / name, "train")
+    of = f" of trial {number + 1} ({wanted[number].name})" if len(runs) > 1 else ""
     print(
         f"best checkpoint: episode_reward_mean {origin.episode_reward_mean:.1f} "
-        f"at {origin.timesteps_total} steps -> {CHECKPOINT}"
+        f"at {origin.timesteps_total} steps{of} -> {CHECKPOINT}"
     )
 
 
-def _write_checkpoint(chosen: Settings, run: Run, training: Training) -> Provenance:
+def _best(chosen: TuneSettings, state: TrainingState) -> tuple[int, SavedCheckpoint]:
+    best = state.best(chosen.checkpoint_score_attr)
+    if best is None:
+        raise UserError(
+            f"tune.stop.timesteps_total: {chosen.stop.timesteps_total} steps ended before any episode did, "
+            "so no checkpoint has a score; train longer or lower simulator.max_steps"
+        )
+    return best
+
+
+def _write_checkpoint(
+    chosen: Settings, run: Run, trial: Trial, trial_run: Run, best: SavedCheckpoint
+) -> Provenance:
     """Put the network and policy.json beside RLlib's own state, to drive from and to train on from."""
     from ducklane.policy import PolicySpec, Provenance, save_policy, weights_digest
     from ducklane.training.tuning import load_network
 
-    network = load_network(training.checkpoint)
+    network = load_network(best.path)
+    own = trial.settings
     origin = Provenance(
         mlflow_run_id=run.id,
         git_commit=provenance.git_commit(),
         params_digest=chosen.digest(),
-        episode_reward_mean=training.best["episode_reward_mean"],
-        timesteps_total=int(training.best["timesteps_total"]),
-        map_name=", ".join(chosen.simulator.map_names),
-        seed=chosen.simulator.seed,
+        episode_reward_mean=best.metrics["episode_reward_mean"],
+        timesteps_total=best.timesteps,
+        map_name=", ".join(own.simulator.map_names),
+        seed=own.simulator.seed,
         weights_sha256=weights_digest(network),
+        trial_run_id=trial_run.id if trial_run is not run else None,
+        changes=trial.changes,
     )
     spec = PolicySpec(
-        camera_width=chosen.simulator.camera_width,
-        camera_height=chosen.simulator.camera_height,
-        observation=chosen.observation,
-        action=chosen.action,
-        network=chosen.network,
+        camera_width=own.simulator.camera_width,
+        camera_height=own.simulator.camera_height,
+        observation=own.observation,
+        action=own.action,
+        network=own.network,
         provenance=origin,
     )
     with replacing(CHECKPOINT) as draft:
         save_policy(draft, spec, network)
-        shutil.copytree(training.checkpoint, draft / ALGORITHM)
+        shutil.copytree(best.path, draft / ALGORITHM)
     return origin
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,7 @@ def test_a_run_holds_every_setting_and_its_origin(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DVC_EXP_NAME", "brave-duck")
-    with tracking.new_run(settings) as run:
+    with tracking.training_run(settings, None) as run:
         assert _status(run) == "RUNNING"
     stored = tracking.client().get_run(run.id)
     assert stored.info.status == "FINISHED"
@@ -84,13 +85,13 @@ def test_a_run_holds_every_setting_and_its_origin(
 def test_a_run_that_did_not_end_well_says_so(
     settings: Settings, error: type[BaseException], status: str
 ) -> None:
-    with pytest.raises(error), tracking.new_run(settings) as run:
+    with pytest.raises(error), tracking.training_run(settings, None) as run:
         raise error
     assert _status(run) == status
 
 
 def test_later_stages_add_to_the_same_run(settings: Settings) -> None:
-    with tracking.new_run(settings) as run:
+    with tracking.training_run(settings, None) as run:
         run.log_metrics({"episode_reward_mean": 1.0}, step=10)
     with tracking.continued_run(run.id, "ducklane") as again:
         assert again.id == run.id
@@ -111,7 +112,7 @@ def test_a_model_from_elsewhere_gets_one_run_that_names_its_origin() -> None:
 
 
 def test_metrics_stand_at_their_step_and_nan_is_no_zero(settings: Settings) -> None:
-    with tracking.new_run(settings) as run:
+    with tracking.training_run(settings, None) as run:
         run.log_metrics({"episode_reward_mean": math.nan, "loss": 3.0}, step=128)
         run.log_metrics({"episode_reward_mean": 2.5, "loss": math.inf}, step=256)
     client = tracking.client()
@@ -122,7 +123,7 @@ def test_metrics_stand_at_their_step_and_nan_is_no_zero(settings: Settings) -> N
 
 
 def test_params_stand_as_first_logged(settings: Settings) -> None:
-    with tracking.new_run(settings) as run:
+    with tracking.training_run(settings, None) as run:
         run.log_params({"rllib.lr": 5, "new": 1})
     params = tracking.client().get_run(run.id).data.params
     assert params["rllib.lr"] == str(settings.rllib.lr)
@@ -134,7 +135,7 @@ def test_artifacts_are_at_the_root(
 ) -> None:
     monkeypatch.chdir(tmp_path_factory.mktemp("temporary-copy"))
     Path("scores.json").write_text("{}")
-    with tracking.new_run(settings) as run:
+    with tracking.training_run(settings, None) as run:
         run.log_artifact(Path("scores.json"), "evaluate")
     assert [path.name for path in (store / "mlartifacts").rglob("*.json")] == ["scores.json"]
 
@@ -150,6 +151,26 @@ def test_a_damaged_store_is_named_in_one_line(store: Path) -> None:
     (store / "mlflow.db").write_bytes(b"this is no database" * 100)
     with pytest.raises(tracking.TrackingError, match=r"MLflow store sqlite:.*cannot be opened") as raised:
         tracking.prepare_store("ducklane")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda: tracking.prepare_store("ducklane"),
+        lambda: tracking.continued_run("0" * 32, "ducklane").__enter__(),
+        lambda: tracking.find_run("0" * 32),
+        lambda: tracking.crown("ducklane-policy", "1", 7.0),
+    ],
+    ids=["prepare", "continue", "find", "crown"],
+)
+def test_a_server_that_is_away_is_named_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, use: Callable[[], object]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(tracking.TrackingError, match=r"MLflow store http://127.0.0.1:1: does not") as raised:
+        use()
     assert "\n" not in str(raised.value)
 
 

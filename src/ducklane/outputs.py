@@ -18,7 +18,8 @@ def replacing(target: Path) -> Iterator[Path]:
     _remove(draft)
     try:
         yield draft
-        _remove(target)
+        if target.is_dir():
+            _remove(target)  # a file is replaced in one step
         os.replace(draft, target)
     finally:
         _remove(draft)

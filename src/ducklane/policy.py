@@ -74,6 +74,10 @@ class Provenance(BaseModel):
     map_name: str
     seed: int
     weights_sha256: str
+    trial_run_id: str | None = None
+    """of the best of several trials: its own MLflow run, nested in the other"""
+    changes: dict[str, object] = {}
+    """of such a trial: where its settings differ from those of the digest"""
 
 
 class PolicySpec(BaseModel):
@@ -137,16 +141,19 @@ def load_policy(directory: Path) -> TrainedPolicy:
     Raises:
         PolicyError: a file is missing, damaged, or the weights are not those that policy.json names.
     """
-    spec = _read_spec(directory / POLICY_FILE)
+    spec = read_spec(directory)
     network = spec.build_network()
     weights = directory / WEIGHTS_FILE
     try:
         network.load_state_dict(torch.load(weights, weights_only=True, map_location="cpu"))
     except FileNotFoundError:
         raise PolicyError(f"{weights}: is missing; run `dvc repro train` or `dvc pull`") from None
-    except Exception as error:
-        reason = str(error).splitlines()[0]
-        raise PolicyError(f"{weights}: cannot be read ({reason}); run `dvc repro train` again") from None
+    except Exception:
+        # torch's own words are none, or advise to load the file with whatever code it brings
+        raise PolicyError(
+            f"{weights}: cannot be read: it is damaged, or holds something else than this network's weights; "
+            "run `dvc repro train` again"
+        ) from None
     if weights_digest(network) != spec.provenance.weights_sha256:
         raise PolicyError(
             f"{weights}: is not the network that {POLICY_FILE} describes; run `dvc repro train` again"
@@ -154,7 +161,13 @@ def load_policy(directory: Path) -> TrainedPolicy:
     return TrainedPolicy(spec, network)
 
 
-def _read_spec(path: Path) -> PolicySpec:
+def read_spec(directory: Path) -> PolicySpec:
+    """What stands in a policy's policy.json.
+
+    Raises:
+        PolicyError: it is missing or damaged.
+    """
+    path = directory / POLICY_FILE
     try:
         return PolicySpec.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 UNKNOWN = "unknown"
 
+CODE = ("constraints.txt", "dvc.yaml", "pipeline", "src")
+"""What results depend on beside the settings."""
+
 
 def repository_root() -> Path:
     """The repository in which `dvc` was started, also from the temporary copies that it runs experiments in.
@@ -26,8 +29,8 @@ def git_commit() -> str:
 
 
 def git_dirty() -> bool:
-    """Whether tracked files differ from the commit."""
-    return bool(_git("status", "--porcelain", "--untracked-files=no"))
+    """Whether the code differs from the commit. Settings and results do not count: runs and DVC hold them."""
+    return bool(_git("status", "--porcelain", "--", *CODE))
 
 
 def dvc_experiment() -> str | None:

@@ -13,7 +13,7 @@ import itertools
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeGuard, get_args, get_origin
 
@@ -23,6 +23,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     ValidationError,
     model_validator,
 )
@@ -67,6 +68,10 @@ class _Section(BaseModel):
     def keys(cls) -> dict[str, FieldInfo]:
         """The fields under their names in params.yaml."""
         return {field.alias or name: field for name, field in cls.model_fields.items()}
+
+    def as_dict(self) -> dict[str, Any]:
+        """The settings under the names of params.yaml, as JSON types."""
+        return self.model_dump(mode="json", by_alias=True)
 
 
 def _map_names(value: object) -> str | tuple[str, ...]:
@@ -172,6 +177,9 @@ class RllibSettings(_Section):
     minibatch_size: Count
     num_epochs: Count
     torch_threads: Count
+    restore_from: Annotated[
+        str | None, Field(min_length=1, description="a folder like models/checkpoint, or null")
+    ]
 
     @model_validator(mode="after")
     def _batch_divides(self) -> Self:
@@ -191,15 +199,121 @@ class StopSettings(_Section):
     timesteps_total: Count
 
 
+SEARCHED = ("simulator", "rllib", "observation", "action", "reward", "network")
+"""Sections in which trials of one training may differ."""
+
+SHARED = (
+    "rllib.env",
+    "rllib.framework",
+    "rllib.num_gpus",
+    "rllib.num_workers",
+    "rllib.gpu_per_worker",
+    "rllib.restore_from",
+)
+"""Keys of these sections in which they may not: they belong to the machine, or to the training as a whole."""
+
+DISTRIBUTIONS = {
+    "grid": "a list: each value in turn",
+    "choice": "a list: one of the values",
+    "uniform": "[low, high]: any number between",
+    "loguniform": "[low, high], both > 0: any number between, each power of ten as likely",
+    "randint": "[low, high]: a whole number from low to high",
+}
+"""Name -> what it takes and gives."""
+
+
+def _search_space(value: object) -> dict[str, tuple[str, tuple[object, ...]]]:
+    """{"rllib": {"lr": {"grid": [0.1, 0.2]}}} as {"rllib.lr": ("grid", (0.1, 0.2))}."""
+    if not isinstance(value, dict):
+        raise ValueError("not a section")
+    return {
+        f"{section}.{key}": _distribution(f"{section}.{key}", given)
+        for section, keys in value.items()
+        for key, given in _keys_of(section, keys).items()
+    }
+
+
+def _as_sections(space: Mapping[str, tuple[str, tuple[object, ...]]]) -> dict[str, dict[str, object]]:
+    """As params.yaml has it."""
+    sections: dict[str, dict[str, object]] = {}
+    for key, (kind, values) in space.items():
+        section, name = key.split(".", 1)
+        sections.setdefault(section, {})[name] = {kind: list(values)}
+    return sections
+
+
+def _keys_of(section: object, keys: object) -> dict[str, object]:
+    if section not in SEARCHED or not isinstance(keys, dict):
+        raise _Conflict(str(section), f"is no section of settings to vary; those are {', '.join(SEARCHED)}")
+    return keys
+
+
+def _distribution(key: str, given: object) -> tuple[str, tuple[object, ...]]:
+    section, name = key.split(".", 1)
+    if key in SHARED or name not in _keys_within(Settings.model_fields[section]):
+        why = "cannot differ between trials" if key in SHARED else f"is no setting; {_nearest(section, name)}"
+        raise _Conflict(key, why)
+    kinds = ", ".join(DISTRIBUTIONS)
+    if not isinstance(given, dict) or len(given) != 1 or next(iter(given)) not in DISTRIBUTIONS:
+        raise _Conflict(key, f"got {shown(given)}; give one of {kinds}, as in grid: [1, 2]")
+    ((kind, values),) = given.items()
+    if not _fits(kind, values):
+        raise _Conflict(f"{key}.{kind}", f"got {shown(values)}; give {DISTRIBUTIONS[kind]}")
+    return kind, tuple(values)
+
+
+def _nearest(section: str, name: str) -> str:
+    return _advice_on([section], name)[1]
+
+
+def _fits(kind: str, values: object) -> bool:
+    if not isinstance(values, list | tuple) or not values:
+        return False
+    if kind in {"grid", "choice"}:
+        return True
+    numbers = int if kind == "randint" else (int, float)
+    if len(values) != 2 or not all(isinstance(v, numbers) and not isinstance(v, bool) for v in values):
+        return False
+    low, high = values
+    return low < high and (kind != "loguniform" or low > 0)
+
+
+class AshaSettings(_Section):
+    """When ASHA, Tune's successive halving, stops a trial."""
+
+    grace_period: Count
+    reduction_factor: Annotated[float, Field(gt=1, le=100)]
+
+
 class TuneSettings(_Section):
-    """What Ray Tune keeps, and when it stops."""
+    """What Ray Tune runs and keeps, and when it stops."""
 
     stop: StopSettings
+    num_samples: Annotated[int, Field(ge=1, le=1000)]
+    search_space: Annotated[
+        dict[str, tuple[str, tuple[Any, ...]]],
+        BeforeValidator(_search_space),
+        PlainSerializer(_as_sections),
+        Field(description="{} or, by section and key, grid, choice, uniform, loguniform or randint"),
+    ]
+    scheduler: Literal["fifo", "asha"]
+    asha: AshaSettings
     checkpoint_freq: Count
     checkpoint_at_end: bool
     keep_checkpoints_num: Count
     checkpoint_score_attr: Literal["episode_reward_mean", "episode_len_mean"]
     trial_name_creator: Literal["trainable_name", "trial_id"]
+    restart_behavior: Literal["resume", "restart"]
+
+    @model_validator(mode="after")
+    def _grace_ends(self) -> Self:
+        if self.scheduler == "asha" and self.asha.grace_period > self.stop.timesteps_total:
+            raise _Conflict(
+                "asha.grace_period",
+                f"{self.asha.grace_period} is more than stop.timesteps_total {self.stop.timesteps_total}; "
+                "give at most that",
+            )
+        return self
 
 
 class ObservationSettings(_Section):
@@ -370,10 +484,6 @@ class Settings(_Section):
         """Hexadecimal SHA-256 of all the settings: equal settings have equal digests."""
         return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
 
-    def as_dict(self) -> dict[str, Any]:
-        """The settings under the names of params.yaml, as JSON types."""
-        return self.model_dump(mode="json", by_alias=True)
-
 
 class _Conflict(ValueError):
     """Keys that are fine alone and cannot stand together."""
@@ -408,7 +518,7 @@ def load(path: Path = PARAMS_FILE) -> Settings:
     try:
         return Settings.model_validate(content, by_alias=True, by_name=False)
     except ValidationError as error:
-        raise SettingsError(*(f"{path}: {problem}" for problem in _problems(error))) from None
+        raise SettingsError(*(f"{path}: {problem}" for problem in problems(error))) from None
 
 
 def read_yaml(path: Path) -> object:
@@ -448,7 +558,7 @@ def _one_line(text: object) -> str:
     return " ".join(str(text).split())
 
 
-def _problems(error: ValidationError) -> list[str]:
+def problems(error: ValidationError) -> list[str]:
     """One line per problem: the key, its value, and what is allowed."""
     lines: dict[str, str] = {}
     misspelt = set()
@@ -492,10 +602,11 @@ def _advice_on(location: list[Any], unknown: str) -> tuple[str, str]:
 
 
 def _keys_within(field: FieldInfo) -> dict[str, FieldInfo]:
-    return field.annotation.keys() if _is_section(field.annotation) else {}
+    return field.annotation.keys() if is_section(field.annotation) else {}
 
 
-def _is_section(kind: Any) -> TypeGuard[type[_Section]]:
+def is_section(kind: Any) -> TypeGuard[type[_Section]]:
+    """Whether a field's type is a section of params.yaml."""
     return isinstance(kind, type) and issubclass(kind, _Section)
 
 
@@ -507,18 +618,18 @@ def _describe(detail: ErrorDetails) -> tuple[str, str]:
         return dotted((*location, cause.key)), str(cause)
     # inside a list the key of params.yaml is the list's
     names = list(itertools.takewhile(lambda part: isinstance(part, str), location))
-    wanted = _allowed(_section_at(names[:-1]).keys()[str(names[-1])])
+    wanted = allowed(_section_at(names[:-1]).keys()[str(names[-1])])
     if detail["type"] == "missing" and len(names) == len(location):
         return dotted(names), f"is missing; give {wanted}"
     return dotted(names), f"got {shown(detail['input'])}; give {wanted}"
 
 
-def _allowed(field: FieldInfo) -> str:
+def allowed(field: FieldInfo) -> str:
     """What a key may hold, in words."""
     kind: Any = field.annotation
     if field.description:
         return field.description
-    if _is_section(kind):
+    if is_section(kind):
         return f"a section with {', '.join(kind.keys())}"
     if get_origin(kind) is Literal:
         *others, last = get_args(kind)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,8 @@ import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from ducklane import provenance
 from ducklane.errors import Interrupted, UserError
@@ -32,6 +35,22 @@ PARAMS_PER_BATCH = 100
 
 # else the first use of a new database lists every migration of its schema
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+
+
+CURE = "start it, free it, or move it away for a new one"
+
+
+PARENT_RUN = MLFLOW_PARENT_RUN_ID
+"""Tag of the run of one of several trials: the run of their experiment."""
+
+BEST_TRIAL = "best_trial_run_id"
+"""Tag of such an experiment's run: the trial that its model is of."""
+
+CHAMPION = "champion"
+"""Alias of the registered policy that passed the gate and drove farthest."""
+
+DISTANCE = "gate_distance_m"
+"""Tag of a registered policy's version: median distance in the gate's episodes."""
 
 
 class TrackingError(UserError):
@@ -50,18 +69,40 @@ def client() -> MlflowClient:
         TrackingError: the store cannot be opened.
     """
     uri = store_uri()
+    # seven tries would last minutes, and a server that is started anew is back within some seconds
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     try:
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
     except Exception as error:
-        reason = str(error).splitlines()[0]
-        raise TrackingError(f"MLflow store {uri}: cannot be opened ({reason})") from None
+        raise TrackingError(f"MLflow store {uri}: cannot be opened ({_reason(error)}); {CURE}") from None
 
 
+def _reason(error: Exception) -> str:
+    """Of MLflow's long lines the part that helps: the system's own error, or the beginning."""
+    text = str(error).splitlines()[0]
+    system = re.findall(r"\[Errno \d+\] [\w ]+", text)
+    return system[-1] if system else text[:120]
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """What goes wrong in the store as one line that names it."""
+    try:
+        yield
+    except (MlflowException, OSError) as error:
+        reason = _reason(error)
+        raise TrackingError(f"MLflow store {store_uri()}: does not answer ({reason}); {CURE}") from None
+
+
+@_one_line()
 def prepare_store(experiment_name: str) -> str:
     """Create the database and the experiment where they are missing; return the experiment's id.
 
     The experiment gets an explicit artifact location, because MLflow would freeze one that depends on
     where it was created.
+
+    Raises:
+        TrackingError: the store cannot be used.
     """
     store = client()
     experiment = store.get_experiment_by_name(experiment_name)
@@ -96,6 +137,27 @@ class Run:
         """The store it is in; not kept, so that a run can be pickled (MLflow shares the connections)."""
         return client()
 
+    @_one_line()
+    def last_step(self, metric: str) -> int:
+        """The largest step at which a metric was logged, -1 for none."""
+        points = self.store.get_metric_history(self.id, metric)
+        return max((point.step for point in points), default=-1)
+
+    @_one_line()
+    def described(self) -> tuple[str, dict[str, str]]:
+        """Its experiment and status in words, and its tags."""
+        found = self.store.get_run(self.id)
+        experiment = self.store.get_experiment(found.info.experiment_id)
+        return f"experiment {experiment.name}, {found.info.status}", dict(found.data.tags)
+
+    @_one_line()
+    def fetch(self, artifact: str, folder: Path) -> Path | None:
+        """Copy an artifact into a folder; None if the run has none of that name."""
+        if artifact not in {item.path for item in self.store.list_artifacts(self.id)}:
+            return None
+        return Path(self.store.download_artifacts(self.id, artifact, str(folder)))
+
+    @_one_line()
     def log_params(self, params: Mapping[str, object]) -> None:
         """Log parameters; those that stand already keep their value."""
         known = self.store.get_run(self.id).data.params
@@ -103,6 +165,7 @@ class Run:
         for start in range(0, len(new), PARAMS_PER_BATCH):
             self.store.log_batch(self.id, params=new[start : start + PARAMS_PER_BATCH])
 
+    @_one_line()
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Log one point of each metric in one call; what is not finite is left out (MLflow would store 0)."""
         now = int(time.time() * 1000)
@@ -111,16 +174,21 @@ class Run:
         ]
         self.store.log_batch(self.id, metrics=points)
 
+    @_one_line()
     def set_tags(self, tags: Mapping[str, object]) -> None:
         """Set tags in one call."""
         self.store.log_batch(self.id, tags=[RunTag(key, str(value)) for key, value in tags.items()])
 
+    @_one_line()
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         """Copy a file to the run's artifacts."""
         self.store.log_artifact(self.id, str(path), folder)
 
+    @_one_line()
     def log_policy(self, path: Path, *, registered_name: str, frames_shape: tuple[int, ...]) -> str:
-        """Log an ONNX policy with its signature and an input example; register it.
+        """Log an ONNX policy with its signature; register it.
+
+        It gets no input example: MLflow would keep each one's camera frames as 80 MB of text.
 
         Args:
             path: the ONNX file.
@@ -145,31 +213,78 @@ class Run:
                 name="policy",
                 registered_model_name=registered_name,
                 signature=ModelSignature(inputs=Schema([inputs]), outputs=Schema([outputs])),
-                input_example={"frames": np.zeros((1, *frames_shape), dtype=np.uint8)},
                 pip_requirements=[f"{name}=={version(name)}" for name in ("mlflow", "onnx", "onnxruntime")],
                 onnx_execution_providers=["CPUExecutionProvider"],
+                # the file as it is: what is downloaded can be driven and traced
+                save_as_external_data=False,
             )
         return f"models:/{registered_name}/{logged.registered_model_version}"
 
+    @_one_line()
     def end(self, status: str) -> None:
         """Close the run: FINISHED, FAILED or KILLED."""
         self.store.set_terminated(self.id, RunStatus.to_string(RunStatus.from_string(status)))
 
 
 @contextmanager
-def new_run(settings: Settings) -> Iterator[Run]:
-    """Start the run of one experiment, with all settings as its params and its origin as its tags.
+def training_run(settings: Settings, run_id: str | None) -> Iterator[Run]:
+    """The run of one experiment, with all settings as its params and its origin as its tags.
 
     It is RUNNING meanwhile and FINISHED, FAILED or KILLED afterwards.
+
+    Args:
+        settings: all of them.
+        run_id: of the run that an interrupted training began; without one, or in a store that does not know
+            it, a new run is started.
+
+    Raises:
+        TrackingError: the store cannot be used.
     """
-    experiment_id = prepare_store(settings.mlflow.experiment_name)
-    store = client()
-    created = store.create_run(experiment_id, run_name=provenance.dvc_experiment())
-    run = Run(created.info.run_id)
+    # a store that is away would else stop the training for minutes at each try
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    with _one_line():
+        experiment_id = prepare_store(settings.mlflow.experiment_name)
+    with _run_of(settings, run_id, experiment_id, provenance.dvc_experiment(), {}) as run:
+        yield run
+
+
+@contextmanager
+def trial_run(parent: Run, settings: Settings, name: str, run_id: str | None) -> Iterator[Run]:
+    """The run of one of several trials, nested in that of their experiment; else as `training_run`.
+
+    Args:
+        parent: run of the experiment.
+        settings: of the trial alone.
+        name: what the run is called.
+        run_id: as for `training_run`.
+    """
+    with _one_line():
+        experiment_id = parent.store.get_run(parent.id).info.experiment_id
+    with _run_of(settings, run_id, experiment_id, name, {PARENT_RUN: parent.id}) as run:
+        yield run
+
+
+@contextmanager
+def _run_of(
+    settings: Settings, run_id: str | None, experiment_id: str, name: str | None, tags: Mapping[str, str]
+) -> Iterator[Run]:
+    with _one_line():
+        run = find_run(run_id) if run_id else None
+        if run is None:
+            # tags at once: a process that is killed now must not leave a trial without its parent
+            run = Run(client().create_run(experiment_id, run_name=name, tags=dict(tags)).info.run_id)
+        run.store.update_run(run.id, "RUNNING")
     with _closing(run):
         run.log_params(flatten(settings.as_dict()))
         run.set_tags(_origin(settings))
         yield run
+
+
+def give_up(run_id: str) -> None:
+    """End a run as KILLED that an interrupted training began and nothing goes on from."""
+    if run := find_run(run_id):
+        run.end("KILLED")
 
 
 def _origin(settings: Settings) -> dict[str, object]:
@@ -189,9 +304,13 @@ def continued_run(run_id: str, experiment_name: str) -> Iterator[Run]:
 
     In a store that does not know the run (the model came from elsewhere) a new one takes its place, with
     the original id as the tag `origin_run_id`.
+
+    Raises:
+        TrackingError: the store cannot be used.
     """
-    run = _find_run(run_id) or _stand_in(run_id, experiment_name)
-    run.store.update_run(run.id, "RUNNING")
+    with _one_line():
+        run = find_run(run_id) or _stand_in(run_id, experiment_name)
+        run.store.update_run(run.id, "RUNNING")
     with _closing(run):
         yield run
 
@@ -209,11 +328,15 @@ def _closing(run: Run) -> Iterator[None]:
     run.end("FINISHED")
 
 
-def _find_run(run_id: str) -> Run | None:
+@_one_line()
+def find_run(run_id: str) -> Run | None:
+    """The run with an id, None if the store does not know it or has deleted it."""
     store = client()
     try:
         found = store.get_run(run_id)
-    except MlflowException:
+    except MlflowException as error:
+        if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            raise
         return None
     return Run(run_id) if found.info.lifecycle_stage == "active" else None
 
@@ -230,6 +353,47 @@ def _stand_in(run_id: str, experiment_name: str) -> Run:
     return run
 
 
+def crown(name: str, version: str, distance_m: float) -> str:
+    """Make a version of a registered policy the champion if it drives farther than the one before.
+
+    A champion that somebody chose by hand, and of which no distance is known, stays.
+
+    Args:
+        name: of the registered policy.
+        version: which has passed the gate.
+        distance_m: median distance in the gate's episodes.
+
+    Returns:
+        what was decided, in one line.
+    """
+    store = client()
+    with _one_line():
+        before = _champion(store, name)
+        store.set_model_version_tag(name, version, DISTANCE, str(distance_m))
+        if before is not None and not distance_m > _distance(before):
+            return f"champion stays {_in_words(before)}: version {version} drives {distance_m:.2f} m"
+        store.set_registered_model_alias(name, CHAMPION, version)
+    earlier = f", before {_in_words(before)}" if before else ""
+    return f"champion is version {version} ({distance_m:.2f} m){earlier}"
+
+
+def _champion(store: MlflowClient, name: str) -> Any:
+    version = store.get_registered_model(name).aliases.get(CHAMPION)
+    # of a local store it is a number, of a server a text
+    return store.get_model_version(name, str(version)) if version else None
+
+
+def _distance(version: Any) -> float:
+    """In metres, NaN where it is not known."""
+    return float(version.tags.get(DISTANCE, math.nan))
+
+
+def _in_words(version: Any) -> str:
+    distance = _distance(version)
+    known = f"{distance:.2f} m" if math.isfinite(distance) else "distance unknown"
+    return f"version {version.version} ({known})"
+
+
 def count_runs() -> int:
     """Runs in the store.
 
@@ -242,10 +406,10 @@ def count_runs() -> int:
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
-    """{"rllib": {"lr": 1}} as {"rllib.lr": 1}."""
+    """{"rllib": {"lr": 1}} as {"rllib.lr": 1}; what is empty stays."""
     flat: dict[str, object] = {}
     for key, value in nested.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value:
             flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value

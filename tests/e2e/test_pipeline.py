@@ -3,112 +3,22 @@
 from __future__ import annotations
 
 import csv
-import json
-import os
 import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import imageio.v2 as imageio
 import numpy as np
 import pytest
-from mlflow import MlflowClient
+from clones import REPOSITORY, Project, clone, set_param
 
 from ducklane.export.onnx_policy import OnnxPolicy
-from ducklane.policy import Observations
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-BUDGET = {
-    "simulator.max_steps": 20,
-    "tune.stop.timesteps_total": 128,
-    "rllib.env_per_worker": 2,
-    "rllib.train_batch_size": 64,
-    "rllib.minibatch_size": 32,
-    "evaluate.episodes": 2,
-    "evaluate.max_seconds": 1.0,
-    "evaluate.lap_starts": 2,
-    "evaluate.lap_seconds": 1.0,
-    "evaluate.video_seconds": 0.5,
-}
-
-
-class Project:
-    """A clone in which commands are typed."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        programs = Path(sys.executable).parent
-        self.environment = {
-            **{key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "MLFLOW_"))},
-            "PATH": f"{programs}:{os.environ['PATH']}",
-            "DVC_NO_ANALYTICS": "1",
-        }
-
-    def start(self, command: str, **options: Any) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            command.split(),
-            cwd=self.root,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            **options,
-        )
-
-    def type(self, command: str, code: int = 0) -> str:
-        process = self.start(command)
-        printed, _ = process.communicate()
-        assert process.returncode == code, f"$ {command}\n{printed}"
-        return printed
-
-    def json(self, path: str) -> Any:
-        return json.loads((self.root / path).read_text())
-
-    @property
-    def store(self) -> MlflowClient:
-        return MlflowClient(f"sqlite:///{self.root}/mlflow.db")
-
-
-def clone(folder: Path) -> Project:
-    """A clone of what is committed, with the changes of the working tree on top."""
-    subprocess.run(["git", "clone", "-q", str(REPOSITORY), str(folder)], check=True)
-    listed = subprocess.run(
-        ["git", "ls-files", "-mo", "--exclude-standard"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in listed.stdout.splitlines():
-        if (REPOSITORY / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(REPOSITORY / name, folder / name)
-    project = Project(folder)
-    for key, value in BUDGET.items():
-        _set(folder / "params.yaml", key, value)
-    project.type("git config user.name tester")
-    project.type("git config user.email tester@localhost")
-    project.type("git add -A")
-    project.type("git commit -qm budget")
-    return project
-
-
-def _set(params: Path, key: str, value: object) -> None:
-    """Change one value as an editor would, the comments untouched."""
-    section, name = key.split(".")[0], key.split(".")[-1]
-    head, body = params.read_text().split(f"\n{section}:\n")
-    body, count = re.subn(rf"^(\s+{name}:) \S+", rf"\1 {value}", body, count=1, flags=re.MULTILINE)
-    assert count == 1, key
-    params.write_text(f"{head}\n{section}:\n{body}")
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +42,7 @@ def test_repro_leaves_every_output_and_a_clean_status(project: Project) -> None:
         "results/baselines/scores.json",
     ):
         assert (project.root / output).stat().st_size > 0, output
-    assert not (project.root / "runs" / "train").exists()
+    assert not any((project.root / "runs" / "train").iterdir())
     assert "up to date" in project.type("dvc status")
     assert "up to date" in project.type("dvc repro")
 
@@ -184,6 +94,10 @@ def test_one_mlflow_run_holds_all_three_stages(project: Project) -> None:
         "export/max_abs_difference",
     }
     assert 20 <= len([name for name in logged if not name.startswith(("evaluate/", "export/"))]) <= 30
+    documented = (REPOSITORY / "docs" / "metrics.md").read_text()
+    assert not [
+        name for name in logged if not name.startswith("reward/") and f"| `{name}` |" not in documented
+    ]
     tags = run.data.tags
     assert tags["git_commit"] == project.type("git rev-parse HEAD").strip()
     provenance = project.json("models/checkpoint/policy.json")["provenance"]
@@ -241,45 +155,6 @@ def test_the_export_was_checked(project: Project) -> None:
     )
 
 
-def test_mlflow_serves_the_same_commands(project: Project) -> None:
-    model = project.json("results/export/check.json")["mlflow"]["model"]
-    policy = OnnxPolicy(project.root / "models/policy.onnx")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    project.environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{project.root}/mlflow.db"
-    server = project.start(
-        f"mlflow models serve --model-uri {model} --env-manager local --host 127.0.0.1 --port {port}",
-        start_new_session=True,
-    )
-    try:
-        shape = (1, policy.frame_stack, 480, 640, 3)
-        frames = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-        body = json.dumps({"inputs": {"frames": frames.tolist()}}).encode()
-        answer = _post(f"http://127.0.0.1:{port}/invocations", body, server)
-    finally:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
-        del project.environment["MLFLOW_TRACKING_URI"]
-    for shown in range(policy.frame_stack):
-        commands = policy.act(Observations(frames[:, shown], np.full((1, 2), np.nan)))
-    assert np.allclose(answer["predictions"]["wheels"], commands, atol=1e-6)
-
-
-def _post(address: str, body: bytes, server: subprocess.Popen[str]) -> Any:
-    request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
-    for _ in range(120):
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                return json.load(answer)
-        except urllib.error.HTTPError as error:
-            raise AssertionError(error.read().decode()) from error
-        except OSError:
-            assert server.poll() is None, server.stdout
-            time.sleep(1)
-    raise AssertionError("the server did not come up")
-
-
 def test_drive_films_the_exported_policy(project: Project) -> None:
     printed = project.type("ducklane drive --model models/policy.onnx --seconds 1 --video out/drive.mp4")
     assert "onnx" in printed
@@ -321,16 +196,20 @@ def _wait_for(process: subprocess.Popen[str], text: str) -> None:
     raise AssertionError("".join(printed))
 
 
-def test_two_workers_train_on_two_nodes_of_a_cluster(tmp_path: Path) -> None:
+def test_two_workers_or_two_trials_train_on_two_nodes_of_a_cluster(tmp_path: Path) -> None:
     project = clone(tmp_path / "ducklane")
-    _set(project.root / "params.yaml", "rllib.num_workers", 2)
+    set_param(project.root / "params.yaml", "rllib.num_workers", 2)
     with two_nodes(project) as address:
         project.environment["RAY_ADDRESS"] = address
         assert "best checkpoint" in project.type("python pipeline/train.py")
         assert project.json("results/train/summary.json")["timesteps_total"] >= 128
+        set_param(project.root / "params.yaml", "rllib.num_workers", 0)
+        set_param(project.root / "params.yaml", "tune.num_samples", 2)
+        assert re.search(r"best checkpoint: .* of trial [12] ", project.type("python pipeline/train.py"))
+        assert {run.info.status for run in project.store.search_runs(["1"])} == {"FINISHED"}
         # a cluster that has too little refuses, as a machine does
-        _set(project.root / "params.yaml", "rllib.num_workers", 3)
-        _set(project.root / "params.yaml", "rllib.train_batch_size", 96)
+        set_param(project.root / "params.yaml", "rllib.num_workers", 3)
+        set_param(project.root / "params.yaml", "rllib.train_batch_size", 96)
         refused = project.type("python pipeline/train.py", code=2)
         assert "3 workers need 3 CPUs, and there are 2" in refused
     gone = project.type("python pipeline/train.py", code=1)
@@ -373,7 +252,7 @@ def test_an_interrupted_training_exits_non_zero_and_leaves_nothing(
     tmp_path: Path, sent: signal.Signals
 ) -> None:
     project = clone(tmp_path / "ducklane")
-    _set(project.root / "params.yaml", "tune.stop.timesteps_total", 100_000)
+    set_param(project.root / "params.yaml", "tune.stop.timesteps_total", 100_000)
     process = project.start("python pipeline/train.py")
     assert process.stdout is not None
     for line in process.stdout:
@@ -382,7 +261,7 @@ def test_an_interrupted_training_exits_non_zero_and_leaves_nothing(
     process.send_signal(sent)
     printed = process.stdout.read()
     assert process.wait() == 130, printed
-    assert re.search(r"training interrupted at \d+ of 100000 steps", printed)
+    assert re.search(r"training interrupted at \d+ of 100000 steps; the same command goes on", printed)
     assert not (project.root / "models" / "checkpoint").exists()
     assert not (project.root / "results" / "train" / "summary.json").exists()
     (run,) = project.store.search_runs(["1"])
@@ -393,7 +272,7 @@ def test_an_interrupted_training_exits_non_zero_and_leaves_nothing(
 def test_wrong_settings_are_one_line_and_nothing_is_written(tmp_path: Path, stage: str) -> None:
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copy(REPOSITORY / name, tmp_path)
-    _set(tmp_path / "params.yaml", "rllib.lr", "fast")
+    set_param(tmp_path / "params.yaml", "rllib.lr", "fast")
     before = sorted(tmp_path.rglob("*"))
     done = subprocess.run(
         [sys.executable, "-X", "importtime", REPOSITORY / "pipeline" / f"{stage}.py"],
@@ -418,7 +297,7 @@ def test_wrong_settings_are_one_line_and_nothing_is_written(tmp_path: Path, stag
 def test_an_unknown_map_is_refused_before_training_with_the_nearest_names(tmp_path: Path, key: str) -> None:
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copy(REPOSITORY / name, tmp_path)
-    _set(tmp_path / "params.yaml", key, "loop_emtpy")
+    set_param(tmp_path / "params.yaml", key, "loop_emtpy")
     done = subprocess.run(
         [sys.executable, REPOSITORY / "pipeline" / "train.py"], cwd=tmp_path, capture_output=True, text=True
     )

@@ -15,7 +15,8 @@ from ray import tune
 from ducklane.errors import Interrupted
 from ducklane.machine import Machine
 from ducklane.settings import Settings, TuneSettings
-from ducklane.training.tuning import TrainingFailed, ray_cluster, run_trial
+from ducklane.training.state import TrainingState, TrialState
+from ducklane.training.tuning import TrainingFailed, ray_cluster, run_trials
 
 
 class Recorded(tune.Trainable):
@@ -29,7 +30,7 @@ class Recorded(tune.Trainable):
         if reward == "error":
             raise RuntimeError("the simulator fell over")
         return {
-            "episode_reward_mean": reward,
+            "episode_reward_mean": 0.0 if reward == "interrupted" else reward,
             "timesteps_total": 10 * (self.iteration + 1),
             "done": reward == "interrupted",
         }
@@ -41,6 +42,16 @@ class Recorded(tune.Trainable):
         raise NotImplementedError
 
 
+class Names(tune.Callback):
+    """Notes what trials are called."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        self.names.append(str(trial))
+
+
 @pytest.fixture(scope="module", autouse=True)
 def cluster(settings: Settings) -> Iterator[None]:
     with ray_cluster(settings.ray, Machine(cpus=1, gpus=0)):
@@ -49,35 +60,37 @@ def cluster(settings: Settings) -> Iterator[None]:
 
 @pytest.fixture
 def run(settings: Settings, tmp_path: Path) -> Callable[..., Any]:
-    def run(rewards: list[Any], steps: int, **changes: Any) -> Any:
-        content = settings.tune.model_dump() | {"stop": {"timesteps_total": steps}} | changes
-        return run_trial(Recorded, {"rewards": rewards}, TuneSettings.model_validate(content), tmp_path, [])
+    def run(rewards: list[Any], steps: int, names: list[str] | None = None, **changes: Any) -> Any:
+        content = settings.tune.as_dict() | {"stop": {"timesteps_total": steps}} | changes
+        state = TrainingState(tmp_path)
+        callbacks = [] if names is None else [Names(names)]
+        chosen = TuneSettings.model_validate(content)
+        run_trials(Recorded, {"rewards": rewards}, [0], chosen, state, callbacks)
+        return state.trials[0]
 
     return run
 
 
-def saved_in(training: Any) -> int:
-    return int((training.checkpoint / "iteration.json").read_text())
+def best_of(state: TrialState) -> int:
+    """The iteration in which the best checkpoint was saved."""
+    return int((state.best(1, "episode_reward_mean")[0].path / "iteration.json").read_text())
 
 
-def test_the_best_checkpoint_is_kept_and_returned_not_the_newest(run: Any) -> None:
-    training = run([1.0, 7.0, 3.0, 2.0, 4.0], steps=50)
-    assert saved_in(training) == 2
-    assert training.best["episode_reward_mean"] == 7.0
-    assert training.last["timesteps_total"] == 50
-    kept = sorted(int(path.read_text()) for path in training.checkpoint.parent.rglob("iteration.json"))
+def test_the_best_checkpoint_is_kept_and_returned_not_the_newest(run: Any, tmp_path: Path) -> None:
+    state = run([1.0, 7.0, 3.0, 2.0, 4.0], steps=50)
+    assert best_of(state) == 2
+    assert state.newest().timesteps == 50
+    assert [row["episode_reward_mean"] for row in state.rows] == [1.0, 7.0, 3.0, 2.0, 4.0]
+    kept = sorted(int(path.read_text()) for path in tmp_path.rglob("iteration.json"))
     assert kept == [2, 5]
 
 
 def test_an_iteration_without_a_finished_episode_is_never_the_best(run: Any) -> None:
-    assert saved_in(run([-3.0, math.nan, -1.0, math.nan], steps=40)) == 3
+    assert best_of(run([-3.0, math.nan, -1.0, math.nan], steps=40)) == 3
 
 
-def test_a_training_without_any_finished_episode_is_refused(run: Any) -> None:
-    with pytest.raises(
-        TrainingFailed, match=r"tune\.stop\.timesteps_total: 20 steps ended before any episode"
-    ):
-        run([math.nan, math.nan], steps=20)
+def test_a_training_without_any_finished_episode_has_no_best(run: Any) -> None:
+    assert run([math.nan, math.nan], steps=20).best(1, "episode_reward_mean") == []
 
 
 def test_an_error_is_one_line_with_its_traceback_in_a_file(run: Any, tmp_path: Path) -> None:
@@ -93,6 +106,7 @@ def test_a_trial_that_ended_early_is_not_a_training(run: Any) -> None:
 
 
 @pytest.mark.parametrize(("creator", "name"), [("trainable_name", r"Recorded"), ("trial_id", r"\w+_\d{5}")])
-def test_trials_are_called_as_the_settings_say(run: Any, tmp_path: Path, creator: str, name: str) -> None:
-    training = run([1.0], steps=10, trial_name_creator=creator)
-    assert re.fullmatch(name, training.checkpoint.parent.name)
+def test_trials_are_called_as_the_settings_say(run: Any, creator: str, name: str) -> None:
+    names: list[str] = []
+    run([1.0], steps=10, names=names, trial_name_creator=creator)
+    assert re.fullmatch(name, names[0])

@@ -1,32 +1,40 @@
-"""The learning curve of one training as a table."""
+"""What a training did, as tables."""
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from ray.tune import Callback
+from ducklane.search import Trial
+from ducklane.training.metrics import TIMESTEPS_TOTAL
+from ducklane.training.state import TrainingState
 
-from ducklane.training.metrics import TIMESTEPS_TOTAL, named_metrics
+
+def write_learning_curve(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    """Write the named metrics of all iterations as CSV, one row an iteration, the steps first."""
+    others = sorted({key for row in rows for key in row} - {TIMESTEPS_TOTAL})
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [TIMESTEPS_TOTAL, *others], restval="")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
-class LearningCurve(Callback):  # type: ignore[misc]
-    """Collects the named metrics of every iteration."""
+def write_trials(path: Path, trials: Sequence[Trial], run_ids: Sequence[str], state: TrainingState) -> None:
+    """Write what each trial changed and reached as CSV, one row a trial.
 
-    def __init__(self) -> None:
-        self.rows: list[dict[str, float]] = []
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
-    ) -> None:
-        """Add one iteration."""
-        self.rows.append(named_metrics(result))
-
-    def write(self, path: Path) -> None:
-        """Write the table as CSV, one row an iteration, the steps first."""
-        others = sorted({key for row in self.rows for key in row} - {TIMESTEPS_TOTAL})
-        with path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, [TIMESTEPS_TOTAL, *others], restval="")
-            writer.writeheader()
-            writer.writerows(self.rows)
+    Args:
+        path: of the file.
+        trials: all of them.
+        run_ids: their MLflow runs.
+        state: of the training.
+    """
+    score = trials[0].settings.tune.checkpoint_score_attr
+    changed = sorted({key for trial in trials for key in trial.changes})
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["trial", *changed, TIMESTEPS_TOTAL, score, "mlflow_run_id"])
+        for number, (trial, known, run_id) in enumerate(zip(trials, state.trials, run_ids, strict=True), 1):
+            best: Sequence[object] = [saved.metrics[score] for saved in known.best(1, score)] or [""]
+            steps = int(known.rows[-1][TIMESTEPS_TOTAL])
+            writer.writerow([number, *map(trial.value, changed), steps, *best, run_id])

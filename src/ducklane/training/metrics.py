@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from ray.rllib.callbacks.callbacks import RLlibCallback
 
@@ -18,32 +18,63 @@ EPISODES_FOR_SMOOTHING = 100
 STALLED_ITERATIONS = 3
 """Iterations without a single new step after which training gives up: its workers are gone."""
 
+
+class Reported(NamedTuple):
+    """A metric that is logged in each iteration."""
+
+    path: str
+    """in RLlib's result"""
+    meaning: str
+    """with its unit"""
+
+
+LEARNER = "learners/default_policy/"
+
 METRICS = {
-    EPISODE_REWARD_MEAN: EPISODE_REWARD_MEAN,
-    "episode_reward_min": "env_runners/episode_return_min",
-    "episode_reward_max": "env_runners/episode_return_max",
-    EPISODE_LEN_MEAN: EPISODE_LEN_MEAN,
-    "episodes_total": "env_runners/num_episodes_lifetime",
-    TIMESTEPS_TOTAL: TIMESTEPS_TOTAL,
-    "training_iteration": "training_iteration",
-    "loss/total": "learners/default_policy/total_loss",
-    "loss/policy": "learners/default_policy/policy_loss",
-    "loss/value": "learners/default_policy/vf_loss",
-    "loss/state": "learners/default_policy/state_loss",
-    "policy/entropy": "learners/default_policy/entropy",
-    "policy/std": "learners/default_policy/action_std",
-    "policy/kl": "learners/default_policy/mean_kl_loss",
-    "value/explained_variance": "learners/default_policy/vf_explained_var",
-    "optimizer/lr": "learners/default_policy/default_optimizer_learning_rate",
-    "optimizer/grad_norm": "learners/default_policy/gradients_default_optimizer_global_norm",
-    "time/total_s": "time_total_s",
-    "time/iteration_s": "time_this_iter_s",
-    "time/sample_s": "timers/env_runner_sampling_timer",
-    "time/learn_s": "timers/learner_update_timer",
-    "machine/cpu_percent": "perf/cpu_util_percent",
-    "machine/ram_percent": "perf/ram_util_percent",
+    EPISODE_REWARD_MEAN: Reported(
+        EPISODE_REWARD_MEAN,
+        "sum of rewards of an episode, mean of the last 100, with exploration; the best checkpoint has most",
+    ),
+    "episode_reward_min": Reported("env_runners/episode_return_min", "the least of these"),
+    "episode_reward_max": Reported("env_runners/episode_return_max", "the most of these"),
+    EPISODE_LEN_MEAN: Reported(
+        EPISODE_LEN_MEAN, "steps of an episode, mean of the last 100; 30 are one second"
+    ),
+    "episodes_total": Reported("env_runners/num_episodes_lifetime", "episodes finished since training began"),
+    TIMESTEPS_TOTAL: Reported(TIMESTEPS_TOTAL, "environment steps of all robots since training began"),
+    "training_iteration": Reported("training_iteration", "batches sampled and learnt from"),
+    "loss/total": Reported(f"{LEARNER}total_loss", "what the optimizer lowers: all losses, weighted"),
+    "loss/policy": Reported(f"{LEARNER}policy_loss", "PPO's clipped surrogate"),
+    "loss/value": Reported(f"{LEARNER}vf_loss", "the critic's squared error"),
+    "loss/state": Reported(
+        f"{LEARNER}state_loss", "of the second task: telling the true state from the image"
+    ),
+    "policy/entropy": Reported(f"{LEARNER}entropy", "of the distribution of actions, nats"),
+    "policy/std": Reported(f"{LEARNER}action_std", "standard deviation of actions, mean over their numbers"),
+    "policy/kl": Reported(
+        f"{LEARNER}mean_kl_loss", "divergence from the policy that sampled the batch, nats"
+    ),
+    "value/explained_variance": Reported(
+        f"{LEARNER}vf_explained_var", "share of the returns' variance that the critic foretells; 1 is perfect"
+    ),
+    "optimizer/lr": Reported(f"{LEARNER}default_optimizer_learning_rate", "learning rate"),
+    "optimizer/grad_norm": Reported(
+        f"{LEARNER}gradients_default_optimizer_global_norm", "length of the gradient before it is clipped"
+    ),
+    "time/total_s": Reported("time_total_s", "seconds of training, without what starting took"),
+    "time/iteration_s": Reported("time_this_iter_s", "seconds of this iteration"),
+    "time/sample_s": Reported("timers/env_runner_sampling_timer", "of these, sampling (smoothed)"),
+    "time/learn_s": Reported("timers/learner_update_timer", "of these, learning (smoothed)"),
+    "machine/cpu_percent": Reported("perf/cpu_util_percent", "use of the machine's CPUs, all programs"),
+    "machine/ram_percent": Reported("perf/ram_util_percent", "use of its memory, all programs"),
 }
-"""Our name of a metric -> its path in RLlib's result."""
+"""Our name of a metric -> where it comes from, and what it means."""
+
+COMPUTED = {
+    "env_steps_per_s": "environment steps a second in this iteration, learning included",
+    "reward/<part>": "sum of a part of the reward (progress, lateral, crash) per episode, mean of 100",
+}
+"""The metrics that are worked out of several values of RLlib's result."""
 
 REWARD_PREFIX = "reward_"
 """RLlib's results carry the mean episode sum of each reward component under this prefix."""
@@ -80,7 +111,7 @@ class ResultMetrics(RLlibCallback):  # type: ignore[misc]
 
 def named_metrics(result: Mapping[str, Any]) -> dict[str, float]:
     """The metrics of one RLlib result under our names, without those that it does not have."""
-    metrics = {name: value for name, path in METRICS.items() if (value := _at(result, path)) is not None}
+    metrics = {name: value for name, (path, _) in METRICS.items() if (value := _at(result, path)) is not None}
     metrics |= dict(_reward_components(result.get("env_runners", {})))
     if duration := metrics.get("time/iteration_s"):
         sampled = result.get("env_runners", {}).get("num_env_steps_sampled", 0)

@@ -12,10 +12,12 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ducklane.environment import Environment, action_space, observation_space
 from ducklane.machine import Machine, this_machine
 from ducklane.settings import Settings, num_workers
+from ducklane.training.checkpoints import restore
 from ducklane.training.learner import BOUND_COEFF, STATE_COEFF, STD_BOUND, PolicyLearner
 from ducklane.training.metrics import ResultMetrics
 from ducklane.training.module import PolicyModule
 from ducklane.training.sampling import RolloutsToBatch, VectorEnvRunner
+from ducklane.training.state import SavedCheckpoint
 
 TRAINER_CPUS = 0.01
 """What Ray counts for a trainer with workers, and not for these: it learns while they wait, on their cores.
@@ -24,11 +26,23 @@ RLlib finds no place for its workers where the trainer's share is 0.
 """
 
 
-def ppo_config(settings: Settings, machine: Machine) -> PPOConfig:
-    """PPO on RLlib's new API stack. Every setting goes through an explicit setter, which knows its name."""
+def ppo_config(settings: Settings, machine: Machine, origin: SavedCheckpoint | None = None) -> PPOConfig:
+    """PPO on RLlib's new API stack. Every setting goes through an explicit setter, which knows its name.
+
+    Args:
+        settings: all of them.
+        machine: to train on.
+        origin: to go on from.
+    """
     workers = num_workers(settings, machine)
     register_environment(settings, workers)
     rllib, steps = settings.rllib, settings.tune.stop.timesteps_total
+
+    def begin(*, algorithm: Any, **_: Any) -> None:
+        torch.set_num_threads(rllib.torch_threads)
+        if origin is not None:
+            restore(algorithm, origin)
+
     return (
         PPOConfig()
         .environment(
@@ -86,7 +100,7 @@ def ppo_config(settings: Settings, machine: Machine) -> PPOConfig:
         .reporting(min_time_s_per_iteration=0)
         .callbacks(
             ResultMetrics,
-            on_algorithm_init=lambda **_: torch.set_num_threads(rllib.torch_threads),
+            on_algorithm_init=begin,
         )
         .debugging(seed=settings.simulator.seed, log_level="ERROR")
     )

@@ -9,20 +9,29 @@ from ray.tune import Callback
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from ducklane.training.checkpoints import TRIAL
 from ducklane.training.metrics import EPISODE_REWARD_MEAN, TIMESTEPS_TOTAL
 
 
 class TrainingProgress(Callback):  # type: ignore[misc]
-    """A bar in a terminal, a line per iteration elsewhere: steps of total, steps/s, time left, reward."""
+    """A bar for each trial in a terminal, a line per iteration elsewhere.
 
-    def __init__(self, total: int) -> None:
+    Steps of total, steps/s, time left, reward.
+
+    Args:
+        total: environment steps of each trial.
+        trials: how many there are.
+    """
+
+    def __init__(self, total: int, trials: int = 1) -> None:
         self._total = total
+        self._trials = trials
         self._console = Console(stderr=True)
         self._bar: Progress | None = None
-        self._task: TaskID | None = None
+        self._tasks: dict[int, TaskID] = {}
         if self._console.is_terminal:
             self._bar = Progress(
-                TextColumn("train"),
+                TextColumn("{task.description}"),
                 BarColumn(bar_width=None),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[rate]} steps/s"),
@@ -30,15 +39,16 @@ class TrainingProgress(Callback):  # type: ignore[misc]
                 TextColumn(EPISODE_REWARD_MEAN + " {task.fields[reward]}"),
                 console=self._console,
             )
-            self._task = self._bar.add_task("train", total=total, rate="-", reward="-")
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Tune pickles its callbacks; a terminal's lock cannot be pickled
-        return TrainingProgress, (self._total,)
+        return TrainingProgress, (self._total, self._trials)
 
     def __enter__(self) -> Self:
         if self._bar is not None:
             self._bar.start()
+            if self._trials == 1:
+                self._task(0)
         return self
 
     def on_trial_result(
@@ -50,15 +60,28 @@ class TrainingProgress(Callback):  # type: ignore[misc]
         rate = steps / max(result["time_total_s"], 1e-9)
         reward = result[EPISODE_REWARD_MEAN]
         shown = "-" if math.isnan(reward) else f"{reward:.1f}"
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=min(steps, self._total), rate=f"{rate:.0f}", reward=shown)
+        number = trial.config[TRIAL]
+        if self._bar is not None:
+            done = min(steps, self._total)
+            self._bar.update(self._task(number), completed=done, rate=f"{rate:.0f}", reward=shown)
             return
         left = max(self._total - steps, 0) / max(rate, 1e-9)
         print(
-            f"train {steps}/{self._total} steps, {rate:.0f} steps/s, {_clock(left)} left, "
+            f"{self._name(number)} {steps}/{self._total} steps, {rate:.0f} steps/s, {_clock(left)} left, "
             f"{EPISODE_REWARD_MEAN} {shown}",
             flush=True,
         )
+
+    def _task(self, number: int) -> TaskID:
+        assert self._bar is not None
+        if number not in self._tasks:
+            self._tasks[number] = self._bar.add_task(
+                self._name(number), total=self._total, rate="-", reward="-"
+            )
+        return self._tasks[number]
+
+    def _name(self, number: int) -> str:
+        return "train" if self._trials == 1 else f"trial {number + 1}/{self._trials}"
 
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:

@@ -1,15 +1,13 @@
-"""One training under Ray Tune: start Ray, run the trial, keep the best checkpoint."""
+"""One training under Ray Tune: start Ray, run the trials."""
 
 from __future__ import annotations
 
 import logging
-import math
 import os
-import signal
+import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +22,26 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 import gymnasium
 import ray
 from ray import tune
+from ray.rllib.algorithms.ppo import PPO, PPOConfig
 from ray.rllib.core.rl_module.rl_module import RLModule
 
 from ducklane.errors import Interrupted, UserError
 from ducklane.machine import Machine
 from ducklane.network import PolicyNetwork
+from ducklane.search import Trial
 from ducklane.settings import (
     RaySettings,
-    Settings,
     TuneSettings,
     check_machine,
     cluster_address,
     offered,
 )
-from ducklane.training.metrics import TIMESTEPS_TOTAL, named_metrics
+from ducklane.training.checkpoints import TRIAL, KeepProgress
+from ducklane.training.metrics import TIMESTEPS_TOTAL
 from ducklane.training.ppo import ppo_config
+from ducklane.training.scheduling import scheduler
+from ducklane.training.signals import ending_in_order
+from ducklane.training.state import SavedCheckpoint, TrainingState
 
 # RLlib tries the spaces out on an environment that gymnasium then warns of
 gymnasium.logger.min_level = gymnasium.logger.ERROR
@@ -49,76 +52,116 @@ MODULE_IN_CHECKPOINT = Path("learner_group/learner/rl_module/default_policy")
 """Where RLlib keeps the network inside a checkpoint of the whole algorithm."""
 
 
+FULL_BYTES = 2**20
+"""A disk with less room than this is full."""
+
+
 class TrainingFailed(UserError):
     """The training raised an error."""
 
 
-@dataclass(frozen=True)
-class Training:
-    """What a finished training leaves."""
-
-    checkpoint: Path
-    """the best checkpoint: RLlib's folder of the whole algorithm"""
-    best: dict[str, float]
-    """the named metrics of the iteration that it was saved in"""
-    last: dict[str, float]
-    """the named metrics of the last iteration"""
-
-
-def train(settings: Settings, machine: Machine, storage: Path, callbacks: list[Any]) -> Training:
-    """Train PPO until `tune.stop` and return its best checkpoint by `tune.checkpoint_score_attr`.
+def train(
+    trials: Sequence[Trial],
+    machine: Machine,
+    state: TrainingState,
+    beginnings: Mapping[int, SavedCheckpoint | None],
+    callbacks: list[Any],
+    abandon: Callable[[], None],
+) -> None:
+    """Train PPO, each trial until `tune.stop` or until its scheduler stops it.
 
     Args:
-        settings: all settings; `check_machine` has passed them.
+        trials: `check_machine` has passed their settings.
         machine: this machine.
-        storage: an empty folder for the checkpoints.
+        state: of this training; its checkpoints and its learning curves are kept up to date.
+        beginnings: numbers of the trials to run -> the checkpoint to go on from, None to begin.
         callbacks: Tune callbacks.
+        abandon: called before this process ends without the leave of a Ray that does not answer any more.
 
     Raises:
-        TrainingFailed: an error in the trial; its traceback stands in the storage folder.
+        TrainingFailed: an error in a trial; its traceback stands in the state's folder.
         Interrupted: stopped by a signal before the last step.
     """
-    with ray_cluster(settings.ray, machine) as offered_by_ray:
-        check_machine(settings, offered_by_ray)
-        return run_trial("PPO", ppo_config(settings, offered_by_ray), settings.tune, storage, callbacks)
+    settings = trials[0].settings
+    with ray_cluster(settings.ray, machine, abandon) as have:
+        for trial in trials:
+            check_machine(trial.settings, have)
+        configs = {
+            number: ppo_config(trials[number].settings, have, beginning)
+            for number, beginning in beginnings.items()
+        }
+        run_trials(_ppo(configs), {}, list(configs), settings.tune, state, callbacks)
 
 
-def run_trial(
-    trainable: Any, config: Any, settings: TuneSettings, storage: Path, callbacks: list[Any]
-) -> Training:
-    """Run one trial of a Tune trainable to its end; arguments and errors as for `train`."""
+def _ppo(configs: Mapping[int, PPOConfig]) -> type[PPO]:
+    """PPO, configured by the number of its trial: a search space of Tune's own reaches no schedule."""
+
+    class TrialPPO(PPO):  # type: ignore[misc]
+        def __init__(self, config: Any = None, **kwargs: Any) -> None:
+            super().__init__(configs[config[TRIAL]], **kwargs)
+
+        @classmethod
+        def default_resource_request(cls, config: Any) -> Any:
+            return super().default_resource_request(configs[config[TRIAL]].to_dict())
+
+    TrialPPO.__name__ = "PPO"
+    return TrialPPO
+
+
+def run_trials(
+    trainable: Any,
+    config: dict[str, Any],
+    numbers: Sequence[int],
+    settings: TuneSettings,
+    state: TrainingState,
+    callbacks: list[Any],
+) -> None:
+    """Run trials of a Tune trainable, given their numbers, to their ends; the rest as for `train`."""
+    attempt = state.new_attempt()
     tuner = tune.Tuner(
         trainable,
-        param_space=config,
+        param_space={**config, TRIAL: tune.grid_search(list(numbers))},
         tune_config=tune.TuneConfig(
-            trial_name_creator=_trial_name(settings), trial_dirname_creator=_trial_name(settings)
+            scheduler=scheduler(settings, state),
+            trial_name_creator=_trial_name(settings),
+            trial_dirname_creator=lambda trial: str(trial.config[TRIAL]),
         ),
         run_config=tune.RunConfig(
-            name="tune",
-            storage_path=str(storage.resolve()),
+            name=attempt.name,
+            storage_path=str(attempt.parent.resolve()),
             stop=settings.stop.model_dump(),
             checkpoint_config=_checkpoint_config(settings),
-            callbacks=callbacks,
+            callbacks=[KeepProgress(state), *callbacks],
             verbose=0,
         ),
     )
-    return _finished(tuner.fit()[0], settings, storage)
+    try:
+        results = tuner.fit()
+    except Exception as error:  # of Tune itself: where the disk is full it stumbles over its own files
+        raise TrainingFailed(_failure(error, state.folder)) from error
+    for result in results:
+        _check_finished(result, settings, state)
 
 
 @contextmanager
-def ray_cluster(settings: RaySettings, machine: Machine) -> Iterator[Machine]:
+def ray_cluster(
+    settings: RaySettings, machine: Machine, abandon: Callable[[], None] = lambda: None
+) -> Iterator[Machine]:
     """The cluster at RAY_ADDRESS, or else Ray on this machine with what the settings offer of it.
 
-    SIGTERM ends a trial as SIGINT does. Yields the CPUs and GPUs that Ray has.
+    Yields the CPUs and GPUs that Ray has.
+
+    Args:
+        settings: of Ray.
+        machine: this machine.
+        abandon: as for `train`.
     """
     have = _join(address) if (address := cluster_address()) else _start(offered(settings, machine), settings)
-    # Tune ends in order on SIGINT only; on SIGTERM the process would abort in the middle of a checkpoint
-    earlier = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
-    try:
-        yield have
-    finally:
-        signal.signal(signal.SIGTERM, earlier)
-        ray.shutdown()
+    with ending_in_order(abandon):
+        try:
+            yield have
+        finally:
+            ray.shutdown()
 
 
 def _start(have: Machine, settings: RaySettings) -> Machine:
@@ -172,33 +215,28 @@ def _checkpoint_config(settings: TuneSettings) -> tune.CheckpointConfig:
     )
 
 
-def _finished(result: tune.Result, settings: TuneSettings, storage: Path) -> Training:
+def _check_finished(result: tune.Result, settings: TuneSettings, state: TrainingState) -> None:
     # fit() also returns normally after an error and after a signal
     if result.error is not None:
-        raise TrainingFailed(_failure(result.error, storage))
-    metrics = result.metrics or {}
-    done = metrics.get(TIMESTEPS_TOTAL, 0)
-    if done < settings.stop.timesteps_total:
+        raise TrainingFailed(_failure(result.error, state.folder))
+    done = (result.metrics or {}).get(TIMESTEPS_TOTAL, 0)
+    number = int(Path(result.path).name)
+    if done < settings.stop.timesteps_total and not state.trials[number].ended:
+        of = f"trial {number + 1} of {len(state.trials)} " if len(state.trials) > 1 else ""
         raise Interrupted(
-            f"training interrupted at {done} of {settings.stop.timesteps_total} steps; nothing was written, "
-            "run the same command again"
+            f"training interrupted at {done} of {settings.stop.timesteps_total} steps {of}; ".replace(
+                " ;", ";"
+            )
+            + "the same command goes on from there"
         )
-    scored = [
-        (checkpoint, saved)
-        for checkpoint, saved in result.best_checkpoints
-        if math.isfinite(saved.get(settings.checkpoint_score_attr, math.nan))
-    ]
-    if not scored:
-        raise TrainingFailed(
-            f"tune.stop.timesteps_total: {settings.stop.timesteps_total} steps ended before any episode did, "
-            "so no checkpoint has a score; train longer or lower simulator.max_steps"
-        )
-    checkpoint, saved = max(scored, key=lambda pair: pair[1][settings.checkpoint_score_attr])
-    return Training(Path(checkpoint.path), named_metrics(saved), named_metrics(metrics))
 
 
-def _failure(error: Exception, storage: Path) -> str:
-    log = storage / "error.txt"
+def _failure(error: Exception, folder: Path) -> str:
+    if shutil.disk_usage(folder).free < FULL_BYTES:
+        return (
+            f"training failed: No space left on device for {folder}; make room, and the same command goes on"
+        )
+    log = folder / "error.txt"
     log.write_text(str(error))
     lines = [line for line in str(error).splitlines() if line and not line[0].isspace()]
     return f"training failed: {lines[-1]}; the whole traceback is in {log}"

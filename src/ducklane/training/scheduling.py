@@ -1,0 +1,75 @@
+"""Which of several trials are stopped early."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
+
+from ducklane.settings import TuneSettings
+from ducklane.training.checkpoints import TRIAL, state_of
+from ducklane.training.metrics import TIMESTEPS_TOTAL
+from ducklane.training.state import TrainingState
+
+
+def scheduler(settings: TuneSettings, state: TrainingState) -> TrialScheduler:
+    """The scheduler that the settings name.
+
+    Args:
+        settings: of Tune.
+        state: of the training, whose earlier trials count too.
+    """
+    return FIFOScheduler() if settings.scheduler == "fifo" else ResumedASHA(settings, state)
+
+
+class ResumedASHA(ASHAScheduler):  # type: ignore[misc]
+    """ASHA (Li et al., "A System for Massively Parallel Hyperparameter Tuning", 2020) over several processes.
+
+    A trial that it stopped stays stopped, and what all trials had reached before this process counts at
+    the rungs as it did then.
+
+    Args:
+        settings: of Tune.
+        state: of the training.
+    """
+
+    def __init__(self, settings: TuneSettings, state: TrainingState) -> None:
+        super().__init__(
+            time_attr=TIMESTEPS_TOTAL,
+            metric=settings.checkpoint_score_attr,
+            mode="max",
+            max_t=settings.stop.timesteps_total,
+            grace_period=settings.asha.grace_period,
+            reduction_factor=settings.asha.reduction_factor,
+        )
+        self._state = state
+        self._recall(settings.checkpoint_score_attr)
+
+    def _recall(self, score: str) -> None:
+        (bracket,) = self._brackets
+        for number, trial in enumerate(self._state.trials):
+            for row in trial.rows:
+                if score in row:
+                    bracket.on_result(_Earlier(number), row[TIMESTEPS_TOTAL], row[score])
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Let what it reached before be its own."""
+        super().on_trial_add(tune_controller, trial)
+        earlier = _Earlier(trial.config[TRIAL]).trial_id
+        for _, recorded in self._trial_info[trial.trial_id]._rungs:
+            if earlier in recorded:
+                recorded[trial.trial_id] = recorded.pop(earlier)
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Remember whom it stops."""
+        decision: str = super().on_trial_result(tune_controller, trial, result)
+        if decision == TrialScheduler.STOP and result[TIMESTEPS_TOTAL] < self._max_t:
+            state_of(self._state, trial).end()
+        return decision
+
+
+class _Earlier:
+    """A trial before this process, as a bracket sees it."""
+
+    def __init__(self, number: int) -> None:
+        self.trial_id = f"earlier {number}"
