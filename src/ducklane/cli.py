@@ -68,6 +68,20 @@ def drive(
     print(f"filmed in {video}")
 
 
+@app.command()
+def lineage(
+    thing: Annotated[
+        str, typer.Argument(help="A model file, an MLflow run's id, a DVC experiment's name or a commit.")
+    ],
+) -> None:
+    """Print what made a model or a score, and check it; exit with 1 if anything disagrees."""
+    from ducklane.lineage import show, trace
+
+    found = trace(thing)
+    show(found)
+    raise typer.Exit(0 if found.agrees else 1)
+
+
 def _load(model: Path) -> Policy:
     if model.is_dir():
         from ducklane.policy import load_policy
