@@ -41,7 +41,8 @@ def _evaluate_checkpoint(chosen: Settings) -> None:
     with tracking.continued_run(run_id, chosen.mlflow.experiment_name) as run:
         evaluation, laps = _drive_all(chosen, policy)
         summary, found = evaluation.summary(), gate(chosen.evaluate, evaluation.scores)
-        scores = {**summary, "gate": found, "laps": laps, "mlflow": {"run_id": run.id}}
+        model = {"model_sha256": policy.spec.provenance.weights_sha256}
+        scores = {**summary, "gate": found, "laps": laps, **model, "mlflow": {"run_id": run.id}}
         write_json(RESULTS / "scores.json", scores)
         _compare({policy.name: summary, **baselines})
         print(verdict(found))

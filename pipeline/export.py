@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 CHECKPOINT = Path("models/checkpoint")
 MODEL = Path("models/policy.onnx")
 CHECK = Path("results/export/check.json")
+SCORES = Path("results/evaluate/scores.json")
 MEASURED = ("max_abs_difference", "latency_ms", "onnx_bytes")
 
 
@@ -45,10 +47,27 @@ def _export(chosen: Settings) -> None:
         measured = {f"export/{name}": check[name] for name in MEASURED}
         run.log_metrics(measured, step=origin.timesteps_total)
         run.log_artifact(CHECK, "export")
+        crowned = _crown(model, chosen.export.registered_model_name, origin.weights_sha256)
     print(
         f"{MODEL}: {check['onnx_bytes']} bytes, {check['latency_ms']} ms a frame, differs from torch by "
         f"at most {check['max_abs_difference']:.1e} on {check['frames']} frames; registered as {model}"
     )
+    print(crowned)
+
+
+def _crown(model: str, name: str, weights_sha256: str) -> str:
+    """Let the policy become the champion of the registry if it has earned it; say what was decided."""
+    from ducklane import tracking
+
+    try:
+        scores = json.loads(SCORES.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        raise UserError(f"{SCORES}: is missing or damaged; run `dvc repro evaluate` first") from None
+    if scores.get("model_sha256") != weights_sha256:
+        return f"champion stays: {SCORES} is of another model; run `dvc repro`"
+    if not scores["gate"]["must"]:
+        return "champion stays: the gate was not passed"
+    return tracking.crown(name, model.rpartition("/")[2], scores["gate"]["distance_m_median"])
 
 
 def _camera(policy: TrainedPolicy) -> tuple[int, int, int]:

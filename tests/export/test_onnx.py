@@ -101,7 +101,7 @@ def test_a_model_of_something_else_is_refused(tmp_path: Path) -> None:
     program = torch.onnx.export(torch.nn.Linear(3, 2), (torch.zeros(1, 3),), dynamo=True, verbose=False)
     assert program is not None
     program.save(path)
-    with pytest.raises(PolicyError, match="not camera frames"):
+    with pytest.raises(PolicyError, match="not written by this project"):
         OnnxPolicy(path)
 
 

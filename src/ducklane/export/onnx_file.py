@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ducklane.export.onnx_policy import OnnxPolicy
+from ducklane.export.onnx_policy import CONTENT, NO_DIGEST, OnnxPolicy, content_digest
 from ducklane.policy import Observations, PolicySpec, TrainedPolicy
 from ducklane.task.observation import GRAY_WEIGHTS
 
@@ -59,7 +59,7 @@ class CameraToWheels(nn.Module):
 
 
 def export_onnx(policy: TrainedPolicy, path: Path, opset: int) -> None:
-    """Write the policy with any batch size; its provenance goes into the file's metadata."""
+    """Write the policy with any batch size; its provenance and a digest go into the file's metadata."""
     model = CameraToWheels(policy).eval()
     example = torch.zeros((2, *_frames_shape(policy.spec)), dtype=torch.uint8)
     # the exporter reports its every pass
@@ -79,11 +79,12 @@ def export_onnx(policy: TrainedPolicy, path: Path, opset: int) -> None:
     assert program is not None
     proto = program.model_proto
     _strip_traces(proto)
-    onnx.helper.set_model_props(
-        proto, {key: str(value) for key, value in policy.spec.provenance.model_dump().items()}
-    )
+    said = policy.spec.provenance.model_dump(exclude_none=True)
+    provenance = {key: str(value) for key, value in said.items()}
+    onnx.helper.set_model_props(proto, {**provenance, CONTENT: NO_DIGEST})
     onnx.checker.check_model(proto, full_check=True)
-    onnx.save(proto, path)
+    content = proto.SerializeToString(deterministic=True)
+    path.write_bytes(content.replace(NO_DIGEST.encode(), content_digest(content, NO_DIGEST).encode()))
 
 
 def _strip_traces(proto: onnx.ModelProto) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections import deque
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,14 @@ from numpy.typing import NDArray
 
 from ducklane.policy import Commands, Observations, Policy, PolicyError
 
+CONTENT = "content_sha256"
+"""In the file's metadata: its `content_digest`."""
+
+NO_DIGEST = "0" * 64
+
+EXTERNAL_DATA = "session.model_external_initializers_file_folder_path"
+"""ONNX Runtime's option: where the files lie to which a model refers for its weights."""
+
 
 class OnnxPolicy(Policy):
     """Feeds the latest raw camera frames to ONNX Runtime.
@@ -21,7 +31,7 @@ class OnnxPolicy(Policy):
         threads: threads of ONNX Runtime.
 
     Raises:
-        PolicyError: the file is missing, damaged, or takes something else than camera frames.
+        PolicyError: the file is missing, damaged, or was not written by `export_onnx`.
     """
 
     name = "onnx"
@@ -30,11 +40,6 @@ class OnnxPolicy(Policy):
         self._made_from = path, threads
         self._session = _open(path, threads)
         frames = self._session.get_inputs()[0]
-        if frames.type != "tensor(uint8)" or len(frames.shape) != 5 or frames.shape[4] != 3:
-            raise PolicyError(
-                f"{path}: takes {frames.type} {frames.shape}, not camera frames as uint8 "
-                "[batch, frames, height, width, 3]; export it with `dvc repro export`"
-            )
         self._input = frames.name
         self.frame_stack = int(frames.shape[1])
         self.camera_shape = int(frames.shape[2]), int(frames.shape[3])
@@ -67,8 +72,27 @@ def _open(path: Path, threads: int) -> onnxruntime.InferenceSession:
         raise PolicyError(f"{path}: is missing; run `dvc repro export` or `dvc pull`")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    # what goes wrong is raised, and told in one line; ONNX Runtime would print lines of its own before
+    options.log_severity_level = 4
+    # the file is all there is to a policy: no weights from files that happen to lie in this folder
+    options.add_session_config_entry(EXTERNAL_DATA, os.devnull)
+    content = path.read_bytes()
     try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         reason = " ".join(str(error).split())[:120]
         raise PolicyError(f"{path}: is no ONNX model that can run ({reason}); export it again") from None
+    digest = session.get_modelmeta().custom_metadata_map.get(CONTENT, NO_DIGEST)
+    if digest != content_digest(content, digest):
+        raise PolicyError(f"{path}: is damaged, or not written by this project; run `dvc repro export` again")
+    return session
+
+
+def content_digest(content: bytes, digest: str) -> str:
+    """Hexadecimal SHA-256 of an ONNX file in which no digest stands yet.
+
+    Args:
+        content: of the file.
+        digest: what stands in it as its digest.
+    """
+    return hashlib.sha256(content.replace(digest.encode(), NO_DIGEST.encode())).hexdigest()
