@@ -15,7 +15,7 @@ IN_VENV := PATH="$$PWD/.venv/bin:$$PATH"
 STORE := $${MLFLOW_TRACKING_URI:-sqlite:///$$PWD/mlflow.db}
 PORT ?= 5000
 
-.PHONY: help repro test setup lint types unit format doctor ui bench-simulator bench-transfer bench-training tune-controller seeds study recipes parity
+.PHONY: help repro test setup setup-tests lint types unit format doctor ui bench-simulator bench-transfer bench-training tune-controller seeds study recipes parity screenshots test-faults reference
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test: lint types unit ## everything that must hold before a change is committed
 setup: ## install system libraries and .venv; does nothing where that is done (PYTHON=... chooses the Python)
 	@scripts/setup.sh
 
+setup-tests: ## install what only the tests use: Chromium, PostgreSQL
+	@scripts/setup.sh tests
+
 lint: setup ## check style
 	$(IN_VENV) ruff check .
 	$(IN_VENV) ruff format --check .
@@ -36,8 +39,11 @@ lint: setup ## check style
 types: setup ## check types
 	$(IN_VENV) mypy
 
-unit: setup ## run the tests
+unit: setup-tests ## run the tests
 	$(IN_VENV) pytest
+
+reference: setup ## write docs/parameters.md and docs/metrics.md from what the code says
+	@$(IN_VENV) python -m ducklane.reference
 
 format: setup ## mend style
 	$(IN_VENV) ruff check --fix .
@@ -47,9 +53,11 @@ doctor: ## say what this machine has, and how to get what it lacks
 	@[ -x .venv/bin/python ] || scripts/setup.sh
 	@$(IN_VENV) python -m ducklane.doctor
 
+# by itself MLflow starts a dozen processes more: workers, and runners of jobs that judge language models
 ui: setup ## show the recorded runs at http://127.0.0.1:5000 (PORT=... for another port)
 	@$(IN_VENV) python -m ducklane.tracking "http://127.0.0.1:$(PORT)"
-	@$(IN_VENV) mlflow ui --host 127.0.0.1 --port $(PORT) --backend-store-uri "$(STORE)"
+	@$(IN_VENV) MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
+		mlflow ui --workers 1 --host 127.0.0.1 --port $(PORT) --backend-store-uri "$(STORE)"
 
 bench-simulator: setup ## measure both simulators side by side (about ten minutes)
 	@$(IN_VENV) python benchmarks/simulator.py
@@ -69,11 +77,17 @@ recipes: setup ## train on several maps and around obstacles, and drive (after m
 	@$(IN_VENV) python -m ducklane.tracking
 	@$(IN_VENV) python benchmarks/recipes.py
 
+test-faults: setup ## disturb trainings in every way, and see what is lost (about twenty minutes)
+	@$(IN_VENV) python benchmarks/faults.py
+
 bench-training: setup ## measure PPO beside a bare loop and the stock simulator (about five minutes)
 	@$(IN_VENV) python benchmarks/training.py
 
 tune-controller: setup ## search the gains of the controller that policies are compared with (about five minutes)
 	@$(IN_VENV) python benchmarks/controller.py
+
+screenshots: setup-tests ## take the pictures of MLflow for the docs again (about five minutes)
+	@$(IN_VENV) python benchmarks/screenshots.py
 
 parity: setup ## compare the simulators in full, where make test takes samples (about ten minutes)
 	@$(IN_VENV) DUCKLANE_PARITY_STEPS=1000 DUCKLANE_PARITY_POSES=24 DUCKLANE_PARITY_STARTS=20 \
