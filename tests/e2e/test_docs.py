@@ -1,0 +1,52 @@
+"""The experiments that README and docs tell of are typed as they stand there, with a smaller budget."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from clones import REPOSITORY, Project, clone
+
+PAGES = ("README.md", "docs/training.md", "docs/faults.md")
+SMALLER = {
+    r"tune\.stop\.timesteps_total=\d+": "tune.stop.timesteps_total=192",
+    r"tune\.num_samples=\d+": "tune.num_samples=2",
+    r"tune\.scheduler=asha": "tune.scheduler=asha -S tune.asha.grace_period=64",
+}
+
+BLOCK = re.compile(r"^ *```(?:bash)?\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+
+
+def commands(page: str) -> list[str]:
+    """What a page tells to type, one command a string."""
+    text = "".join(BLOCK.findall((REPOSITORY / page).read_text()))
+    lines = [" ".join(line.split()) for line in text.replace("\\\n", " ").splitlines()]
+    return [line for line in lines if re.match(r"[a-z]+ |[A-Z_]+=", line) and "->" not in line]
+
+
+def experiments() -> list[str]:
+    return [command for page in PAGES for command in commands(page) if command.startswith("dvc exp run")]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A clone with a policy to go on from."""
+    project = clone(tmp_path_factory.mktemp("docs") / "ducklane")
+    project.type("dvc repro train")
+    (copy,) = [command for command in commands("docs/faults.md") if command.startswith("cp")]
+    project.type(copy)
+    return project
+
+
+@pytest.mark.parametrize("command", experiments(), ids=lambda command: command[:60])
+def test_an_experiment_of_the_docs_runs(project: Project, command: str) -> None:
+    for pattern, smaller in SMALLER.items():
+        command = re.sub(pattern, smaller, command)
+    project.type("git restore .")
+    project.type(f"{command} train")
+    summary = project.json("results/train/summary.json")
+    run = project.store.get_run(summary["mlflow"]["run_id"])
+    assert run.info.status == "FINISHED"
+    for key, value in re.findall(r"-S '?([a-z_.]+)=([^\s'\[]+)", command):
+        assert run.data.params[key].lower().rstrip("0") == value.rstrip("0")
+    assert project.json("models/checkpoint/policy.json")["provenance"]["mlflow_run_id"] == run.info.run_id
