@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ducklane.errors import UserError, reason
 from ducklane.machine import this_machine
 
 PACKAGES = (
@@ -137,9 +138,7 @@ def _ffmpeg() -> Check:
 
         return Check("ffmpeg", str(imageio_ffmpeg.get_ffmpeg_version()))
     except (ImportError, RuntimeError, OSError) as error:
-        return Check(
-            "ffmpeg", str(error).splitlines()[0], f"{INSTALL} --force-reinstall --no-deps imageio-ffmpeg"
-        )
+        return Check("ffmpeg", reason(error), f"{INSTALL} --force-reinstall --no-deps imageio-ffmpeg")
 
 
 def _packages() -> Iterator[Check]:
@@ -175,7 +174,6 @@ def _installed(name: str) -> str | None:
 
 def _store() -> Iterator[Check]:
     from ducklane import tracking
-    from ducklane.errors import UserError
 
     if tracking.store_uri().startswith(("http://", "https://")):
         yield _server(tracking.store_uri())

@@ -24,6 +24,12 @@ class Interrupted(UserError):
     exit_code = 130
 
 
+def reason(error: BaseException) -> str:
+    """What an error says, in one line: its first, or its type where it says nothing."""
+    said = str(error).strip().splitlines()
+    return said[0] if said else type(error).__name__
+
+
 def exits_cleanly(main: Callable[[], None]) -> Callable[[], None]:
     """Wrap a program's main: a UserError becomes its lines on stderr and its exit code."""
 

@@ -26,7 +26,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from ducklane import provenance
-from ducklane.errors import Interrupted, UserError
+from ducklane.errors import Interrupted, UserError, exits_cleanly, reason
 from ducklane.settings import Settings
 
 PARAMS_PER_BATCH = 100
@@ -74,12 +74,12 @@ def client() -> MlflowClient:
     try:
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
     except Exception as error:
-        raise TrackingError(f"MLflow store {uri}: cannot be opened ({_reason(error)}); {CURE}") from None
+        raise TrackingError(f"MLflow store {uri}: cannot be opened ({_shortened(error)}); {CURE}") from None
 
 
-def _reason(error: Exception) -> str:
+def _shortened(error: Exception) -> str:
     """Of MLflow's long lines the part that helps: the system's own error, or the beginning."""
-    text = str(error).splitlines()[0]
+    text = reason(error)
     system = re.findall(r"\[Errno \d+\] [\w ]+", text)
     return system[-1] if system else text[:120]
 
@@ -90,8 +90,9 @@ def _one_line() -> Iterator[None]:
     try:
         yield
     except (MlflowException, OSError) as error:
-        reason = _reason(error)
-        raise TrackingError(f"MLflow store {store_uri()}: does not answer ({reason}); {CURE}") from None
+        raise TrackingError(
+            f"MLflow store {store_uri()}: does not answer ({_shortened(error)}); {CURE}"
+        ) from None
 
 
 @_one_line()
@@ -432,6 +433,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from ducklane.errors import exits_cleanly
-
     exits_cleanly(main)()

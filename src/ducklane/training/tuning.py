@@ -25,7 +25,7 @@ from ray import tune
 from ray.rllib.algorithms.ppo import PPO, PPOConfig
 from ray.rllib.core.rl_module.rl_module import RLModule
 
-from ducklane.errors import Interrupted, UserError
+from ducklane.errors import Interrupted, UserError, reason
 from ducklane.machine import Machine
 from ducklane.network import PolicyNetwork
 from ducklane.search import Trial
@@ -164,7 +164,21 @@ def ray_cluster(
             ray.shutdown()
 
 
-def _start(have: Machine, settings: RaySettings) -> Machine:
+def _start(have: Machine, settings: RaySettings, tries: int = 2) -> Machine:
+    try:
+        _init(have, settings)
+    except Exception as error:  # Ray raises no narrower one where its processes are not up in 30 s
+        ray.shutdown()
+        if tries > 1:
+            return _start(have, settings, tries - 1)
+        raise UserError(
+            f"Ray did not start on this machine ({reason(error)}); end other work on it and give the same "
+            f"command again; Ray's logs are in {os.environ.get('RAY_TMPDIR', '/tmp')}/ray"
+        ) from None
+    return have
+
+
+def _init(have: Machine, settings: RaySettings) -> None:
     ray.init(
         # not one that happens to run here: it may be another training's
         address="local",
@@ -175,7 +189,6 @@ def _start(have: Machine, settings: RaySettings) -> Machine:
         logging_level=logging.ERROR,
         log_to_driver=False,
     )
-    return have
 
 
 def _join(address: str) -> Machine:
@@ -183,10 +196,10 @@ def _join(address: str) -> Machine:
         _knock(address)
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
     except (OSError, RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
         raise UserError(
-            f"RAY_ADDRESS: no Ray cluster answers at {address} ({reason}); start one with `ray start --head` "
-            "and set RAY_AUTH_MODE=token, as that does, or unset RAY_ADDRESS to train on this machine alone"
+            f"RAY_ADDRESS: no Ray cluster answers at {address} ({reason(error)}); start one with "
+            "`ray start --head` and set RAY_AUTH_MODE=token, as that does, or unset RAY_ADDRESS to train on "
+            "this machine alone"
         ) from None
     resources = ray.cluster_resources()
     return Machine(cpus=int(resources.get("CPU", 0)), gpus=int(resources.get("GPU", 0)))
