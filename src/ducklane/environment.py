@@ -139,6 +139,7 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[Image, Action, NDArray[Any]]):
         self._stack = BatchedFrameStack(settings.observation, num_envs)
         self._starting = np.ones(num_envs, np.bool_)
         self._sums: dict[str, NDArray[np.float64]] = {}
+        self._detour: NDArray[np.float64] | float = 0.0
         self.closed = False
 
     def reset(
@@ -148,6 +149,7 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[Image, Action, NDArray[Any]]):
         frames, _ = self.simulator.reset(seed=seed, options=options)
         self._sums = {}
         self._starting[:] = False
+        self._detour = self._find_detours()
         return self._stack.push(frames, np.ones(self.num_envs, np.bool_)), {}
 
     def step(
@@ -157,10 +159,11 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[Image, Action, NDArray[Any]]):
         frames, _, terminated, truncated, _ = self.simulator.step(self._mapping.to_wheels(actions))
         starting = self._starting
         images = self._stack.push(frames, starting)
+        self._detour = self._find_detours()
         components = step_components(
             self._settings.reward,
             self.simulator.robots,
-            detour=self._detours(),
+            detour=self._detour,
             crashed=terminated,
             truncated=truncated,
         )
@@ -176,9 +179,9 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[Image, Action, NDArray[Any]]):
     def privileged(self) -> NDArray[np.float32]:
         """`privileged_state` of the robots after the last reset or step."""
         ahead = self.simulator.lane_ahead(AHEAD, AHEAD_STEP_M)
-        return privileged_state(self.simulator.robots, ahead, self._detours())
+        return privileged_state(self.simulator.robots, ahead, self._detour)
 
-    def _detours(self) -> NDArray[np.float64] | float:
+    def _find_detours(self) -> NDArray[np.float64] | float:
         margin_m = self._settings.reward.detour_margin_m
         return self.simulator.detours(margin_m) if margin_m else 0.0
 
