@@ -73,17 +73,12 @@ class Project:
 def clone(folder: Path) -> Project:
     """A clone of what is committed, with the changes of the working tree on top."""
     subprocess.run(["git", "clone", "-q", str(REPOSITORY), str(folder)], check=True)
-    listed = subprocess.run(
-        ["git", "ls-files", "-mo", "--exclude-standard"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in listed.stdout.splitlines():
+    for name in _listed("diff", "--name-only", "HEAD") + _listed("ls-files", "-o", "--exclude-standard"):
         if (REPOSITORY / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(REPOSITORY / name, folder / name)
+        else:
+            (folder / name).unlink()
     project = Project(folder)
     for key, value in BUDGET.items():
         set_param(folder / "params.yaml", key, value)
@@ -92,6 +87,11 @@ def clone(folder: Path) -> Project:
     project.type("git add -A")
     project.type("git commit -qm budget")
     return project
+
+
+def _listed(*command: str) -> list[str]:
+    done = subprocess.run(["git", *command], cwd=REPOSITORY, check=True, stdout=subprocess.PIPE, text=True)
+    return done.stdout.splitlines()
 
 
 def set_param(params: Path, key: str, value: object) -> None:
