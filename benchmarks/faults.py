@@ -143,56 +143,70 @@ def small(folder: Path, **changes: object) -> Project:
 
 
 def killed(folder: Path, kills: int = 20) -> Iterator[Outcome]:
-    """SIGKILL at random instants, again and again in the same trainings."""
-    project, draw, seed = small(folder), random.Random(0), 1
-    reached = 0
-    done = 0
-    while done < kills:
+    """SIGKILL at random instants, again and again in the same training; in another when that has ended."""
+    steps = 5 * STEPS
+    project, draw = small(folder, tune__stop__timesteps_total=steps), random.Random(0)
+    seed, reached = 1, 0
+    instants: list[str] = []
+    while len(instants) < kills:
         training = Training(project)
         # half of them while it starts, half while it trains or writes
-        if done % 2:
-            training.wait_for(max(reached, INTERVAL))
-        time.sleep(draw.uniform(0, 3 if done % 2 else 12))
+        trains = len(instants) % 2 == 1
+        if trains:
+            training.wait_for(reached + 1)
+        time.sleep(draw.uniform(0, 3 if trains else 12))
         if training.process.poll() is not None:
-            assert training.end() == 0, training.printed
-            whole(project)
+            _finished(training, reached)
+            whole(project, steps)
             seed, reached = seed + 1, 0
             set_param(project.root / PARAMS, "simulator.seed", seed)
             continue
         training.send(signal.SIGKILL)
         training.end()
-        done += 1
-        lost = max(0, reached - training.began) if training.lines and training.began else 0
-        assert lost <= INTERVAL, f"went on from {training.began} after {reached}"
-        reached = max(training.steps, training.began)
-        yield Outcome("SIGKILL of the training", RECOVERED, f"at {reached} steps")
+        _went_on(training, reached)
+        reached = max(reached, training.steps)
+        instants.append(f"at {training.steps}" if training.steps else f"at {reached}, before it went on")
     training = Training(project)
+    training.end()
+    _finished(training, reached)
+    whole(project, steps)
+    for instant in instants:
+        yield Outcome("SIGKILL of the training", RECOVERED, f"{instant} of {steps} steps")
+
+
+def _went_on(training: Training, reached: int) -> None:
+    """Assert that a training, if it came so far as to train, began where the one before it was stopped."""
+    if training.steps:
+        assert training.began >= reached - INTERVAL, f"went on from {training.began} after {reached}"
+
+
+def _finished(training: Training, reached: int) -> None:
     assert training.end() == 0, training.printed
-    assert training.began >= reached - INTERVAL, f"went on from {training.began} after {reached}"
-    whole(project)
+    _went_on(training, reached)
 
 
 def interrupted(folder: Path) -> Iterator[Outcome]:
     """SIGINT and SIGTERM through dvc repro, as a terminal and as a system sends them."""
-    project = small(folder)
+    project, reached = small(folder), 0
+    outcomes = []
     for name, sent, group in (
         ("SIGINT (Ctrl-C) to dvc repro", signal.SIGINT, True),
         ("SIGTERM to dvc repro and its stage", signal.SIGTERM, True),
         ("SIGTERM to dvc repro alone", signal.SIGTERM, False),
     ):
         training = Training(project, "dvc repro train")
-        training.wait_for(training.began + 4 * INTERVAL)
+        training.wait_for(reached + 4 * INTERVAL)
+        _went_on(training, reached)
         reached = training.steps
         training.send(sent, group)
         assert training.end() != 0
         _wait_until_free(project)
         nothing_half_made(project)
-        yield Outcome(name, RECOVERED, f"at {reached} steps")
-    again = Training(project, "dvc repro train")
-    assert again.end() == 0, again.printed
-    assert again.began >= reached - INTERVAL
+        outcomes.append(Outcome(name, RECOVERED, f"at {reached} steps"))
+    _finished(Training(project, "dvc repro train"), reached)
     whole(project)
     assert "up to date" in project.type("dvc status train")
+    yield from outcomes
 
 
 def _wait_until_free(project: Project) -> None:
