@@ -147,11 +147,11 @@ def killed(folder: Path, kills: int = 20) -> Iterator[Outcome]:
     steps = 5 * STEPS
     project, draw = small(folder, tune__stop__timesteps_total=steps), random.Random(0)
     seed, reached = 1, 0
-    instants: list[str] = []
-    while len(instants) < kills:
+    outcomes: list[Outcome] = []
+    while len(outcomes) < kills:
         training = Training(project)
         # half of them while it starts, half while it trains or writes
-        trains = len(instants) % 2 == 1
+        trains = len(outcomes) % 2 == 1
         if trains:
             training.wait_for(reached + 1)
         time.sleep(draw.uniform(0, 3 if trains else 12))
@@ -165,13 +165,16 @@ def killed(folder: Path, kills: int = 20) -> Iterator[Outcome]:
         training.end()
         _went_on(training, reached)
         reached = max(reached, training.steps)
-        instants.append(f"at {training.steps}" if training.steps else f"at {reached}, before it went on")
+        if training.steps:
+            doing, when = "trained", f"at {training.steps} steps"
+        else:
+            doing, when = "started", f"after {reached} steps"
+        outcomes.append(Outcome(f"SIGKILL of the training while it {doing}", RECOVERED, when))
     training = Training(project)
     training.end()
     _finished(training, reached)
     whole(project, steps)
-    for instant in instants:
-        yield Outcome("SIGKILL of the training", RECOVERED, f"{instant} of {steps} steps")
+    yield from outcomes
 
 
 def _went_on(training: Training, reached: int) -> None:
@@ -329,7 +332,7 @@ def full_disk(folder: Path) -> Iterator[Outcome]:
     assert "No space left" in said, first
     assert "second ended with 0" in second, second
     whole(project)
-    yield Outcome("the disk is full", REFUSED, said)
+    yield Outcome("the disk is full", REFUSED, said.replace(str(project.root), "."))
     yield Outcome("the disk was full and has room again", RECOVERED, "the same command finished")
 
 
