@@ -163,27 +163,25 @@ def killed(folder: Path, kills: int = 20) -> Iterator[Outcome]:
             continue
         training.send(signal.SIGKILL)
         training.end()
-        _went_on(training, reached)
-        reached = max(reached, training.steps)
         if training.steps:
+            _went_on(training, reached)
+            reached = max(reached, training.steps)
             doing, when = "trained", f"at {training.steps} steps"
         else:
             doing, when = "started", f"after {reached} steps"
         outcomes.append(Outcome(f"SIGKILL of the training while it {doing}", RECOVERED, when))
-    training = Training(project)
-    training.end()
-    _finished(training, reached)
+    _finished(Training(project), reached)
     whole(project, steps)
     yield from outcomes
 
 
 def _went_on(training: Training, reached: int) -> None:
-    """Assert that a training, if it came so far as to train, began where the one before it was stopped."""
-    if training.steps:
-        assert training.began >= reached - INTERVAL, f"went on from {training.began} after {reached}"
+    """Assert that a training began where the one before it was stopped."""
+    assert training.began >= reached - INTERVAL, f"went on from {training.began} after {reached}"
 
 
 def _finished(training: Training, reached: int) -> None:
+    """Wait for a training that goes on to its last step."""
     assert training.end() == 0, training.printed
     _went_on(training, reached)
 
