@@ -69,7 +69,7 @@ seeds: setup ## train with three seeds and score each (about half an hour)
 	@$(IN_VENV) python -m ducklane.tracking
 	@$(IN_VENV) python benchmarks/seeds.py
 
-study: setup ## train with each choice of the recipe changed (about two and a half hours)
+study: setup ## train with each choice of the recipe changed (about three hours)
 	@$(IN_VENV) python -m ducklane.tracking
 	@$(IN_VENV) python benchmarks/study.py
 
