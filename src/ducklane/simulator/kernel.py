@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 
 import numba
 from numba.core import config as _config
+from numba.core.caching import UserProvidedCacheLocator
 
 config: Any = _config  # whose names numba makes at run time
 
@@ -87,14 +88,28 @@ def _garbage_kept() -> Iterator[None]:
             gc.enable()
 
 
+class ByContent(UserProvidedCacheLocator):
+    """Finds compiled functions by what the sources say, wherever they lie.
+
+    numba's own locators put the path of the source into the name of the folder: each clone, and each copy
+    that DVC runs an experiment in, would compile everything again.
+    """
+
+    @classmethod
+    def get_suitable_cache_subpath(cls, py_file: str) -> str:
+        """Nothing beside the folder that `_cache_folder` names after the sources."""
+        return ""
+
+
 def _compiled(function: Function, part: str = "", **options: Any) -> Function:
     # numba looks for its folder when it decorates
-    before = config.CACHE_DIR
-    config.CACHE_DIR = str(_cache_folder(before) / part)
+    before = config.CACHE_DIR, config.CACHE_LOCATOR_CLASSES
+    config.CACHE_DIR = str(_cache_folder(config.CACHE_DIR) / part)
+    config.CACHE_LOCATOR_CLASSES = f"{__name__}.{ByContent.__name__}"
     try:
         return cast(Function, numba.njit(cache=True, error_model="numpy", nogil=True, **options)(function))
     finally:
-        config.CACHE_DIR = before
+        config.CACHE_DIR, config.CACHE_LOCATOR_CLASSES = before
 
 
 def _cache_folder(before: str) -> Path:

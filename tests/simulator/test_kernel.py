@@ -1,0 +1,35 @@
+"""Kernels are compiled once for all copies of the same sources, and anew for others."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import ducklane
+
+CALL = """
+from ducklane.simulator import dynamics
+print(dynamics.clipped(2.0), sum(dynamics.clipped._for_python.stats.cache_misses.values()))
+"""
+
+
+def called(project: Path, cache: Path) -> list[str]:
+    """What `clipped(2.0)` gives in a copy of the sources, and how often it was compiled for that."""
+    environment = {**os.environ, "PYTHONPATH": str(project), "XDG_CACHE_HOME": str(cache)}
+    done = subprocess.run(
+        [sys.executable, "-c", CALL], env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout.split()
+
+
+def test_another_copy_of_the_sources_compiles_nothing_and_changed_ones_do(tmp_path: Path) -> None:
+    projects = [tmp_path / name for name in ("first", "second")]
+    for project in projects:
+        shutil.copytree(Path(ducklane.__file__).parent, project / "ducklane")
+    assert [called(project, tmp_path / "cache") for project in projects] == [["1.0", "1"], ["1.0", "0"]]
+    dynamics = projects[1] / "ducklane" / "simulator" / "dynamics.py"
+    dynamics.write_text(dynamics.read_text().replace("min(max(command, -1.0), 1.0)", "min(command, 0.5)"))
+    assert called(projects[1], tmp_path / "cache") == ["0.5", "1"]
