@@ -10,6 +10,7 @@ import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
+from ray.tune.registry import ENV_CREATOR, _global_registry
 
 from ducklane.environment import action_space, observation_space
 from ducklane.machine import Machine
@@ -56,6 +57,24 @@ def test_every_setting_reaches_rllib(changed: Any) -> None:
     assert config.seed == 77
     assert config.learner_config_dict[STATE_COEFF] == settings.rllib.state_coeff
     assert config.learner_config_dict[BOUND_COEFF] == 0.5
+
+
+def test_each_trial_drives_in_the_environment_of_its_own_settings(changed: Any) -> None:
+    # all are configured before the first one trains
+    configs = [
+        ppo_config(changed(reward={"lateral_weight": weight}), Machine(cpus=1, gpus=0))
+        for weight in (0.0, 50.0, 100.0)
+    ]
+    paid = []
+    for config in configs:
+        env = _global_registry.get(ENV_CREATOR, config.env)({**config.env_config, "num_envs": 1})
+        env.reset(seed=1)
+        paid.append(float(env.step(np.zeros((1, 2), np.float32))[1][0]))
+        env.close()
+    # standing still beside the lane's centre is paid by this alone
+    assert paid[0] == pytest.approx(0, abs=1e-6)
+    assert paid[2] == pytest.approx(2 * paid[1])
+    assert paid[1] < 0
 
 
 def test_the_learning_rate_falls_until_training_ends(changed: Any) -> None:

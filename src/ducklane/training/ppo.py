@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -35,7 +36,7 @@ def ppo_config(settings: Settings, machine: Machine, origin: SavedCheckpoint | N
         origin: to go on from.
     """
     workers = num_workers(settings, machine)
-    register_environment(settings, workers)
+    tune.register_env(settings.rllib.env, create_environment)
     rllib, steps = settings.rllib, settings.tune.stop.timesteps_total
 
     def begin(*, algorithm: Any, **_: Any) -> None:
@@ -47,6 +48,7 @@ def ppo_config(settings: Settings, machine: Machine, origin: SavedCheckpoint | N
         PPOConfig()
         .environment(
             rllib.env,
+            env_config={"settings": settings.as_dict(), "workers": workers},
             observation_space=observation_space(settings),
             action_space=action_space(settings),
         )
@@ -106,17 +108,14 @@ def ppo_config(settings: Settings, machine: Machine, origin: SavedCheckpoint | N
     )
 
 
-def register_environment(settings: Settings, workers: int = 0) -> None:
-    """Make the environment known to RLlib under the name that the settings give it.
+def create_environment(config: Mapping[str, Any]) -> Any:
+    """The vector environment of one trial: RLlib has one creator for each name, and trials share the name.
 
     Args:
-        settings: all of them.
-        workers: sampling processes besides the trainer's own, which share the machine's cores.
+        config: `settings`, all of the trial's, as params.yaml has them; `workers`, sampling processes besides
+            the trainer's own, which share the machine's cores; `num_envs`, robots.
     """
-    environment = Environment(settings)
-
-    def create(config: Any) -> Any:
-        threads = max(1, this_machine().cpus // max(1, workers)) if settings.simulator.threads == -1 else None
-        return environment.create_vector_env(config["num_envs"], threads)
-
-    tune.register_env(settings.rllib.env, create)
+    settings = Settings.model_validate(config["settings"], by_alias=True, by_name=False)
+    all_cores = settings.simulator.threads == -1
+    threads = max(1, this_machine().cpus // max(1, config["workers"])) if all_cores else None
+    return Environment(settings).create_vector_env(config["num_envs"], threads)
