@@ -12,10 +12,14 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 # Put before a command, finds the programs of .venv first.
 IN_VENV := PATH="$$PWD/.venv/bin:$$PATH"
+PYTEST = -n $(TEST_WORKERS) --dist loadgroup --junitxml=build/tests.xml
+FULL_PARITY := DUCKLANE_PARITY_STEPS=1000 DUCKLANE_PARITY_POSES=24 DUCKLANE_PARITY_STARTS=20
 STORE := $${MLFLOW_TRACKING_URI:-sqlite:///$$PWD/mlflow.db}
 PORT ?= 5000
+# processes that run the tests; each may train
+TEST_WORKERS ?= 2
 
-.PHONY: help repro test setup setup-tests lint types unit format doctor ui bench-simulator bench-transfer bench-training tune-controller seeds study recipes parity screenshots test-faults reference
+.PHONY: help repro test test-full setup setup-tests lint types unit format doctor ui bench-simulator bench-transfer bench-training tune-controller seeds study recipes parity screenshots test-faults suite-times reference
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,7 +28,9 @@ repro: setup ## set up what is missing, then train, evaluate and export: the mai
 	@$(IN_VENV) python -m ducklane.tracking
 	@$(IN_VENV) dvc repro
 
-test: lint types unit ## everything that must hold before a change is committed
+test: ## check style, types and behaviour: what must hold before a change is committed (about ten minutes)
+	@$(MAKE) --no-print-directory lint types unit && mkdir -p build && \
+		printf '{"seconds": %d}\n' $$SECONDS >build/test_seconds.json
 
 setup: ## install system libraries and .venv; does nothing where that is done (PYTHON=... chooses the Python)
 	@scripts/setup.sh
@@ -40,7 +46,13 @@ types: setup ## check types
 	$(IN_VENV) mypy
 
 unit: setup-tests ## run the tests
-	$(IN_VENV) pytest
+	$(IN_VENV) pytest $(PYTEST)
+
+test-full: setup-tests ## run all tests, also long ones that repeat what others guard (about forty minutes)
+	$(IN_VENV) $(FULL_PARITY) pytest $(PYTEST) -m "full or not full"
+
+suite-times: setup ## write into CONTRIBUTING.md where the time of the last make test went
+	@$(IN_VENV) python benchmarks/suite_times.py
 
 reference: setup ## write docs/parameters.md and docs/metrics.md from what the code says
 	@$(IN_VENV) python -m ducklane.reference
@@ -90,6 +102,5 @@ screenshots: setup-tests ## take the pictures of MLflow for the docs again (abou
 	@$(IN_VENV) python benchmarks/screenshots.py
 
 parity: setup ## compare the simulators in full, where make test takes samples (about ten minutes)
-	@$(IN_VENV) DUCKLANE_PARITY_STEPS=1000 DUCKLANE_PARITY_POSES=24 DUCKLANE_PARITY_STARTS=20 \
-		pytest -s tests/simulator/test_state_parity.py tests/simulator/test_pixel_parity.py \
+	@$(IN_VENV) $(FULL_PARITY) pytest -s tests/simulator/test_state_parity.py tests/simulator/test_pixel_parity.py \
 		tests/evaluation/test_transfer.py

@@ -19,7 +19,26 @@ hypothesis.settings.load_profile("ducklane")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
+LONGEST_FIRST = ("e2e", "evaluation", "simulator", "training", "benchmarks")
+"""Folders in the order in which workers take up their files: none ends alone with a long one."""
+
 Changed = Callable[..., Settings]
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file in one worker: they share what they have made."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(REPOSITORY))))
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> tuple[int, str]:
+    folder = item.path.parent.name
+    turn = LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
+    group = item.get_closest_marker("xdist_group")
+    return turn, group.args[0] if group else ""
 
 
 @pytest.fixture(scope="session")

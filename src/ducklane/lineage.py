@@ -391,11 +391,12 @@ def _git(*arguments: str) -> str:
 def show(lineage: Lineage) -> None:
     """Print the chain and its checks."""
     console = Console(soft_wrap=True, highlight=False)
-    for line in _lines(lineage):
+    for line in lines(lineage):
         console.print(line, markup=False)
 
 
-def _lines(lineage: Lineage) -> Iterator[str]:
+def lines(lineage: Lineage) -> Iterator[str]:
+    """The chain and its checks, in words."""
     for name in LINKS:
         if name in lineage.links:
             yield f"{name:<15}{lineage.links[name]}"

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import re
+import shlex
+import shutil
+from pathlib import Path
 
 import pytest
 from clones import REPOSITORY, Project, clone
+from dvc.utils.hydra import apply_overrides
+
+from ducklane import settings
+from ducklane.search import trials
+from ducklane.simulator.maps import check_maps
 
 PAGES = ("README.md", "docs/training.md", "docs/faults.md")
 SMALLER = {
@@ -28,6 +36,19 @@ def experiments() -> list[str]:
     return [command for page in PAGES for command in commands(page) if command.startswith("dvc exp run")]
 
 
+@pytest.mark.parametrize("command", experiments(), ids=lambda command: command[:60])
+def test_an_experiment_of_the_docs_has_settings_that_are_allowed(tmp_path: Path, command: str) -> None:
+    params = tmp_path / "params.yaml"
+    shutil.copy(REPOSITORY / "params.yaml", params)
+    overrides = [word for word in shlex.split(command) if "=" in word]
+    assert overrides
+    apply_overrides(params, overrides)
+    chosen = settings.load(params)
+    assert chosen != settings.load(REPOSITORY / "params.yaml")
+    for trial in trials(chosen):
+        check_maps(trial.settings)
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A clone with a policy to go on from."""
@@ -38,6 +59,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("command", experiments(), ids=lambda command: command[:60])
 def test_an_experiment_of_the_docs_runs(project: Project, command: str) -> None:
     for pattern, smaller in SMALLER.items():

@@ -1,62 +1,25 @@
-"""The session of docs/comparing.md, typed as it stands there, in a throw-away clone with a tiny budget."""
+"""What the session of docs/comparing.md left: experiments that can be compared, traced and repeated."""
 
 from __future__ import annotations
 
 import csv
 import json
 import re
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from clones import REPOSITORY, Project, clone
+from clones import Project, clone
+from comparing import EXPERIMENTS, REPRO, Session, traced
 
 # the whole session is typed before the first test
-pytestmark = pytest.mark.timeout(3600)
-
-PAGE = REPOSITORY / "docs" / "comparing.md"
-EXPERIMENTS = ("slower", "bolder", "lr-1", "lr-2", "seed-1")
-REWARD = Path("src/ducklane/task/reward.py")
+pytestmark = [pytest.mark.timeout(3600), pytest.mark.xdist_group("comparing")]
 
 
-def commands() -> list[str]:
-    """The lines of the page's blocks that name no language."""
-    blocks = re.findall(r"^```\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    return [line for block in blocks for line in block.splitlines()]
-
-
-class Session:
-    """A project, and what was printed when the page's commands were typed in it."""
-
-    def __init__(self, project: Project) -> None:
-        self.project = project
-        self.printed: dict[str, str] = {}
-
-    def type(self, command: str) -> None:
-        if "--temp" in command:
-            (self.project.root / REWARD).open("a").write("# bolder\n")
-        if re.search(r"lineage [0-9a-f]{32}", command):
-            command = f"ducklane lineage {self.run_of('slower').info.run_id}"
-        if "queue status" in command:
-            self.wait_for_the_queue()
-        self.printed[command] = self.project.type(command)
-        if command == "dvc repro":
-            self.baseline = repeated(self.project)
-            self.code = self.project.type("git rev-parse HEAD").strip()
-
-    def wait_for_the_queue(self) -> None:
-        while re.search("Queued|Running", status := self.project.type("dvc queue status")):
-            time.sleep(1)
-        for failed in re.findall(r"(\S+) .*Failed", status):
-            raise AssertionError(self.project.type(f"dvc queue logs {failed}"))
-
-    def run_of(self, experiment: str) -> Any:
-        """The one MLflow run of an experiment."""
-        (run,) = self.project.store.search_runs(["1"], f"tags.dvc_experiment = '{experiment}'")
-        return run
+def weights_of(project: Project) -> str:
+    return project.json("models/checkpoint/policy.json")["provenance"]["weights_sha256"]
 
 
 def repeated(project: Project) -> dict[str, Any]:
@@ -68,33 +31,11 @@ def repeated(project: Project) -> dict[str, Any]:
             for row in csv.DictReader(file)
         ]
     return {
-        "model": project.json("models/checkpoint/policy.json")["provenance"]["weights_sha256"],
+        "model": weights_of(project),
         "curve": curve,
         "scores": {name: value for name, value in scores.items() if name != "mlflow"},
         "episodes": (project.root / "results/evaluate/episodes.csv").read_text(),
     }
-
-
-@pytest.fixture(scope="module")
-def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    """After the last command of the page."""
-    typed = Session(clone(tmp_path_factory.mktemp("experiments") / "ducklane"))
-    try:
-        for command in commands():
-            typed.type(command)
-        yield typed
-    finally:
-        stop_the_queue(typed.project)
-
-
-def stop_the_queue(project: Project) -> None:
-    """Leave neither a worker nor a training behind."""
-    project.start("dvc queue remove --queued").communicate()
-    status, _ = project.start("dvc queue status").communicate()
-    for running in re.findall(r"^\w+ +(\S+) .*Running", status, re.MULTILINE):
-        # DVC's own --kill would leave the training running
-        project.start(f"dvc queue kill {running}").communicate()
-    project.start("dvc queue stop --kill").communicate()
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -124,7 +65,7 @@ def test_experiments_differ_in_what_was_changed(session: Session) -> None:
     tags = [session.run_of(name).data.tags for name in EXPERIMENTS if name != "bolder"]
     assert len({tag["params_digest"] for tag in tags}) == len({tag["model_sha256"] for tag in tags}) == 4
     # a remark in the code changes nothing
-    assert session.run_of("bolder").data.tags["model_sha256"] == session.baseline["model"]
+    assert session.run_of("bolder").data.tags["model_sha256"] == weights_of(session.baseline)
 
 
 def test_a_baseline_is_a_run_without_an_experiment(session: Session) -> None:
@@ -139,7 +80,7 @@ def test_the_working_tree_is_compared_with_the_commit(session: Session) -> None:
     assert re.search(r"rllib\.lr +0\.001 +0\.0003", session.printed["dvc params diff"])
     metrics = session.printed["dvc metrics diff"]
     assert re.search(r"readable\.distance_m +\d\S+ +\d\S+ +-?\d", metrics)
-    assert session.baseline["model"] in metrics
+    assert weights_of(session.baseline) in metrics
     assert session.run_of("slower").data.tags["model_sha256"] in metrics
 
 
@@ -162,6 +103,9 @@ def test_experiments_stand_side_by_side(session: Session) -> None:
     (shown,) = [printed for command, printed in session.printed.items() if "exp show" in command]
     for name in EXPERIMENTS:
         assert f"[{name}]" in shown
+    everything = session.project.type("dvc exp show")
+    for experiment in ("slower", "seed-1"):
+        assert session.run_of(experiment).info.run_id in everything
     differing = session.printed["dvc exp diff slower lr-1"]
     assert re.search(r"rllib\.lr +0\.0003 +0\.0005 +0\.0002", differing)
     assert "episode_reward_mean" in differing
@@ -179,7 +123,7 @@ def test_what_is_removed_stays_in_mlflow(session: Session) -> None:
     listed = session.project.type("dvc exp list --name-only").split()
     assert sorted(listed) == ["best", "bolder", "seed-1", "slower"]
     run_id = session.run_of("lr-1").info.run_id
-    assert "lr-1 is not here any more" in session.project.type(f"ducklane lineage {run_id}")
+    assert "lr-1 is not here any more" in traced(session.project, run_id)
 
 
 def links(printed: str) -> dict[str, str]:
@@ -205,9 +149,9 @@ def test_an_experiment_its_run_and_its_models_lead_to_each_other(session: Sessio
 
 
 def test_what_the_lineage_knows_and_the_scores_do_not_say(session: Session) -> None:
-    best = session.project.type("ducklane lineage best")
+    best = traced(session.project, "best")
     assert "run: was started in the experiment slower; best took over its model" in best
-    bolder = session.project.type("ducklane lineage bolder")
+    bolder = traced(session.project, "bolder")
     assert "scores: those in bolder are of another model" in bolder
     assert "code: had changes that are not in its commit; bolder holds those" in bolder
 
@@ -242,7 +186,7 @@ def test_a_run_that_was_tampered_with_is_found_out(session: Session, what: str, 
     value = run.data.tags[tag]
     session.project.store.set_tag(run.info.run_id, tag, other(value))
     try:
-        printed = session.project.type(f"ducklane lineage {model}", code=1)
+        printed = traced(session.project, model, agrees=False)
     finally:
         session.project.store.set_tag(run.info.run_id, tag, value)
     assert re.search(rf"^WRONG +{what}: {value[:12]} in model, {other(value)[:12]} in run", printed, re.M)
@@ -253,7 +197,7 @@ def test_a_model_that_was_tampered_with_is_found_out(session: Session) -> None:
     policy = project.root / "models/checkpoint/policy.json"
     digest = tags["params_digest"]
     with changed(policy, digest.encode(), other(digest).encode()):
-        printed = project.type("ducklane lineage models/checkpoint", code=1)
+        printed = traced(project, "models/checkpoint", agrees=False)
         assert re.search(
             rf"^WRONG +settings: {other(digest)[:12]} in model, {digest[:12]} in run", printed, re.M
         )
@@ -271,16 +215,17 @@ def test_settings_that_were_tampered_with_are_found_out(session: Session) -> Non
     run_id = session.run_of("slower").info.run_id
     (stored,) = (session.project.root / "mlartifacts").glob(f"{run_id}/artifacts/params.yaml")
     with changed(stored, b"lr: 0.0003", b"lr: 0.0004"):
-        printed = session.project.type(f"ducklane lineage {run_id}", code=1)
+        printed = traced(session.project, run_id, agrees=False)
     assert re.search(r"^WRONG +settings: \w+ in model, \w+ in run, \w+ in run's params.yaml", printed, re.M)
     assert re.search(r"^WRONG +settings: rllib.lr is 0.0004 in the run, 0.0003 in slower", printed, re.M)
 
 
+@pytest.mark.full
 def test_the_same_commit_gives_the_same_model_curve_and_scores(session: Session, tmp_path: Path) -> None:
     project = clone(tmp_path / "ducklane")
-    project.type("dvc repro evaluate")
-    assert repeated(project) == session.baseline
+    project.type(REPRO)
+    assert repeated(project) == repeated(session.baseline)
     first = project.json("results/train/summary.json")["mlflow"]["run_id"]
     project.type("dvc repro --force --single-item train evaluate")
     assert project.json("results/train/summary.json")["mlflow"]["run_id"] != first
-    assert repeated(project) == session.baseline
+    assert repeated(project) == repeated(session.baseline)

@@ -5,31 +5,26 @@ from __future__ import annotations
 import csv
 import re
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import imageio.v2 as imageio
 import numpy as np
 import pytest
 from clones import REPOSITORY, Project, clone, set_param
+from comparing import REPRO, Session
 
 from ducklane.export.onnx_policy import OnnxPolicy
 
-# before the first test everything is installed
-pytestmark = pytest.mark.timeout(1800)
+# the whole session is typed before the first test
+pytestmark = [pytest.mark.timeout(3600), pytest.mark.xdist_group("comparing")]
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A clone after its first `make repro`, which installs everything."""
-    cloned = clone(tmp_path_factory.mktemp("e2e") / "ducklane")
-    cloned.printed = cloned.type("make repro")  # type: ignore[attr-defined]
-    return cloned
+@pytest.fixture
+def project(session: Session) -> Project:
+    """A clone after its first `make repro`."""
+    return session.baseline
 
 
 def test_repro_leaves_every_output_and_a_clean_status(project: Project) -> None:
@@ -62,8 +57,8 @@ def test_training_is_summarised(project: Project) -> None:
     assert project.json("models/checkpoint/policy.json")["provenance"]["episode_reward_mean"] == best
 
 
-def test_progress_is_plain_lines_where_there_is_no_terminal(project: Project) -> None:
-    printed = project.printed  # type: ignore[attr-defined]
+def test_progress_is_plain_lines_where_there_is_no_terminal(session: Session) -> None:
+    printed = session.printed[REPRO]
     assert re.search(
         r"^train 64/128 steps, \d+ steps/s, \d+:\d\d left, episode_reward_mean -?\d", printed, re.M
     )
@@ -158,117 +153,14 @@ def test_the_export_was_checked(project: Project) -> None:
     )
 
 
-def test_drive_films_the_exported_policy(project: Project) -> None:
-    printed = project.type("ducklane drive --model models/policy.onnx --seconds 1 --video out/drive.mp4")
+def test_drive_films_the_exported_policy_and_holds_it_against_the_gate(project: Project) -> None:
+    printed = project.type(
+        "ducklane drive --model models/policy.onnx --all --seconds 1 --video out/drive.mp4"
+    )
     assert "onnx" in printed
+    assert re.search(r"^gate not passed: \d of 2 survived, ", printed, re.M), printed
     with imageio.get_reader(project.root / "out/drive.mp4") as video:
         assert video.count_frames() >= 2
-
-
-def test_drive_holds_the_exported_policy_against_the_gate(project: Project) -> None:
-    printed = project.type("ducklane drive --all --seconds 1 --video out/all.mp4")
-    assert re.search(r"^gate not passed: \d of 2 survived, ", printed, re.M), printed
-
-
-@contextmanager
-def two_nodes(project: Project) -> Iterator[str]:
-    """A Ray cluster of two nodes with a CPU each, started as its manual says; gives its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    project.environment |= {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
-    nodes = []
-    try:
-        for role in (f"--head --port={address.split(':')[1]}", f"--address={address}"):
-            nodes.append(project.start(f"ray start {role} --num-cpus=1 --block"))
-            _wait_for(nodes[-1], "Ray runtime started")
-        yield address
-    finally:
-        for node in reversed(nodes):
-            node.terminate()
-            node.wait()
-
-
-def _wait_for(process: subprocess.Popen[str], text: str) -> None:
-    assert process.stdout is not None
-    printed = []
-    for line in process.stdout:
-        printed.append(line)
-        if text in line:
-            return
-    raise AssertionError("".join(printed))
-
-
-def test_two_workers_or_two_trials_train_on_two_nodes_of_a_cluster(tmp_path: Path) -> None:
-    project = clone(tmp_path / "ducklane")
-    set_param(project.root / "params.yaml", "rllib.num_workers", 2)
-    with two_nodes(project) as address:
-        project.environment["RAY_ADDRESS"] = address
-        assert "best checkpoint" in project.type("python pipeline/train.py")
-        assert project.json("results/train/summary.json")["timesteps_total"] >= 128
-        set_param(project.root / "params.yaml", "rllib.num_workers", 0)
-        set_param(project.root / "params.yaml", "tune.num_samples", 2)
-        assert re.search(r"best checkpoint: .* of trial [12] ", project.type("python pipeline/train.py"))
-        assert {run.info.status for run in project.store.search_runs(["1"])} == {"FINISHED"}
-        # a cluster that has too little refuses, as a machine does
-        set_param(project.root / "params.yaml", "rllib.num_workers", 3)
-        set_param(project.root / "params.yaml", "rllib.train_batch_size", 96)
-        refused = project.type("python pipeline/train.py", code=2)
-        assert "3 workers need 3 CPUs, and there are 2" in refused
-    gone = project.type("python pipeline/train.py", code=1)
-    assert f"RAY_ADDRESS: no Ray cluster answers at {address}" in gone
-
-
-def test_seeds_are_scored_and_told_in_the_readme(project: Project) -> None:
-    command = "python benchmarks/seeds.py --seed 1 --seed 2"
-    assert "Running stage 'train'" in project.type(command)
-    found = project.json("benchmarks/results/seeds.json")["seeds"]
-    assert found["1"]["gate"] == project.json("results/evaluate/scores.json")["gate"]
-    assert found["1"]["train"] != found["2"]["train"]
-    readme = (project.root / "README.md").read_text()
-    for seed in found:
-        assert f"| trained, seed {seed} | {found[seed]['gate']['survived']} of 2 |" in readme
-    assert (project.root / "benchmarks/results/seeds.png").stat().st_size > 0
-    assert "Running stage" not in project.type(command)
-    assert (project.root / "README.md").read_text() == readme
-
-
-def test_a_changed_setting_is_a_second_experiment_with_a_run_of_its_own(project: Project) -> None:
-    first = project.json("results/train/summary.json")["mlflow"]["run_id"]
-    project.type("git add -A")
-    project.type("git commit -qm results")
-    project.type("dvc exp run -S rllib.lr=0.0003 --name slower")
-    second = project.json("results/train/summary.json")["mlflow"]["run_id"]
-    assert second != first
-    run = project.store.get_run(second)
-    assert run.info.run_name == "slower"
-    assert run.data.params["rllib.lr"] == "0.0003"
-    assert run.data.tags["dvc_experiment"] == "slower"
-    assert len(project.store.get_metric_history(second, "episode_reward_mean")) == 2
-    shown = project.type("dvc exp show")
-    assert first in shown
-    assert second in shown
-
-
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_training_exits_non_zero_and_leaves_nothing(
-    tmp_path: Path, sent: signal.Signals
-) -> None:
-    project = clone(tmp_path / "ducklane")
-    set_param(project.root / "params.yaml", "tune.stop.timesteps_total", 100_000)
-    process = project.start("python pipeline/train.py")
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("train 64/"):
-            break
-    process.send_signal(sent)
-    printed = process.stdout.read()
-    assert process.wait() == 130, printed
-    assert re.search(r"training interrupted at \d+ of 100000 steps; the same command goes on", printed)
-    assert not (project.root / "models" / "checkpoint").exists()
-    assert not (project.root / "results" / "train" / "summary.json").exists()
-    (run,) = project.store.search_runs(["1"])
-    assert run.info.status == "KILLED"
 
 
 @pytest.mark.parametrize("stage", ["train", "evaluate", "baselines", "export"])
@@ -309,3 +201,32 @@ def test_an_unknown_map_is_refused_before_training_with_the_nearest_names(tmp_pa
     assert done.stderr.startswith(
         f"params.yaml: {key}: there is no map 'loop_emtpy'; did you mean loop_empty"
     )
+
+
+@pytest.mark.full
+def test_make_repro_installs_everything_by_itself(tmp_path: Path) -> None:
+    project = clone(tmp_path / "ducklane")
+    # nothing of the environment that runs the tests
+    path = project.environment["PATH"].split(":")
+    project.environment["PATH"] = ":".join(path[1:])
+    printed = project.type("make repro")
+    assert "setup: done" in printed
+    assert (project.root / "models/policy.onnx").exists()
+    assert "setup:" not in project.type("make repro")
+
+
+@pytest.mark.full
+def test_seeds_are_scored_and_told_in_the_readme(tmp_path: Path) -> None:
+    project = clone(tmp_path / "ducklane")
+    project.type("dvc repro")
+    command = "python benchmarks/seeds.py --seed 1 --seed 2"
+    assert "Running stage 'train'" in project.type(command)
+    found = project.json("benchmarks/results/seeds.json")["seeds"]
+    assert found["1"]["gate"] == project.json("results/evaluate/scores.json")["gate"]
+    assert found["1"]["train"] != found["2"]["train"]
+    readme = (project.root / "README.md").read_text()
+    for seed in found:
+        assert f"| trained, seed {seed} | {found[seed]['gate']['survived']} of 2 |" in readme
+    assert (project.root / "benchmarks/results/seeds.png").stat().st_size > 0
+    assert "Running stage" not in project.type(command)
+    assert (project.root / "README.md").read_text() == readme

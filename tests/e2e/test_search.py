@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from clones import Project, clone, set_param
+from comparing import traced
 from mlflow.entities import Run
 
 STEPS = 256
@@ -42,6 +43,57 @@ def trials(project: Project) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def test_a_search_that_was_killed_goes_on_and_keeps_the_best_of_all_trials(project: Project) -> None:
+    """One after the other, and each pays less than the one before, so that ASHA has no choice."""
+    space = "{reward: {lateral_weight: {grid: [0.0, 50.0, 100.0]}}}"
+    for key, value in {
+        "tune.search_space": space,
+        "tune.scheduler": "asha",
+        "tune.asha.grace_period": 2 * INTERVAL,
+        "ray.num_cpus": 1,
+        # more than half a second an iteration: time to kill it in
+        "rllib.num_epochs": 100,
+        "rllib.env_per_worker": 1,
+    }.items():
+        set_param(project.root / "params.yaml", key, value)
+    process = project.start("python pipeline/train.py", start_new_session=True)
+    assert process.stdout is not None
+    before = []
+    for line in process.stdout:
+        before.append(line)
+        if line.startswith(f"trial 2/3 {INTERVAL}/"):
+            process.send_signal(signal.SIGKILL)
+    process.wait()
+    print("".join(before))
+    printed = project.type("python pipeline/train.py")
+    assert "trial 1/3" not in printed
+    assert f"trial 2/3 {STEPS}/" not in printed
+    parent, nested = parent_and_nested(project)
+    assert {run.info.status for run in (parent, *nested)} == {"FINISHED"}
+    assert [run.info.run_name for run in nested] == [
+        f"trial {number}: lateral_weight {weight}" for number, weight in ((1, 0.0), (2, 50.0), (3, 100.0))
+    ]
+    assert [run.data.params["reward.lateral_weight"] for run in nested] == ["0.0", "50.0", "100.0"]
+    curves = [curve(project, run) for run in nested]
+    whole = list(range(INTERVAL, STEPS + 1, INTERVAL))
+    assert [list(one) for one in curves] == [whole, whole[:2], whole[:2]]
+    assert curve(project, parent) == curves[0]
+    rows = trials(project)
+    assert [row["mlflow_run_id"] for row in rows] == [run.info.run_id for run in nested]
+    assert [int(row["timesteps_total"]) for row in rows] == [STEPS, 2 * INTERVAL, 2 * INTERVAL]
+    provenance = project.json("models/checkpoint/policy.json")["provenance"]
+    assert provenance["episode_reward_mean"] == max(curves[0].values())
+    assert provenance["trial_run_id"] == nested[0].info.run_id == parent.data.tags["best_trial_run_id"]
+    assert provenance["mlflow_run_id"] == parent.info.run_id
+    assert not any((project.root / "runs" / "train").iterdir())
+    for thing in ("models/checkpoint", parent.info.run_id, nested[0].info.run_id):
+        chain = traced(project, thing)
+        assert f"MLflow run     {parent.info.run_id}, " in chain
+        assert re.search(rf"^trial +{nested[0].info.run_id}", chain, re.MULTILINE)
+    assert f"trial: another was the best, {nested[0].info.run_id}" in traced(project, nested[1].info.run_id)
+
+
+@pytest.mark.full
 def test_a_grid_is_one_experiment_whose_best_trial_is_the_artifact(project: Project) -> None:
     project.type(
         "dvc exp run --name searched -S +tune.search_space.rllib.lr.grid=[0.001,0.01] "
@@ -70,11 +122,11 @@ def test_a_grid_is_one_experiment_whose_best_trial_is_the_artifact(project: Proj
     assert [row["mlflow_run_id"] for row in trials(project)] == [run.info.run_id for run in nested]
     assert project.json("results/train/summary.json")["best_trial"] == best + 1
     for thing in ("models/checkpoint", parent.info.run_id, nested[best].info.run_id, "searched"):
-        traced = project.type(f"ducklane lineage {thing}")
-        assert f"MLflow run     {parent.info.run_id}, " in traced
-        assert re.search(rf"^trial +{nested[best].info.run_id}", traced, re.MULTILINE)
-    traced = project.type(f"ducklane lineage {nested[1 - best].info.run_id}")
-    assert f"trial: another was the best, {nested[best].info.run_id}" in traced
+        chain = traced(project, str(thing))
+        assert f"MLflow run     {parent.info.run_id}, " in chain
+        assert re.search(rf"^trial +{nested[best].info.run_id}", chain, re.MULTILINE)
+    chain = traced(project, nested[1 - best].info.run_id)
+    assert f"trial: another was the best, {nested[best].info.run_id}" in chain
     # the same settings by themselves are the same training
     project.type("git checkout params.yaml")
     set_param(project.root / "params.yaml", "tune.stop.timesteps_total", STEPS)
@@ -82,33 +134,3 @@ def test_a_grid_is_one_experiment_whose_best_trial_is_the_artifact(project: Proj
     project.type("python pipeline/train.py")
     alone = project.json("models/checkpoint/policy.json")["provenance"]
     assert alone["weights_sha256"] == provenance["weights_sha256"]
-
-
-def test_a_search_that_was_killed_goes_on_and_asha_stops_whom_it_stopped(project: Project) -> None:
-    for key, value in {"num_samples": 4, "scheduler": "asha", "asha.grace_period": 2 * INTERVAL}.items():
-        set_param(project.root / "params.yaml", f"tune.{key}", value)
-    process = project.start("python pipeline/train.py", start_new_session=True)
-    assert process.stdout is not None
-    before = []
-    for line in process.stdout:
-        before.append(line)
-        if re.match(rf"trial 3/4 {INTERVAL}/", line):
-            process.send_signal(signal.SIGKILL)
-    process.wait()
-    reached = {
-        n: max(int(steps) for steps in re.findall(rf"trial {n}/4 (\d+)/", "".join(before))) for n in (1, 2, 3)
-    }
-    printed = project.type("python pipeline/train.py")
-    for n in (1, 2):
-        # each to its end or to where it was stopped; not again
-        repeated = [int(steps) for steps in re.findall(rf"trial {n}/4 (\d+)/", printed)]
-        assert min(repeated, default=STEPS + 1) > reached[n] - INTERVAL
-    parent, nested = parent_and_nested(project)
-    assert {run.info.status for run in (parent, *nested)} == {"FINISHED"}
-    assert len(nested) == len(trials(project)) == 4
-    ends = [max(curve(project, run)) for run in nested]
-    assert max(ends) >= STEPS
-    assert min(ends) < STEPS, "none was stopped early"
-    for run, row in zip(nested, trials(project), strict=True):
-        assert int(row["timesteps_total"]) == max(curve(project, run))
-    assert not any((project.root / "runs" / "train").iterdir())

@@ -321,6 +321,42 @@ def test_the_champion_is_served(project: Project, champion: OnnxPolicy, tmp_path
     assert np.allclose(served, commands, atol=1e-6)
 
 
+WRITE = """
+import sys
+from pathlib import Path
+from ducklane import settings, tracking
+chosen = settings.load(Path(sys.argv[1]))
+with tracking.training_run(chosen, None) as run:
+    for step in range(64, 704, 64):
+        run.log_metrics({"loss/total": step / 7, "timesteps_total": float(step)}, step=step)
+    run.log_artifact(Path(sys.argv[1]))
+print(run.id)
+"""
+"""What a training does to the store, without training."""
+
+
+def test_four_processes_write_to_one_sqlite_store_at_once(tmp_path: Path) -> None:
+    project = Project(REPOSITORY)
+    store = tmp_path / "mlflow.db"
+    export(project, told("export MLFLOW_TRACKING_URI=sqlite:////srv/ducklane/mlflow.db", database=store))
+    project.environment["DVC_ROOT"] = str(tmp_path)
+    project.type(told("python -m ducklane.tracking"))
+    (tmp_path / "write.py").write_text(WRITE)
+    writers = [project.start(f"python {tmp_path / 'write.py'} params.yaml") for _ in range(4)]
+    printed = [writer.communicate()[0] for writer in writers]
+    assert [writer.returncode for writer in writers] == [0, 0, 0, 0], "".join(printed)
+    client = MlflowClient(f"sqlite:///{store}")
+    runs = {run.info.run_id: run for run in client.search_runs(["1"])}
+    assert runs.keys() == {text.split()[-1] for text in printed}
+    for run in runs.values():
+        assert run.info.status == "FINISHED"
+        assert run.data.params == params_of(project)
+        points = client.get_metric_history(run.info.run_id, "loss/total")
+        assert [point.step for point in points] == list(range(64, 704, 64))
+        assert [item.path for item in client.list_artifacts(run.info.run_id)] == ["params.yaml"]
+
+
+@pytest.mark.full
 def test_four_trainings_write_to_one_sqlite_store_at_once(tmp_path: Path) -> None:
     store = tmp_path / "mlflow.db"
     projects = [clone(tmp_path / f"clone-{seed}") for seed in range(1, 5)]

@@ -7,24 +7,19 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
-from clones import Project, clone
-from screenshots import METRIC, Pages, chromium, make_ui, train_two
+from comparing import EXPERIMENTS, Session
+from screenshots import METRIC, Pages, chromium, make_ui
 
-LR = {"default": "0.001", "low-lr": "0.0003"}
+LR = {"lr-1": "0.0005", "lr-2": "0.002"}
 
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A clone after two small trainings with different learning rates."""
-    cloned = clone(tmp_path_factory.mktemp("ui") / "ducklane")
-    train_two(cloned, {"tune.stop.timesteps_total": 512})
-    return cloned
+# the whole session is typed before the first test
+pytestmark = [pytest.mark.timeout(3600), pytest.mark.xdist_group("comparing")]
 
 
 @pytest.fixture(scope="module")
-def address(project: Project) -> Iterator[str]:
+def address(session: Session) -> Iterator[str]:
     """What `make ui` prints while it serves."""
-    with make_ui(project) as printed:
+    with make_ui(session.project) as printed:
         yield printed
 
 
@@ -37,18 +32,20 @@ def pages(address: str) -> Iterator[Pages]:
         yield pages
 
 
-def recorded(project: Project, run_id: str) -> list[tuple[int, float]]:
-    return [(point.step, point.value) for point in project.store.get_metric_history(run_id, METRIC)]
+def recorded(session: Session, run_id: str) -> list[tuple[int, float]]:
+    points = session.project.store.get_metric_history(run_id, METRIC)
+    return [(point.step, point.value) for point in points]
 
 
-def test_the_runs_are_listed_by_the_names_of_their_experiments(project: Project, pages: Pages) -> None:
+def test_the_runs_are_listed_by_the_names_of_their_experiments(session: Session, pages: Pages) -> None:
     listed = pages.listed()
-    assert listed.keys() == LR.keys()
+    assert len(listed) == 1 + len(EXPERIMENTS)
+    assert listed.keys() > set(EXPERIMENTS)
     pages.toggle_columns("Dataset", "rllib.lr", METRIC)
-    for name, run_id in listed.items():
-        assert pages.cell(run_id, "params.`rllib.lr`") == LR[name]
-        reward = pages.cell(run_id, f"metrics.`{METRIC}`")
-        assert float(reward) == pytest.approx(recorded(project, run_id)[-1][1])
+    for name, lr in LR.items():
+        assert pages.cell(listed[name], "params.`rllib.lr`") == lr
+        reward = pages.cell(listed[name], f"metrics.`{METRIC}`")
+        assert float(reward) == pytest.approx(recorded(session, listed[name])[-1][1])
 
 
 def test_nobody_else_on_the_network_can_open_it(address: str, pages: Pages) -> None:
@@ -61,14 +58,15 @@ def test_nobody_else_on_the_network_can_open_it(address: str, pages: Pages) -> N
     assert listening == {"127.0.0.1"}
 
 
-def test_two_runs_are_compared_by_lr_and_by_both_curves(project: Project, pages: Pages) -> None:
-    runs = pages.listed()
+def test_two_runs_are_compared_by_lr_and_by_both_curves(session: Session, pages: Pages) -> None:
+    listed = pages.listed()
+    runs = {name: listed[name] for name in LR}
     pages.select(*runs.values())
     pages.compare()
     assert pages.differing_params() == {"rllib.lr": LR}
     pages.open_metric(METRIC)
     assert sorted(pages.legend()) == [f"{name} ({METRIC})" for name in sorted(LR)]
     assert len(pages.lines()) == 2
-    curves = {name: recorded(project, run_id) for name, run_id in runs.items()}
-    assert [step for step, _ in curves["low-lr"]] == list(range(64, 513, 64))
+    curves = {name: recorded(session, run_id) for name, run_id in runs.items()}
+    assert [step for step, _ in curves["lr-1"]] == [64, 128]
     assert pages.points() == curves
