@@ -7,9 +7,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ducklane import provenance, settings
+from ducklane import provenance, resources, settings
 from ducklane.errors import UserError, exits_cleanly
-from ducklane.machine import this_machine
 from ducklane.outputs import replacing, write_json
 from ducklane.search import Trial, trials
 from ducklane.settings import Settings, TuneSettings
@@ -32,10 +31,14 @@ def main() -> None:
     wanted = trials(chosen)
     for trial in wanted:
         check_maps(trial.settings)
-    if settings.cluster_address() is None:  # what a cluster has is known once it is joined
-        settings.check_machine(chosen, this_machine())
+    workers = []
+    if resources.cluster_address() is None:  # what a cluster has is known once it is joined
+        machine = resources.machine_for(chosen)
+        for trial in wanted:
+            resources.check_machine(trial.settings, machine)
+            workers.append(resources.num_workers(trial.settings, machine))
     beginning = _origin(wanted)
-    with training_state(chosen, len(wanted)) as state:
+    with training_state(chosen, len(wanted), workers) as state:
         for earlier in (CHECKPOINT, RESULTS):
             shutil.rmtree(earlier, ignore_errors=True)
         _train(chosen, wanted, state, beginning)
@@ -110,7 +113,7 @@ def _train_on(
 
     steps = wanted[0].settings.tune.stop.timesteps_total
     with TrainingProgress(steps, len(wanted)) as progress:
-        train(wanted, this_machine(), state, left, [logger, progress], abandon)
+        train(wanted, resources.machine_for(wanted[0].settings), state, left, [logger, progress], abandon)
 
 
 def _write_outputs(

@@ -25,8 +25,10 @@ def doctor(cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_machine_that_was_set_up_is_well(tmp_path: Path) -> None:
     (tmp_path / "constraints.txt").write_text((Path(__file__).parents[1] / "constraints.txt").read_text())
-    done = doctor(tmp_path)
+    done = doctor(tmp_path, CUDA_VISIBLE_DEVICES="-1")
     assert done.returncode == 0, done.stdout + done.stderr
+    # nothing is missing without a GPU, but it is said why there is none
+    assert "CUDA_VISIBLE_DEVICES='-1' hides all" in " ".join(done.stdout.split())
     for name in ("Python", "CPUs", "memory", "GPUs", "graphics", "ray", "torch", "versions", "MLflow store"):
         assert name in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80

@@ -20,6 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ducklane.errors import UserError, reason
+from ducklane.gpus import Gpus
 from ducklane.machine import this_machine
 
 PACKAGES = (
@@ -96,10 +97,17 @@ def _machine() -> Iterator[Check]:
     gb = psutil.virtual_memory().total / 2**30
     cure = "" if gb >= MEMORY_NEEDED_GB else f"use a machine with at least {MEMORY_NEEDED_GB} GB of memory"
     yield Check("memory", f"{gb:.1f} GB", cure)
-    yield Check("GPUs", str(machine.gpus) if machine.gpus else "none; training runs on the CPU")
+    yield Check("GPUs", _gpus(machine.gpu_search))
     gb = shutil.disk_usage(".").free / 2**30
     cure = "" if gb >= DISK_NEEDED_GB else f"free some space: at least {DISK_NEEDED_GB} GB are needed"
     yield Check("disk", f"{gb:.0f} GB free", cure)
+
+
+def _gpus(search: Gpus) -> str:
+    # nothing is missing where there are none: the usual training runs on the CPU
+    if not search.count:
+        return f"none that torch can use: {search.problem}; training runs on the CPU"
+    return f"{search.count} that torch can use{search.problem and f'; not the next: {search.problem}'}"
 
 
 def _graphics() -> Iterator[Check]:

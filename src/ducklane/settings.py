@@ -12,7 +12,6 @@ import hashlib
 import itertools
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeGuard, get_args, get_origin
@@ -34,7 +33,6 @@ from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from ducklane.errors import UserError
-from ducklane.machine import Machine
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -157,9 +155,9 @@ class RllibSettings(_Section):
 
     env: Annotated[str, Field(min_length=1)]
     framework: Literal["torch"]
-    num_gpus: NotNegative
-    num_workers: Annotated[int, Field(ge=-1, description="-1 (one a CPU) or a whole number >= 0")]
-    gpu_per_worker: NotNegative
+    num_gpus: Fraction
+    num_workers: Annotated[int, Field(ge=-1, description="-1 (as many as fit) or a whole number >= 0")]
+    gpu_per_worker: Fraction
     env_per_worker: Count
     lr: Annotated[float, Field(gt=0, le=1)]
     lr_end: Annotated[float, Field(ge=0, le=1)]
@@ -665,76 +663,3 @@ def shown(value: object) -> str:
     text = repr(text) if isinstance(value, str) else text
     text = text if len(text) <= 60 else f"{text[:57]}..."
     return f"the text {text}" if isinstance(value, str) else text
-
-
-def cluster_address() -> str | None:
-    """Where a Ray cluster is to be joined, as Ray's own RAY_ADDRESS says; None for Ray on this machine."""
-    return os.environ.get("RAY_ADDRESS") or None
-
-
-def check_machine(settings: Settings, machine: Machine) -> None:
-    """Refuse a training that asks for more than the machine, or `ray`, offers; it would wait for ever.
-
-    Raises:
-        SettingsError: with the sum that does not fit.
-    """
-    problems = [*_too_much_offered(settings.ray, machine), *_too_much_needed(settings, machine)]
-    if problems:
-        raise SettingsError(*(f"{PARAMS_FILE}: {problem}" for problem in problems))
-
-
-def offered(settings: RaySettings, machine: Machine) -> Machine:
-    """The CPUs and GPUs that Ray is given: -1 stands for all of the machine's."""
-    return Machine(
-        cpus=machine.cpus if settings.num_cpus == -1 else settings.num_cpus,
-        gpus=machine.gpus if settings.num_gpus == -1 else settings.num_gpus,
-    )
-
-
-def num_workers(settings: Settings, machine: Machine) -> int:
-    """Sampling processes: `rllib.num_workers`, or for -1 one per CPU offered."""
-    if settings.rllib.num_workers == -1:
-        return offered(settings.ray, machine).cpus
-    return settings.rllib.num_workers
-
-
-def _too_much_offered(ray: RaySettings, machine: Machine) -> list[str]:
-    return [
-        f"ray.num_{kind}: {asked} is more than the {had} of this machine; give -1 (all) or at most {had}"
-        for kind, asked, had in (
-            ("cpus", ray.num_cpus, machine.cpus),
-            ("gpus", ray.num_gpus, machine.gpus),
-        )
-        if asked > had
-    ]
-
-
-def _too_much_needed(settings: Settings, machine: Machine) -> list[str]:
-    rllib, workers, have = settings.rllib, num_workers(settings, machine), _had(settings.ray, machine)
-    problems = []
-    # while they sample the trainer waits, and while it learns they do
-    if workers > have.cpus:
-        problems.append(
-            f"rllib.num_workers: {workers} workers need {workers} CPUs, and there are {have.cpus}; "
-            f"use at most {have.cpus}, or -1"
-        )
-    gpus = rllib.num_gpus + workers * rllib.gpu_per_worker
-    if gpus > have.gpus:
-        problems.append(
-            f"rllib.num_gpus: {rllib.num_gpus:g} (learner) + {workers} (workers) x {rllib.gpu_per_worker:g} "
-            f"(gpu_per_worker) = {gpus:g} GPUs, and there are {have.gpus}; lower both, or set both to 0"
-        )
-    environments = max(1, workers) * rllib.env_per_worker
-    if rllib.train_batch_size % environments:
-        problems.append(
-            f"rllib.train_batch_size: {rllib.train_batch_size} does not divide among {max(1, workers)} "
-            f"(workers) x {rllib.env_per_worker} (env_per_worker) = {environments} environments; "
-            f"use a multiple of {environments}"
-        )
-    return problems
-
-
-def _had(ray: RaySettings, machine: Machine) -> Machine:
-    # what is offered and truly there
-    asked = offered(ray, machine)
-    return Machine(cpus=min(asked.cpus, machine.cpus), gpus=min(asked.gpus, machine.gpus))

@@ -105,6 +105,23 @@ def test_all_cores_sample_where_the_settings_leave_it_open(changed: Any) -> None
     assert sum(bundle["CPU"] for bundle in bundles) <= 4
 
 
+@pytest.mark.parametrize(
+    ("cores", "gpus", "learner", "share"),
+    [(1, 1, 1, 0), (6, 1, 0.5, 0.1), (12, 2, 1, 0.25), (20, 3, 0, 1), (24, 4, 1, 0.5), (64, 4, 0.5, 0)],
+)
+def test_ray_is_asked_for_no_more_than_the_machine_has(
+    changed: Any, cores: int, gpus: int, learner: float, share: float
+) -> None:
+    settings = changed(rllib={"num_workers": -1, "num_gpus": learner, "gpu_per_worker": share})
+    config = ppo_config(settings, Machine(cores, gpus))
+    main, *workers = config.algo_class.default_resource_request(config).bundles
+    assert main.get("GPU", 0) == learner
+    assert workers
+    assert all(worker.get("GPU", 0) == share for worker in workers)
+    assert main["CPU"] + sum(worker["CPU"] for worker in workers) <= cores
+    assert learner + share * len(workers) <= gpus
+
+
 def test_the_module_takes_uint8_and_gives_mean_and_log_std(settings: Settings) -> None:
     rl_module, seen = module(settings), observations(settings, 5)
     inputs = rl_module.forward_inference({Columns.OBS: seen})[Columns.ACTION_DIST_INPUTS]

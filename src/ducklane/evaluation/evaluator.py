@@ -22,7 +22,7 @@ from ducklane.evaluation.episodes import (
 )
 from ducklane.evaluation.helpers import Helpers, one_core_is_enough
 from ducklane.evaluation.scores import LaneMap, Scores, summarize
-from ducklane.machine import this_machine
+from ducklane.machine import usable_cpus
 from ducklane.policy import Policy
 from ducklane.settings import Settings
 from ducklane.simulator.reference import ReferenceSimulator
@@ -75,7 +75,7 @@ class Evaluator:
     ) -> None:
         chosen = settings.evaluate
         world = evaluation_simulator(settings)
-        drivers = processes or this_machine().cpus if simulator is None else 1
+        drivers = processes or usable_cpus() if simulator is None else 1
         self._helpers = Helpers(world, drivers - 1)
         if simulator is None:
             one_core_is_enough()

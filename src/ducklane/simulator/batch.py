@@ -16,7 +16,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
-from ducklane.machine import this_machine
+from ducklane.machine import usable_cpus
 from ducklane.settings import SimulatorSettings
 from ducklane.simulator.camera import (
     DUCKIEBOT_LENS,
@@ -306,7 +306,7 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
 
 
 def _threads(setting: int) -> int:
-    return this_machine().cpus if setting == -1 else setting
+    return usable_cpus() if setting == -1 else setting
 
 
 def _new_world(settings: SimulatorSettings, n: int, blocks: Blocks, threads: int) -> World:

@@ -11,8 +11,9 @@ from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from ducklane.environment import Environment, action_space, observation_space
-from ducklane.machine import Machine, this_machine
-from ducklane.settings import Settings, num_workers
+from ducklane.machine import Machine, usable_cpus
+from ducklane.resources import num_workers
+from ducklane.settings import Settings
 from ducklane.training.checkpoints import restore
 from ducklane.training.learner import BOUND_COEFF, STATE_COEFF, STD_BOUND, PolicyLearner
 from ducklane.training.metrics import ResultMetrics
@@ -117,5 +118,5 @@ def create_environment(config: Mapping[str, Any]) -> Any:
     """
     settings = Settings.model_validate(config["settings"], by_alias=True, by_name=False)
     all_cores = settings.simulator.threads == -1
-    threads = max(1, this_machine().cpus // max(1, config["workers"])) if all_cores else None
+    threads = max(1, usable_cpus() // max(1, config["workers"])) if all_cores else None
     return Environment(settings).create_vector_env(config["num_envs"], threads)

@@ -13,7 +13,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -258,7 +258,9 @@ def _digest(path: Path) -> str:
 
 
 @contextmanager
-def training_state(settings: Settings, trials: int = 1) -> Iterator[TrainingState]:
+def training_state(
+    settings: Settings, trials: int = 1, workers: Sequence[int] = ()
+) -> Iterator[TrainingState]:
     """The state of the training that these settings describe; it is gone once that has ended well.
 
     No other process may use it meanwhile.
@@ -266,11 +268,12 @@ def training_state(settings: Settings, trials: int = 1) -> Iterator[TrainingStat
     Args:
         settings: all of them.
         trials: how many these settings ask for.
+        workers: as for `fingerprint`.
 
     Raises:
         StateError: one does.
     """
-    folder = provenance.repository_root() / FOLDER / fingerprint(settings)[:16]
+    folder = provenance.repository_root() / FOLDER / fingerprint(settings, workers)[:16]
     with _locked(folder / LOCK):
         state = TrainingState(folder, trials)
         yield state
@@ -297,14 +300,21 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def fingerprint(settings: Settings) -> str:
-    """Hexadecimal SHA-256 of all that a training depends on: what dvc.yaml lists, maps and packages."""
+def fingerprint(settings: Settings, workers: Sequence[int] = ()) -> str:
+    """Hexadecimal SHA-256 of all that a training depends on: what dvc.yaml lists, maps and packages.
+
+    Args:
+        settings: all of them.
+        workers: how many sample in each trial, as far as it is known: `rllib.num_workers: -1` is another
+            number, and another training, on a machine with other cores.
+    """
     stage: Any = read_yaml(PIPELINE)
     stage = stage["stages"]["train"]
     content = settings.as_dict()
     content["tune"].pop("restart_behavior")
     digest = hashlib.sha256()
     digest.update(json.dumps({name: content[name] for name in stage["params"]}, sort_keys=True).encode())
+    digest.update(json.dumps(list(workers)).encode())
     digest.update(json.dumps({package: version(package) for package in PACKAGES}).encode())
     for path in _sources(stage["deps"]):
         digest.update(f"{path} {_digest(path)}\n".encode())

@@ -26,16 +26,12 @@ from ray.rllib.algorithms.ppo import PPO, PPOConfig
 from ray.rllib.core.rl_module.rl_module import RLModule
 
 from ducklane.errors import Interrupted, UserError, reason
+from ducklane.gpus import Gpus
 from ducklane.machine import Machine
 from ducklane.network import PolicyNetwork
+from ducklane.resources import check_machine, cluster_address, notes, offered
 from ducklane.search import Trial
-from ducklane.settings import (
-    RaySettings,
-    TuneSettings,
-    check_machine,
-    cluster_address,
-    offered,
-)
+from ducklane.settings import RaySettings, TuneSettings
 from ducklane.training.checkpoints import TRIAL, KeepProgress
 from ducklane.training.metrics import TIMESTEPS_TOTAL
 from ducklane.training.ppo import ppo_config
@@ -86,6 +82,8 @@ def train(
     with ray_cluster(settings.ray, machine, abandon) as have:
         for trial in trials:
             check_machine(trial.settings, have)
+        for note in dict.fromkeys(note for trial in trials for note in notes(trial.settings, have)):
+            print(note, flush=True)
         configs = {
             number: ppo_config(trials[number].settings, have, beginning)
             for number, beginning in beginnings.items()
@@ -202,7 +200,9 @@ def _join(address: str) -> Machine:
             "this machine alone"
         ) from None
     resources = ray.cluster_resources()
-    return Machine(cpus=int(resources.get("CPU", 0)), gpus=int(resources.get("GPU", 0)))
+    gpus = int(resources.get("GPU", 0))
+    search = Gpus(gpus, "as `ray status` says", "add a node that has one")
+    return Machine(int(resources.get("CPU", 0)), gpus, gpu_search=search, cluster=address)
 
 
 def _knock(address: str) -> None:
