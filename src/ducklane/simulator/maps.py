@@ -6,7 +6,6 @@ Reads files only, so that a wrong `map_name` is refused before a simulator is lo
 from __future__ import annotations
 
 import difflib
-import importlib.util
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -24,19 +23,11 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from ducklane.errors import UserError
 from ducklane.settings import PARAMS_FILE, Positive, Settings, SettingsError, dotted, read_yaml, shown
+from ducklane.simulator.resources import MapError, object_files, packaged_folder, tile_texture
 
 ROAD_TILES = frozenset({"straight", "curve_left", "curve_right", "3way_left", "3way_right", "4way"})
 """Tile kinds that gym-duckietown lets a robot drive on."""
-
-_DATA_FOLDER = Path("data", "gd1")
-
-
-class MapError(UserError):
-    """There is no such map, its file is wrong, or it has no road. Exit code 2, as for any wrong setting."""
-
-    exit_code = 2
 
 
 def map_names() -> list[str]:
@@ -62,6 +53,27 @@ def is_path(name: str) -> bool:
 def read_map(name: str) -> Any:
     """The content of a map's file."""
     return read_yaml(map_file(name))
+
+
+def map_inputs(name: str) -> list[Path]:
+    """Every file that a map depends on: its own, and what its tiles and objects are drawn from.
+
+    Meshes, materials, textures and signs are those that gym-duckietown would load from here: files of one's
+    own are given as the map names them, seen from the working directory; packaged ones by their full path.
+
+    Args:
+        name: of a map that `check_map` accepts, or the path of its file.
+
+    Returns:
+        each file once, sorted; the map's own first.
+    """
+    content = read_map(name)
+    objects = content.get("objects") or []
+    textures = {tile_texture(kind) for kind in {_kind(tile) for row in content["tiles"] for tile in row}}
+    things = objects.values() if isinstance(objects, dict) else objects
+    skins = {path for kind in {thing["kind"] for thing in things} for path in object_files(kind)}
+    own = map_file(name)
+    return [own, *sorted({path for path in textures | skins if path is not None} - {own})]
 
 
 def check_map(name: str, key: str = "map_name") -> None:
@@ -115,14 +127,8 @@ def _advice(name: object, known: Iterable[str]) -> str:
     return f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(known)}"
 
 
-@cache
 def _data_folder() -> Path:
-    package = importlib.util.find_spec("duckietown_world")
-    if package is None or package.origin is None:
-        raise MapError(
-            "map_name: duckietown_world, which holds the maps, is missing; install duckietown-gym-daffy"
-        )
-    return Path(package.origin).parent / _DATA_FOLDER
+    return packaged_folder() / "gd1"
 
 
 @cache

@@ -1,7 +1,8 @@
 """Maps as arrays: what stands where, and what it looks like, read through gym-duckietown's own loader.
 
 Reading a map takes OpenGL and some seconds, so the arrays are kept: in the process, and on the disk under a
-name that changes with the map's file, with the packages that read it and with how it is baked.
+name that changes with the map's file and those of its meshes and pictures, with the packages that read them
+and with how they are baked.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ducklane.settings import SimulatorSettings
 from ducklane.simulator import appearance, camera, layout
 from ducklane.simulator.appearance import Meshes, Road, bake_meshes, bake_road, stack_meshes, stack_roads
 from ducklane.simulator.layout import Layout, bake_layout, stack_layouts
-from ducklane.simulator.maps import map_file
+from ducklane.simulator.maps import map_file, map_inputs
 
 _READERS = ("duckietown-gym-daffy", "duckietown-world-daffy")
 
@@ -118,7 +119,9 @@ def _cache_folder() -> Path:
 
 
 def _fingerprint(name: str) -> str:
-    digest = hashlib.sha256(map_file(name).read_bytes())
+    digest = hashlib.sha256()
+    for path in map_inputs(name):
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
     for package in _READERS:
         digest.update(importlib.metadata.version(package).encode())
     for module in (__file__, appearance.__file__, camera.__file__, layout.__file__):

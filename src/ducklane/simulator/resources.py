@@ -1,0 +1,106 @@
+"""The files behind the names in a map, found as gym-duckietown finds them, without loading it.
+
+It asks for a file by its name: one in the working directory comes first, then those that are packaged in
+duckietown_world, in the order in which the disk lists them.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from ducklane.errors import UserError
+
+_SUFFIXES = frozenset({".png", ".jpg", ".yaml", ".gltf", ".obj", ".mtl", ".json", ".tga", ".bmp"})
+_PICTURES = (".jpg", ".png", ".tga", ".bmp")
+_NUMBERS = ("", "_1", "_2", "_3", "_4")
+_TILES = "tiles-processed/photos"
+_SIGN = "sign_generic"
+_TRAFFIC_LIGHT = ("trafficlight_card0.jpg", "trafficlight_card1.jpg")
+
+
+class MapError(UserError):
+    """There is no such map, its file is wrong, or it has no road. Exit code 2, as for any wrong setting."""
+
+    exit_code = 2
+
+
+@cache
+def packaged_folder() -> Path:
+    """Where duckietown_world keeps its maps, meshes and textures."""
+    package = importlib.util.find_spec("duckietown_world")
+    if package is None or package.origin is None:
+        raise MapError(
+            "map_name: duckietown_world, which holds the maps, is missing; install duckietown-gym-daffy"
+        )
+    return Path(os.path.realpath(package.origin)).parent / "data"
+
+
+def find_resource(name: str) -> Path | None:
+    """What `duckietown_world.resources.get_resource_path` gives, or None where that raises."""
+    if os.path.exists(name):
+        return Path(name)
+    by_name, paths = _packaged()
+    if "/" in name:
+        return next((Path(path) for path in paths if path.endswith(name)), None)
+    return by_name.get(name)
+
+
+def tile_texture(kind: str) -> Path | None:
+    """The picture of a tile, or None where there is none."""
+    names = [f"{_TILES}/{kind}/texture{number}{suffix}" for number in _NUMBERS for suffix in _PICTURES]
+    paths = _packaged()[1]
+    return next((Path(path) for name in names for path in paths if path.endswith(name)), None)
+
+
+def object_files(kind: str) -> Iterator[Path]:
+    """Those that an object is drawn from: mesh, materials and pictures, as far as they are there."""
+    if kind == "floor_tag":
+        return
+    if kind.startswith("sign"):
+        yield from _existing(os.path.basename(f"{kind}.png"))
+        kind = _SIGN
+    if kind == "trafficlight":
+        yield from _existing(*_TRAFFIC_LIGHT)
+    mesh = find_resource(f"{kind}.obj")
+    if mesh is None:
+        return
+    yield mesh
+    # materials and pictures are asked for by the mesh's name alone, wherever the mesh is
+    stem = mesh.name.split(".")[0]
+    yield from _existing(f"{stem}.png")
+    for materials in _existing(f"{stem}.mtl"):
+        yield materials
+        yield from _existing(*material_pictures(materials))
+
+
+def material_pictures(materials: Path) -> list[str]:
+    """Names of the pictures that a file of materials (*.mtl) asks for."""
+    words = [line.split() for line in materials.read_text(encoding="utf-8", errors="replace").splitlines()]
+    return [os.path.basename(line[-1]) for line in words if line[:1] == ["map_Kd"]]
+
+
+def _existing(*names: str) -> Iterator[Path]:
+    for name in names:
+        path = find_resource(name)
+        if path is not None:
+            yield path
+
+
+@cache
+def _packaged() -> tuple[dict[str, Path], list[str]]:
+    """The first file of each name, and all."""
+    found = [
+        os.path.realpath(os.path.join(folder, file))
+        for folder, _, files in os.walk(packaged_folder(), followlinks=True)
+        for file in files
+        if os.path.splitext(file)[1] in _SUFFIXES
+    ]
+    paths = list(dict.fromkeys(found))
+    by_name: dict[str, Path] = {}
+    for path in paths:
+        by_name.setdefault(os.path.basename(path), Path(path))
+    return by_name, paths
