@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -172,16 +172,23 @@ def _kinds(upstream: Any) -> tuple[NDArray[np.int64], list[Image]]:
 
 def _apart(lying: NDArray[np.int64], halves: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.uint32]]:
     """Pictures of all tiles, row by row, each averaged by itself."""
-    blurred = [_blurred(half, "edge") for half in halves]
+    blurred = [_blurred(half) for half in halves]
     return (blurred[number] for number in lying.ravel())
 
 
 def _joined(lying: NDArray[np.int64], halves: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.uint32]]:
     """Pictures of all tiles, row by row, averaged with what lies beside them."""
     known = list(halves)
-    rows = [np.concatenate([known[number] for number in row], axis=1) for row in lying]
-    for row in np.split(_blurred(np.concatenate(rows), "constant"), len(lying)):
-        yield from np.split(row, lying.shape[1], axis=1)
+
+    def line(numbers: NDArray[np.int64], rows: slice) -> NDArray[np.float32]:
+        return np.concatenate([known[number][rows] for number in numbers], axis=1)
+
+    around = np.pad(lying, ((1, 1), (0, 0)))
+    # a row at a time, for the whole of a large map takes gigabytes
+    for above, row, below in zip(around, around[1:], around[2:], strict=False):
+        parts = line(above, slice(-1, None)), line(row, slice(None)), line(below, slice(1))
+        wide = np.pad(np.concatenate(parts), ((0, 0), (1, 1), (0, 0)))
+        yield from np.split(_averaged(wide), lying.shape[1], axis=1)
 
 
 def _halves(picture: Image, side: int) -> NDArray[np.float32]:
@@ -190,11 +197,20 @@ def _halves(picture: Image, side: int) -> NDArray[np.float32]:
     return np.asarray(fine, np.float32)
 
 
-def _blurred(halves: NDArray[np.float32], beside: Literal["edge", "constant"]) -> NDArray[np.uint32]:
-    """Texels of half the resolution, each the average of a square of two by two about it."""
-    wide = np.pad(halves, ((1, 1), (1, 1), (0, 0)), mode=beside)
-    rows = np.sum([wide[k : k + halves.shape[0] : 2] for k in range(4)], axis=0)
-    squares = np.sum([rows[:, k : k + halves.shape[1] : 2] for k in range(4)], axis=0)
+def _blurred(halves: NDArray[np.float32]) -> NDArray[np.uint32]:
+    """Texels of half the resolution, those at the edge averaged with themselves."""
+    return _averaged(np.pad(halves, ((1, 1), (1, 1), (0, 0)), mode="edge"))
+
+
+def _averaged(wide: NDArray[np.float32]) -> NDArray[np.uint32]:
+    """Texels of half the resolution, each the average of a square of two by two and of what lies about it.
+
+    Args:
+        wide: the picture, and one more pixel on each side.
+    """
+    height, width = wide.shape[0] - 2, wide.shape[1] - 2
+    rows = np.sum([wide[k : k + height : 2] for k in range(4)], axis=0)
+    squares = np.sum([rows[:, k : k + width : 2] for k in range(4)], axis=0)
     return _packed(squares / 16)
 
 
