@@ -10,7 +10,7 @@ import typer
 from ducklane import settings
 from ducklane.errors import exits_cleanly
 from ducklane.outputs import replacing
-from ducklane.simulator.maps import check_map
+from ducklane.simulator.maps import check_map, tell
 
 if TYPE_CHECKING:
     from ducklane.policy import Policy
@@ -51,6 +51,7 @@ def drive(
     }
     chosen = chosen.model_copy(update={"evaluate": chosen.evaluate.model_copy(update=changed)})
     check_map(chosen.evaluate.map_name, "--map" if map_name else "evaluate.map_name")
+    tell(chosen.evaluate.map_name)
     # imported here: torch and OpenGL take seconds to load
     from ducklane.evaluation.evaluator import Evaluator
     from ducklane.evaluation.gate import gate, verdict

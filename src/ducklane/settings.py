@@ -539,9 +539,9 @@ def read_yaml(path: Path) -> object:
         problem = str(error.problem).split(" with value")[0].removeprefix("found ")
         raise SettingsError(f"{path}:{_line(error)}: {problem}; keep one of the two") from None
     except MarkedYAMLError as error:
-        raise SettingsError(
-            f"{path}:{_line(error)}: is not YAML ({_one_line(error.problem)}); mend it"
-        ) from None
+        problem = _one_line(error.problem)
+        cure = "use spaces, not tabs" if r"'\t'" in problem else "mend it"
+        raise SettingsError(f"{path}:{_line(error)}: is not YAML ({problem}); {cure}") from None
     except (YAMLError, ValueError) as error:
         raise SettingsError(f"{path}: is not YAML ({_one_line(error)}); mend it") from None
     except RecursionError:

@@ -1,7 +1,8 @@
 """What is changed of gym-duckietown at run time: that each change is still needed, and still fits.
 
 Where one of these fails after an update of gym-duckietown, duckietown-world or numpy, look again at
-`_adapt_upstream` in ducklane/simulator/reference.py.
+`_adapt_upstream` in ducklane/simulator/reference.py, and for how maps are read at map_format.py and
+resources.py beside it.
 """
 
 import ctypes
@@ -22,6 +23,7 @@ ADAPTED = {
     ("gym_duckietown.objects", "DuckieObj.__init__"): "1cb1794b18f28542",
     ("gym_duckietown.objects", "DuckiebotObj.step_duckiebot"): "9cfe2d297e88e662",
     ("gym_duckietown.randomization.randomizer", "Randomizer.randomize"): "97f2f9ddc975bd7d",
+    ("gym_duckietown.simulator", "Simulator._load_map"): "d8cdd5c6edbf44d9",
     ("gym_duckietown.simulator", "get_texture_file"): "1633a983056dd3b7",
     ("gym_duckietown.distortion", "Distortion._invert_map"): "8d0bdc2bef5bc036",
 }
@@ -32,6 +34,13 @@ RELIED_ON = {
     ("gym_duckietown.simulator", "Simulator.step"): "30a947310418f4f6",
     ("gym_duckietown.simulator", "Simulator._compute_done_reward"): "e7a42969420dd702",
     ("gym_duckietown.simulator", "Simulator._load_objects"): "d2c400154dc5ce1d",
+    ("gym_duckietown.simulator", "Simulator._interpret_map"): "690ee9f0e6108670",
+    ("gym_duckietown.simulator", "Simulator.interpret_object"): "07f31adcfd2c1a99",
+    ("gym_duckietown.simulator", "Simulator.weird_from_cartesian"): "1f4797010c9fd5cd",
+    ("duckietown_world.world_duckietown.map_loading", "get_transform"): "84d1e9bcf958af16",
+    ("duckietown_world.resources", "get_resource_path"): "a862b431ffb65f52",
+    ("duckietown_world.resources", "get_data_resources"): "7f170c5ba6d186e7",
+    ("gym_duckietown.objmesh", "ObjMesh._load_mtl"): "ceabbd7b850dd318",
     ("gym_duckietown.simulator", "Simulator.get_agent_info"): "a1ce31ceab4c48ba",
     ("gym_duckietown.objects", "TrafficLightObj.step"): "3d1638a759f6027e",
 }

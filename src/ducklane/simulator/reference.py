@@ -25,9 +25,11 @@ import gymnasium
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ducklane.errors import UserError
+from ducklane.errors import UserError, reason
 from ducklane.settings import SimulatorSettings
+from ducklane.simulator.map_format import as_written
 from ducklane.simulator.maps import check_map, is_path, map_file, read_map
+from ducklane.simulator.resources import MapError
 from ducklane.simulator.state import State
 
 Frame = NDArray[np.uint8]
@@ -552,7 +554,9 @@ def _adapt_upstream() -> None:
     # a moving Duckiebot that has left the road ends the process; its randomized trim does drive it off
     objects.DuckiebotObj.step_duckiebot = _standing_off_road(objects.DuckiebotObj.step_duckiebot)
 
-    # of the path of a map file upstream takes the name only, and looks for that among its own
+    # of the path of a map file upstream takes the name only, and looks for that among its own. On a map of R
+    # rows and C columns it puts objects placed by pos R - C + 1 rows too low; in map files they stand as
+    # written, packaged maps stay as they are, so that scores on them compare
     simulator.Simulator._load_map = _or_a_file(simulator.Simulator._load_map)
 
     # each reset searches the packaged files for each tile's texture: a third of a second on a common map
@@ -601,8 +605,16 @@ def _or_a_file(load_map: Callable[..., None]) -> Callable[..., None]:
             load_map(self, map_name)
             return
         self.map_name, self.map_file_path = map_file(map_name).stem, map_name
-        self.map_data = read_map(map_name)
-        self._interpret_map(self.map_data)
+        self.map_data = as_written(read_map(map_name))
+        try:
+            self._interpret_map(self.map_data)
+        except Exception as error:
+            # the cause is in the context of an error that holds the whole map
+            cause = reason(error.__context__ or error)
+            raise MapError(
+                f"map_name: {map_name}: gym-duckietown cannot load it ({cause}); look at its objects' meshes "
+                "and pictures"
+            ) from error
 
     return adapted
 

@@ -77,6 +77,35 @@ def object_files(kind: str) -> Iterator[Path]:
         yield from _existing(*material_pictures(materials))
 
 
+def mesh_problem(path: Path) -> str | None:
+    """Why gym-duckietown cannot read a mesh (*.obj), with the cure."""
+    faces = 0
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.startswith("f "):
+                faces += 1
+                corners = [corner.split("/") for corner in line.split()[1:]]
+                if len(corners) != 3 or any(len(part) != 3 or not (part[0] and part[2]) for part in corners):
+                    return f"{path}:{number}: is no triangle with normals; export triangles and normals"
+    if not faces:
+        return f"{path}: has no faces; export triangles and normals"
+    stem = path.name.split(".")[0]
+    pictures = [name for file in _existing(f"{stem}.mtl") for name in material_pictures(file)]
+    missing = [name for name in pictures if find_resource(name) is None]
+    if missing:
+        return f"{path}: its picture {missing[0]} is missing; put it into the working directory"
+    return None
+
+
+def materials_beside(kind: str) -> list[Path]:
+    """Materials and pictures that lie beside a mesh of one's own, where the loader does not look for them."""
+    mesh = Path(f"{kind}.obj")
+    if not mesh.is_file():
+        return []
+    files = (mesh.with_suffix(suffix) for suffix in (".mtl", ".png"))
+    return [path for path in files if path.is_file() and not os.path.exists(path.name)]
+
+
 def material_pictures(materials: Path) -> list[str]:
     """Names of the pictures that a file of materials (*.mtl) asks for."""
     words = [line.split() for line in materials.read_text(encoding="utf-8", errors="replace").splitlines()]

@@ -18,12 +18,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ducklane.settings import SimulatorSettings
-from ducklane.simulator import appearance, camera, layout
+from ducklane.simulator import appearance, camera, layout, map_format, reference
 from ducklane.simulator.appearance import Meshes, Road, bake_meshes, bake_road, stack_meshes, stack_roads
 from ducklane.simulator.layout import Layout, bake_layout, stack_layouts
 from ducklane.simulator.maps import map_file, map_inputs
 
 _READERS = ("duckietown-gym-daffy", "duckietown-world-daffy")
+_BAKERS = (
+    __file__,
+    appearance.__file__,
+    camera.__file__,
+    layout.__file__,
+    map_format.__file__,
+    reference.__file__,
+)
 
 
 class Scene(NamedTuple):
@@ -78,10 +86,7 @@ def _load_map(name: str) -> Scene:
 
 
 def _bake(name: str) -> Scene:
-    # imported here: OpenGL takes seconds to load, and a map that is kept does without
-    from ducklane.simulator.reference import ReferenceSimulator
-
-    simulator = ReferenceSimulator(_plain_world(name))
+    simulator = reference.ReferenceSimulator(_plain_world(name))
     upstream = simulator._upstream
     meshes, mesh = bake_meshes(upstream.objects)
     scene = Scene(bake_layout(upstream), bake_road(upstream), meshes, mesh[None])
@@ -124,7 +129,7 @@ def _fingerprint(name: str) -> str:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     for package in _READERS:
         digest.update(importlib.metadata.version(package).encode())
-    for module in (__file__, appearance.__file__, camera.__file__, layout.__file__):
+    for module in _BAKERS:
         digest.update(Path(module).read_bytes())
     return digest.hexdigest()[:16]
 
