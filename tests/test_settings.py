@@ -283,7 +283,7 @@ WRONG_FILES = [
     (
         "tab",
         VALID.replace("  lr:", "\tlr:"),
-        ["params.yaml:26: is not YAML (found character '\\t' that cannot start any token); mend it"],
+        ["params.yaml:26: is not YAML (found character '\\t' that cannot start any token); use spaces, not tabs"],
     ),
     (
         "open bracket",
