@@ -283,7 +283,10 @@ WRONG_FILES = [
     (
         "tab",
         VALID.replace("  lr:", "\tlr:"),
-        ["params.yaml:26: is not YAML (found character '\\t' that cannot start any token); use spaces, not tabs"],
+        [
+            "params.yaml:26: is not YAML (found character '\\t' that cannot start any token); "
+            "use spaces, not tabs"
+        ],
     ),
     (
         "open bracket",

@@ -6,7 +6,6 @@ import pytest
 
 from ducklane.simulator import reference, scene
 from ducklane.simulator.maps import drivable_map_names, map_inputs
-from ducklane.simulator.resources import object_files
 
 ROAD = "tile_size: 0.585\ntiles: [[straight/W, floor]]\n"
 BALL = "v 0 0 0\nv 1 0 0\nv 0 1 1\nvn 0 0 1\nusemtl skin\nf 1//1 2//1 3//1\n"
@@ -64,8 +63,12 @@ def test_a_scene_is_read_anew_when_any_of_its_files_has_changed(map_of_ones_own,
     assert scene._fingerprint(map_of_ones_own) != before
 
 
-@pytest.mark.parametrize("name", ["udem1", "loop_dyn_duckiebots", "4way"])
-def test_inputs_are_what_the_stock_loader_asks_for(monkeypatch, make_simulator, name):
+def test_inputs_are_what_the_stock_loader_asks_for(monkeypatch, tmp_path, make_simulator):
+    """A mesh without materials, one with, one with many, a sign and a light: all ways to look for files."""
+    kinds = ["duckie", "tree", "duckiebot", "sign_stop", "trafficlight"]
+    objects = [f"{{kind: {kind}, pos: [1.5, 0.5], height: 0.05}}" for kind in kinds]
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"{ROAD}objects: [{', '.join(objects)}]", encoding="utf-8")
     reference._simulator_class()
     from gym_duckietown import objects, objmesh, simulator
 
@@ -83,10 +86,11 @@ def test_inputs_are_what_the_stock_loader_asks_for(monkeypatch, make_simulator, 
     monkeypatch.setattr(objmesh, "get_resource_path", recorded(objmesh.get_resource_path))
     monkeypatch.setattr(objects, "get_resource_path", recorded(objects.get_resource_path))
     monkeypatch.setattr(simulator, "get_texture_file", recorded(simulator.get_texture_file))
-    make_simulator(map_name=name).reset()
-    inputs = set(map_inputs(name))
-    assert asked - set(object_files("duckiebot")) <= inputs  # the robot's own mesh is loaded, and never seen
-    assert len(inputs - asked) <= 2  # its own file, and the picture that a sign's replaces
+    make_simulator(map_name=str(path))
+    inputs = set(map_inputs(str(path)))
+    assert asked <= inputs
+    # its own file, and what is painted on a sign that has no picture of its own
+    assert {path.name for path in inputs - asked} == {"mine.yaml", "sign_4_way_intersect.png"}
 
 
 def test_every_packaged_map_has_all_its_files():
