@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import os
+
+# before numpy is loaded: its idle threads would keep busy the core on which other tests run
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

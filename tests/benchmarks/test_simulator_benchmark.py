@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+# the whole script runs
+pytestmark = pytest.mark.full
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 TINY = ["--quick", "--no-first-calls", "--rounds=2", "--seconds=0.05", "--poses=2", "--map=loop_empty"]
 TARGETED = {

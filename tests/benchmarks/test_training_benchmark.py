@@ -7,6 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+# the whole script runs
+pytestmark = pytest.mark.full
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROMISED = {"sampling_vs_bare", "learning_vs_bare", "end_to_end_vs_stock", "minutes_for_2M_steps"}
 

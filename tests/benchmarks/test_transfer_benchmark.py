@@ -9,6 +9,9 @@ import pytest
 
 from ducklane.policy import save_policy
 
+# the whole script runs
+pytestmark = pytest.mark.full
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 

@@ -20,7 +20,7 @@ from ducklane.simulator.batch import BatchedSimulator
 from ducklane.simulator.single import SingleSimulator
 from ducklane.task.observation import FrameTransform
 
-STARTS = int(os.environ.get("DUCKLANE_PARITY_STARTS", "4"))
+STARTS = int(os.environ.get("DUCKLANE_PARITY_STARTS", "2"))
 
 
 @pytest.fixture
