@@ -19,16 +19,20 @@ PORT ?= 5000
 # processes that run the tests; each may train
 TEST_WORKERS ?= 2
 
-.PHONY: help repro test test-full setup setup-tests lint types unit format doctor ui bench-simulator bench-transfer bench-training tune-controller seeds study recipes parity screenshots test-faults suite-times reference
+.PHONY: help repository repro test test-full setup setup-tests lint types unit format doctor ui bench-simulator bench-transfer bench-training tune-controller seeds study recipes parity screenshots test-faults suite-times reference
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-repro: setup ## set up what is missing, then train, evaluate and export: the main job
+# before anything is installed: where no Python is there for it, setup says so
+repository:
+	@! command -v python3 >/dev/null || python3 -I src/ducklane/git.py
+
+repro: repository setup ## set up what is missing, then train, evaluate and export: the main job
 	@$(IN_VENV) python -m ducklane.tracking
 	@$(IN_VENV) dvc repro
 
-test: ## check style, types and behaviour: what must hold before a change is committed (about ten minutes)
+test: repository ## check style, types and behaviour: what must hold before a change is committed (about ten minutes)
 	@$(MAKE) --no-print-directory lint types unit && mkdir -p build && \
 		printf '{"seconds": %d}\n' $$SECONDS >build/test_seconds.json
 
@@ -62,7 +66,7 @@ format: setup ## mend style
 	$(IN_VENV) ruff format .
 
 doctor: ## say what this machine has, and how to get what it lacks
-	@[ -x .venv/bin/python ] || scripts/setup.sh
+	@[ -x .venv/bin/python ] || $(MAKE) --no-print-directory repository setup
 	@$(IN_VENV) python -m ducklane.doctor
 
 # by itself MLflow starts a dozen processes more: workers, and runners of jobs that judge language models

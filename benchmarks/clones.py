@@ -71,9 +71,15 @@ class Project:
 
 
 def clone(folder: Path) -> Project:
-    """A clone of what is committed, with the changes of the working tree on top."""
-    subprocess.run(["git", "clone", "-q", str(REPOSITORY), str(folder)], check=True)
-    for name in _listed("diff", "--name-only", "HEAD") + _listed("ls-files", "-o", "--exclude-standard"):
+    """A clone of what is committed, with the changes of the working tree on top.
+
+    Where this project is a folder of a larger repository, it is one in the clone.
+    """
+    (top,), (place,) = _listed("rev-parse", "--show-toplevel"), _listed("rev-parse", "--show-prefix")
+    subprocess.run(["git", "clone", "-q", top, str(folder)], check=True)
+    folder = folder / place
+    changed = _listed("diff", "--name-only", "--relative", "HEAD")
+    for name in changed + _listed("ls-files", "-o", "--exclude-standard"):
         if (REPOSITORY / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(REPOSITORY / name, folder / name)

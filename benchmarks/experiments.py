@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ducklane import git
+
 
 def named(*parts: object) -> str:
     """A name of letters, digits and dashes, as DVC wants them."""
@@ -31,14 +33,14 @@ def run(name: str, changes: Mapping[str, object], stage: str = "evaluate") -> No
 
 def revision(name: str) -> str | None:
     """The commit that holds the results of an experiment of the present commit, None if there is none."""
-    head = _git("rev-parse", "HEAD")
+    head = git.ask("rev-parse", "HEAD")
     place = f"refs/exps/{head[:2]}/{head[2:]}/{name}"
-    return _git("for-each-ref", "--format=%(objectname)", place) or None
+    return git.ask("for-each-ref", "--format=%(objectname)", place) or None
 
 
 def read(name: str, path: str) -> str:
     """A file among an experiment's results."""
-    return _git("show", f"{revision(name)}:{path}")
+    return git.ask("show", f"{revision(name)}:./{path}")
 
 
 def reached(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -52,11 +54,6 @@ def reached(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def fetch(name: str, path: Path, to: Path) -> None:
     """Copy what an experiment left and DVC keeps."""
-    subprocess.run(
-        ["dvc", "get", "-q", ".", str(path), "--rev", str(revision(name)), "-o", str(to)], check=True
-    )
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], check=True, stdout=subprocess.PIPE, text=True)
-    return done.stdout.strip()
+    # DVC takes a path below the top of the repository
+    below = f"{git.place()}{path}"
+    subprocess.run(["dvc", "get", "-q", ".", below, "--rev", str(revision(name)), "-o", str(to)], check=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -254,3 +255,45 @@ def test_the_chain_fits_a_terminal(trained: Trained, capsys: pytest.CaptureFixtu
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "model          models/checkpoint"
     assert all(len(line) <= 80 for line in printed if not line.startswith("MLflow store"))
+
+
+def test_a_project_below_a_larger_repository_is_followed(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Settings,
+    make_policy: Callable[[Settings], TrainedPolicy],
+) -> None:
+    project = tmp_path / "larger" / "robots" / "duckie"
+    (project / ".dvc").mkdir(parents=True)
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("DVC_ROOT", str(project))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    Path(".dvc/config").write_text("[core]\n    analytics = false\n")
+    Path("dvc.yaml").write_text(
+        "stages:\n  train:\n    cmd: cp -r ../trained/. .\n    params: [rllib]\n"
+        "    outs: [models/checkpoint]\n    metrics: [results/train/summary.json: {cache: false}]\n"
+    )
+    shutil.copy(REPOSITORY / "params.yaml", project)
+    git("init", "-q", str(project.parents[1]))
+    code = commit("code and settings")
+    policy, run_id = make_policy(settings), "0" * 32
+    about = {"mlflow_run_id": run_id, "git_commit": code}
+    origin = policy.spec.provenance.model_copy(update=about)
+    with monkeypatch.context() as patched:
+        Path("../trained").mkdir()
+        patched.chdir("../trained")
+        save_policy(MODEL, policy.spec.model_copy(update={"provenance": origin}), policy.network)
+        results("train/summary", mlflow={"run_id": run_id})
+    run_dvc("exp", "run", "-q", "--name", "slower", "-S", "rllib.lr=0.0003")
+    # only DVC's cache has the model now
+    shutil.rmtree(MODEL)
+    lineage = trace("slower")
+    assert lineage.agrees
+    assert "model: its bytes are those that were written" in said(lineage, "ok")
+    assert lineage.links["weights"] == origin.weights_sha256
+    assert lineage.links["MLflow run"] == run_id
+    assert trace(run_id).links["results"] == lineage.links["results"]
+
+
+def run_dvc(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "dvc", *arguments], check=True, capture_output=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from typing import Any
 
 from rich.console import Console
 
-from ducklane import provenance, settings, tracking
+from ducklane import git, provenance, settings, tracking
 from ducklane.errors import UserError
 
 CHECKPOINT = "models/checkpoint"
@@ -114,7 +113,7 @@ class Revision:
 
     def read(self, path: str) -> str:
         """A file in it, empty if there is none."""
-        return _git("show", f"{self.commit}:{path}")
+        return git.ask("show", f"{self.commit}:./{path}")
 
     def json(self, path: str) -> dict[str, Any]:
         """A JSON file in it, empty if there is none."""
@@ -213,9 +212,10 @@ def _model_in(revision: Revision, lineage: Lineage) -> dict[str, str]:
     name = f"{CHECKPOINT} of {revision.name}"
     with tempfile.TemporaryDirectory() as folder:
         try:
-            files = DVCFileSystem(rev=revision.commit)
+            # of a commit it shows the whole repository, and what DVC keeps of projects below the top if asked
+            files = DVCFileSystem(rev=revision.commit, subrepos=True)
             for file in (POLICY_FILE, WEIGHTS_FILE):
-                files.get_file(f"{CHECKPOINT}/{file}", str(Path(folder, file)))
+                files.get_file(f"/{git.place()}{CHECKPOINT}/{file}", str(Path(folder, file)))
         except Exception:  # DVC and its storages raise errors of dozens of kinds
             lineage.note(f"model: {name} is not in DVC's cache; `dvc pull` fetches it where it was pushed")
             return {}
@@ -230,12 +230,13 @@ def _model_in(revision: Revision, lineage: Lineage) -> dict[str, str]:
 def _find_revision(name: str) -> Revision:
     """A DVC experiment or a commit in which something was trained."""
     found = _experiments(name)
-    if not found and (commit := _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")):
+    if not found and (commit := git.ask("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")):
         found = [Revision(commit)]
     if not found:
+        problem = git.repository_problem(git.project_folder())
+        hint = f"git: {problem.found}: {problem.cure}" if problem else "`dvc exp list` shows the experiments"
         raise LineageError(
-            f"{name}: is no file, no MLflow run's id, and no DVC experiment or commit here; "
-            "`dvc exp list` shows the experiments"
+            f"{name}: is no file, no MLflow run's id, and no DVC experiment or commit here; {hint}"
         )
     if found[0].run_id is None:
         raise LineageError(f"{name}: holds no {SUMMARY}: nothing was trained in it")
@@ -247,13 +248,13 @@ def _holder(run_id: str, experiment: str | None) -> Revision | None:
     for found in _experiments(experiment) if experiment else ():
         if found.run_id == run_id:
             return found
-    commits = _git("log", "--all", "--format=%H", "--reverse", f"-S{run_id}", "--", SUMMARY).splitlines()
+    commits = git.ask("log", "--all", "--format=%H", "--reverse", f"-S{run_id}", "--", SUMMARY).splitlines()
     return Revision(commits[0]) if commits else None
 
 
 def _experiments(name: str) -> list[Revision]:
     """The DVC experiments of that name, of all commits, the newest first."""
-    found = _git("for-each-ref", "--format=%(objectname)", "--sort=-creatordate", f"refs/exps/*/*/{name}")
+    found = git.ask("for-each-ref", "--format=%(objectname)", "--sort=-creatordate", f"refs/exps/*/*/{name}")
     return [Revision(commit, name) for commit in found.splitlines()]
 
 
@@ -372,20 +373,19 @@ def _check_code(commit: str | None, dirty: bool, revision: Revision | None, line
     if commit in (None, provenance.UNKNOWN):
         lineage.note("code: its commit is not known")
         return
-    lineage.check(bool(_git("cat-file", "-t", commit)), "code: its commit is in this repository")
+    here = bool(git.ask("cat-file", "-t", commit))
+    if not here and git.is_shallow(git.project_folder()):
+        lineage.note("code: its commit is not in this shallow clone; git fetch --unshallow brings it")
+    else:
+        lineage.check(here, "code: its commit is in this repository")
     if dirty:
         lineage.note(f"code: had changes that are not in its commit{_kept(commit, revision)}")
 
 
 def _kept(commit: str, revision: Revision | None) -> str:
-    if revision and _git("diff", "--name-only", commit, revision.commit, "--", *provenance.CODE):
+    if revision and git.ask("diff", "--name-only", commit, revision.commit, "--", *provenance.CODE):
         return f"; {revision.name} holds those to files that git knew"
     return ""
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True)
-    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def show(lineage: Lineage) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
+
+from ducklane import git
 
 UNKNOWN = "unknown"
 
@@ -19,28 +20,19 @@ def repository_root() -> Path:
     """
     if root := os.environ.get("DVC_ROOT"):
         return Path(root).resolve()
-    here = Path.cwd()
-    return next((folder for folder in (here, *here.parents) if (folder / "dvc.yaml").exists()), here)
+    return git.project_folder()
 
 
 def git_commit() -> str:
     """The commit that is checked out, or "unknown" outside a git repository."""
-    return _git("rev-parse", "HEAD") or UNKNOWN
+    return git.ask("rev-parse", "HEAD") or UNKNOWN
 
 
 def git_dirty() -> bool:
     """Whether the code differs from the commit. Settings and results do not count: runs and DVC hold them."""
-    return bool(_git("status", "--porcelain", "--", *CODE))
+    return bool(git.ask("status", "--porcelain", "--", *CODE))
 
 
 def dvc_experiment() -> str | None:
     """Name of the DVC experiment that is running, None outside `dvc exp run`."""
     return os.environ.get("DVC_EXP_NAME") or None
-
-
-def _git(*arguments: str) -> str:
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return done.stdout.strip()
