@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import NoReturn
 
+from ducklane import copies
+
 
 class UserError(Exception):
     """Something the user can put right. Each of `problems` is one line that names it and the cure."""
@@ -31,14 +33,23 @@ def reason(error: BaseException) -> str:
 
 
 def exits_cleanly(main: Callable[[], None]) -> Callable[[], None]:
-    """Wrap a program's main: a UserError becomes its lines on stderr and its exit code."""
+    """Wrap a program's main: a UserError becomes its lines on stderr and its exit code.
+
+    In a copy of the project that DVC made, what is wrong with the copy is such an error, too.
+    """
 
     @wraps(main)
     def guarded() -> None:
         try:
+            if problem := copies.problem():
+                raise UserError(problem)
             main()
         except UserError as error:
             _exit(error)
+        except ImportError as error:
+            if not (behind := copies.modules_left_behind()):
+                raise
+            _exit(UserError(*(f"{error}: {problem}" for problem in behind)))
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             sys.exit(130)

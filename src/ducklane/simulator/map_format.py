@@ -26,6 +26,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from ducklane.copies import left_behind
 from ducklane.settings import Positive, dotted, shown
 from ducklane.simulator.resources import find_resource, mesh_problem, packaged_folder
 
@@ -200,6 +201,8 @@ def _check_object_kind(kind: str) -> str:
         if not sign and (problem := mesh_problem(own)):
             raise ValueError(problem)
         return kind
+    if behind := left_behind(Path(f"{kind}.png" if sign else f"{kind}.obj")):
+        raise ValueError(behind)
     suffix = Path(kind).suffix
     if suffix in {".obj", ".png"}:
         raise ValueError(f"there is no object {kind!r}; leave {suffix} out")

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ducklane.copies import left_behind
 from ducklane.settings import PARAMS_FILE, Settings, SettingsError, read_yaml
 from ducklane.simulator import map_format
 from ducklane.simulator.map_notes import notes_on
@@ -117,7 +118,8 @@ def _problem(name: str) -> str | None:
     names = map_names()
     if is_path(name):
         if not Path(name).is_file():
-            return f"there is no map file {name}; give the path of one, or the name of a packaged map"
+            missing = f"there is no map file {name}; give the path of one, or the name of a packaged map"
+            return left_behind(Path(name)) or missing
     elif name not in names:
         return _no_map(name, names)
     try:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from ducklane.copies import left_behind
 from ducklane.errors import UserError
 from ducklane.policy import PolicySpec, read_spec
 from ducklane.settings import Settings
 from ducklane.training.state import ALGORITHM, SavedCheckpoint, read_checkpoint
 
 KEY = "rllib.restore_from"
+CHECKPOINT = Path("models/checkpoint")
 
 
 class OriginError(UserError):
@@ -29,10 +31,11 @@ def origin(settings: Settings) -> SavedCheckpoint | None:
         return None
     folder = Path(settings.rllib.restore_from)
     if not folder.exists():
-        raise OriginError(
-            f"{KEY}: {folder}: there is no such folder; copy the checkpoint elsewhere first if it is "
-            "models/checkpoint, which DVC deletes before it trains"
+        missing = (
+            f"{folder}: there is no such folder; copy the checkpoint elsewhere first if it is "
+            f"{CHECKPOINT}, which DVC deletes before it trains"
         )
+        raise OriginError(f"{KEY}: {(folder != CHECKPOINT and left_behind(folder)) or missing}")
     # resolved: a trial has a working directory of its own
     saved = read_checkpoint((folder / ALGORITHM).resolve())
     if saved is None:
