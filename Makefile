@@ -9,6 +9,7 @@ SHELL := /bin/bash
 export DVC_NO_ANALYTICS := 1
 export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
+export ORT_DISABLE_TELEMETRY := 1
 
 # Put before a command, finds the programs of .venv first.
 IN_VENV := PATH="$$PWD/.venv/bin:$$PATH"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from ducklane.resources import check_machine
 from ducklane.settings import Settings, SettingsError
 from ducklane.training.tuning import ray_cluster
 
+REPOSITORY = Path(__file__).parents[2]
 ONE_CPU = Machine(cpus=1, gpus=0)
 
 
@@ -48,16 +52,68 @@ def test_a_cluster_has_what_ray_says_of_it(
         check_machine(changed(rllib={"num_workers": 32}), cluster)
 
 
-def test_ray_that_cannot_start_is_told_in_one_line(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # too long for the name of a socket
-    elsewhere = str(tmp_path / ("far" * 40))
-    monkeypatch.setenv("RAY_TMPDIR", elsewhere)
+START = """
+from pathlib import Path
+import ray
+from ducklane import settings
+from ducklane.machine import Machine
+from ducklane.training.tuning import ray_cluster
+
+with ray_cluster(settings.load(Path("params.yaml")).ray, Machine(cpus=1, gpus=0)):
+    print(ray.get(ray.remote(lambda: 42).remote()))
+"""
+
+
+def test_ray_starts_without_a_home_and_with_a_temporary_folder_that_is_too_deep() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", START],
+        cwd=REPOSITORY,
+        env={**os.environ, "HOME": "/proc/1", "TMPDIR": "/tmp/" + "deep/" * 20},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout.split()) == (0, ["42"]), done.stderr
+
+
+def refusal(settings: Settings) -> str:
     with pytest.raises(UserError) as raised, ray_cluster(settings.ray, ONE_CPU):
         pass
     (problem,) = raised.value.problems
     assert "\n" not in problem
-    assert problem.startswith("Ray did not start on this machine (")
-    assert f"{elsewhere}/ray" in problem
     assert not ray.is_initialized()
+    return problem
+
+
+def test_a_folder_that_is_too_deep_for_ray_is_refused_where_it_was_meant_for_ray(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp/" + "deep/" * 20)
+    assert refusal(settings).startswith("RAY_TMPDIR: /tmp/deep/")
+
+
+@pytest.mark.parametrize(
+    ("said", "cure"),
+    [
+        (
+            "The current node timed out during startup.",
+            "end other work on it and give the same command again",
+        ),
+        (
+            "The configured object store size (12.0 GB) exceeds /dev/shm",
+            "lower ray.object_store_memory, or give",
+        ),
+        ("Something that nobody knows.", "`ducklane doctor` looks for what is missing"),
+    ],
+)
+def test_ray_that_cannot_start_is_told_in_one_line_with_the_place_of_its_logs(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, said: str, cure: str
+) -> None:
+    def fail(**options: Any) -> None:
+        raise Exception(said)
+
+    monkeypatch.setattr(ray, "init", fail)
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp")
+    problem = refusal(settings)
+    assert problem.startswith(f"Ray did not start on this machine ({said}")
+    assert f"; {cure}" in problem
+    assert problem.endswith("; Ray's logs are in /tmp/ray/session_latest/logs")

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from ducklane.folders import cache_folder
+
+# matplotlib would warn of a home that cannot be written, and look for the system's fonts each time
+os.environ.setdefault("MPLCONFIGDIR", str(cache_folder("matplotlib")))
 
 import imageio.v2 as imageio
 import numpy as np

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import update_wrapper
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.core import caching as _caching
 from numba.core import config as _config
-from numba.core.caching import UserProvidedCacheLocator
+
+from ducklane.folders import cache_folder
 
 config: Any = _config  # whose names numba makes at run time
+caching: Any = _caching
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -88,7 +90,7 @@ def _garbage_kept() -> Iterator[None]:
             gc.enable()
 
 
-class ByContent(UserProvidedCacheLocator):
+class ByContent(caching.UserProvidedCacheLocator):  # type: ignore[misc]
     """Finds compiled functions by what the sources say, wherever they lie.
 
     numba's own locators put the path of the source into the name of the folder: each clone, and each copy
@@ -100,16 +102,39 @@ class ByContent(UserProvidedCacheLocator):
         """Nothing beside the folder that `_cache_folder` names after the sources."""
         return ""
 
+    def ensure_cache_path(self) -> None:
+        """Not where the folder cannot be written: a function is then compiled, and not kept."""
+        with suppress(OSError):
+            super().ensure_cache_path()
+
+
+class _Cache(caching.FunctionCache):  # type: ignore[misc]
+    """One in which files may be damaged, or its disk full: functions are then compiled as without one."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # of kinds without number, if the bytes are any
+            with suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with suppress(OSError):
+            super().save_overload(sig, data)
+
 
 def _compiled(function: Function, part: str = "", **options: Any) -> Function:
-    # numba looks for its folder when it decorates
+    compiled = numba.njit(error_model="numpy", nogil=True, **options)(function)
+    # the cache looks for its folder when it is made
     before = config.CACHE_DIR, config.CACHE_LOCATOR_CLASSES
     config.CACHE_DIR = str(_cache_folder(config.CACHE_DIR) / part)
     config.CACHE_LOCATOR_CLASSES = f"{__name__}.{ByContent.__name__}"
     try:
-        return cast(Function, numba.njit(cache=True, error_model="numpy", nogil=True, **options)(function))
+        compiled._cache = _Cache(function)
     finally:
         config.CACHE_DIR, config.CACHE_LOCATOR_CLASSES = before
+    return cast(Function, compiled)
 
 
 def _cache_folder(before: str) -> Path:
@@ -117,8 +142,7 @@ def _cache_folder(before: str) -> Path:
 
     numba does not notice when a function that another file's calls has changed, and would go on with the old.
     """
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ducklane" / "kernels"
-    return (Path(before) if before else base) / _SOURCES
+    return Path(before) / _SOURCES if before else cache_folder(f"kernels/{_SOURCES}")
 
 
 def _digest_of_sources() -> str:

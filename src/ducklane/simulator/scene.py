@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import os
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ducklane.folders import cache_folder
 from ducklane.settings import SimulatorSettings
 from ducklane.simulator import appearance, camera, layout, map_format, reference
 from ducklane.simulator.appearance import Meshes, Road, bake_meshes, bake_road, stack_meshes, stack_roads
@@ -74,14 +76,12 @@ def load_scene(map_names: tuple[str, ...]) -> Scene:
 
 @cache
 def _load_map(name: str) -> Scene:
-    kept = _cache_folder() / f"{map_file(name).stem}-{_fingerprint(name)}.npz"
+    kept = cache_folder("scenes") / f"{map_file(name).stem}-{_fingerprint(name)}.npz"
     if kept.exists():
         return _read(kept)
     scene = _bake(name)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    draft = kept.with_name(f".{os.getpid()}-{kept.name}")  # several processes may be at it
-    np.savez(draft, allow_pickle=False, **_flat(scene))
-    os.replace(draft, kept)
+    with suppress(OSError):  # a disk that is full is no reason not to go on
+        _write(kept, scene)
     return scene
 
 
@@ -118,11 +118,6 @@ def _plain_world(name: str) -> SimulatorSettings:
 # --- on the disk --------------------------------------------------------------------------------------------
 
 
-def _cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "ducklane" / "scenes"
-
-
 def _fingerprint(name: str) -> str:
     digest = hashlib.sha256()
     for path in map_inputs(name):
@@ -142,6 +137,15 @@ def _flat(scene: Scene) -> dict[str, NDArray[Any]]:
         f"{part}.{name}": value for part in _PARTS for name, value in getattr(scene, part)._asdict().items()
     }
     return {**arrays, "mesh": scene.mesh}
+
+
+def _write(path: Path, scene: Scene) -> None:
+    draft = path.with_name(f".{os.getpid()}-{path.name}")  # several processes may be at it
+    try:
+        np.savez(draft, allow_pickle=False, **_flat(scene))
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> Scene:

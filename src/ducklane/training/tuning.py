@@ -26,6 +26,7 @@ from ray.rllib.algorithms.ppo import PPO, PPOConfig
 from ray.rllib.core.rl_module.rl_module import RLModule
 
 from ducklane.errors import Interrupted, UserError, reason
+from ducklane.folders import RayFolder, let_ray_do_without_home, ray_folder
 from ducklane.gpus import Gpus
 from ducklane.machine import Machine
 from ducklane.network import PolicyNetwork
@@ -162,21 +163,32 @@ def ray_cluster(
             ray.shutdown()
 
 
-def _start(have: Machine, settings: RaySettings, tries: int = 2) -> Machine:
-    try:
-        _init(have, settings)
-    except Exception as error:  # Ray raises no narrower one where its processes are not up in 30 s
-        ray.shutdown()
-        if tries > 1:
-            return _start(have, settings, tries - 1)
-        raise UserError(
-            f"Ray did not start on this machine ({reason(error)}); end other work on it and give the same "
-            f"command again; Ray's logs are in {os.environ.get('RAY_TMPDIR', '/tmp')}/ray"
-        ) from None
+def _start(have: Machine, settings: RaySettings) -> Machine:
+    folder = ray_folder()
+    let_ray_do_without_home()
+    for last in (False, True):
+        try:
+            _init(have, settings, folder.path)
+            break
+        except Exception as error:  # Ray raises no narrower one where its processes are not up in 30 s
+            ray.shutdown()
+            if last:
+                raise _not_started(error, folder) from None
     return have
 
 
-def _init(have: Machine, settings: RaySettings) -> None:
+def _not_started(error: Exception, folder: RayFolder) -> UserError:
+    said = reason(error)
+    if "/dev/shm" in said:
+        cure = "lower ray.object_store_memory, or give a container more with docker run --shm-size"
+    elif "timed out" in said.lower():
+        cure = "end other work on it and give the same command again"
+    else:
+        cure = "`ducklane doctor` looks for what is missing"
+    return UserError(f"Ray did not start on this machine ({said}); {cure}; Ray's logs are in {folder.logs}")
+
+
+def _init(have: Machine, settings: RaySettings, folder: Path) -> None:
     ray.init(
         # not one that happens to run here: it may be another training's
         address="local",
@@ -186,6 +198,7 @@ def _init(have: Machine, settings: RaySettings) -> None:
         include_dashboard=False,
         logging_level=logging.ERROR,
         log_to_driver=False,
+        _temp_dir=str(folder),
     )
 
 
