@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ducklane import provenance, resources, settings
-from ducklane.errors import UserError, exits_cleanly
+from ducklane.errors import exits_cleanly
 from ducklane.outputs import replacing, write_json
 from ducklane.search import Trial, trials
-from ducklane.settings import Settings, TuneSettings
+from ducklane.settings import Settings
 from ducklane.simulator.maps import check_maps
+from ducklane.training.best import best_checkpoint
 from ducklane.training.resuming import pick_up, unfinished
 from ducklane.training.state import ALGORITHM, SavedCheckpoint, TrainingState, training_state
 
@@ -123,7 +124,7 @@ def _write_outputs(
     from ducklane.training.learning_curve import write_learning_curve, write_trials
     from ducklane.training.mlflow_callback import send_curve
 
-    number, best = _best(chosen.tune, state)
+    number, best = best_checkpoint(chosen.tune, state)
     rows = state.trials[number].rows
     if len(runs) > 1:
         send_curve(run, state.trials[number])
@@ -152,16 +153,6 @@ def _write_outputs(
         f"best checkpoint: episode_reward_mean {origin.episode_reward_mean:.1f} "
         f"at {origin.timesteps_total} steps{of} -> {CHECKPOINT}"
     )
-
-
-def _best(chosen: TuneSettings, state: TrainingState) -> tuple[int, SavedCheckpoint]:
-    best = state.best(chosen.checkpoint_score_attr)
-    if best is None:
-        raise UserError(
-            f"tune.stop.timesteps_total: {chosen.stop.timesteps_total} steps ended before any episode did, "
-            "so no checkpoint has a score; train longer or lower simulator.max_steps"
-        )
-    return best
 
 
 def _write_checkpoint(

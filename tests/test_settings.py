@@ -499,6 +499,43 @@ def test_a_program_ends_with_code_2_before_anything_heavy_is_imported(
     )
 
 
+SAVED = [
+    # (timesteps_total, train_batch_size, env_per_worker, num_workers, most iterations between checkpoints)
+    (8192, 512, 1, 0, 16),
+    (8000, 512, 1, 0, 16),
+    (512, 512, 1, 0, 1),
+    (100, 512, 1, 0, 1),
+    # while a robot begins anew the others go on: 2048 + 31 steps
+    (262144, 2048, 32, 0, 127),
+    (262144, 2048, 32, 2, 125),
+    # of as many processes as there may be: 2048 + 64 * 31 steps
+    (262144, 2048, 32, -1, 66),
+]
+
+
+@pytest.mark.parametrize(("steps", "batch", "environments", "workers", "most"), SAVED)
+def test_a_training_that_may_save_nothing_is_refused(
+    tmp_path: Path, steps: int, batch: int, environments: int, workers: int, most: int
+) -> None:
+    def changed(every: int, at_end: str) -> Path:
+        text = replaced(
+            ("rllib.train_batch_size", str(batch)),
+            ("rllib.env_per_worker", str(environments)),
+            ("rllib.num_workers", str(workers)),
+            ("tune.checkpoint_freq", str(every)),
+            ("tune.checkpoint_at_end", at_end),
+        )
+        return written(tmp_path, text.replace("timesteps_total: 8192", f"timesteps_total: {steps}"))
+
+    assert refusal(changed(most + 1, "false")) == [
+        f"params.yaml: tune.checkpoint_freq: {most + 1} may save nothing: from 0 to {steps} steps "
+        f"(stop.timesteps_total), {batch} an iteration (rllib.train_batch_size), there may be only {most} "
+        f"iterations, and checkpoint_at_end is false; give at most {most}, or set checkpoint_at_end: true"
+    ]
+    load(changed(most, "false"))
+    load(changed(most + 1, "true"))
+
+
 def test_the_shipped_file_loads_and_explains_every_key() -> None:
     load(SHIPPED)
     for line in SHIPPED.read_text().splitlines():

@@ -478,6 +478,39 @@ class Settings(_Section):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _something_is_saved(self) -> Self:
+        # of a training that goes on from an older policy it depends on how far that came
+        if self.rllib.restore_from is None and (problem := self.nothing_saved()):
+            raise _Conflict("tune.checkpoint_freq", problem)
+        return self
+
+    def nothing_saved(self, timesteps: int = 0, iteration: int = 0) -> str | None:
+        """Why a training may end without a checkpoint, and the cure; None if it saves one for certain.
+
+        Args:
+            timesteps: that an older policy was trained for.
+            iteration: that this policy came to.
+        """
+        tune, steps = self.tune, self.tune.stop.timesteps_total
+        left = math.ceil((steps - timesteps) / self._most_steps_an_iteration())
+        if tune.checkpoint_at_end or tune.checkpoint_freq - iteration % tune.checkpoint_freq <= left:
+            return None
+        return (
+            f"{tune.checkpoint_freq} may save nothing: from {timesteps} to {steps} steps "
+            f"(stop.timesteps_total), {self.rllib.train_batch_size} an iteration (rllib.train_batch_size), "
+            f"there may be only {left} iterations, and checkpoint_at_end is false; give at most {left}, or "
+            "set checkpoint_at_end: true"
+        )
+
+    def _most_steps_an_iteration(self) -> int:
+        # robots that begin anew wait for a step, and the others of their process go on meanwhile
+        rllib = self.rllib
+        workers = (
+            rllib.train_batch_size // rllib.env_per_worker if rllib.num_workers == -1 else rllib.num_workers
+        )
+        return rllib.train_batch_size + max(1, workers) * (rllib.env_per_worker - 1)
+
     def digest(self) -> str:
         """Hexadecimal SHA-256 of all the settings: equal settings have equal digests."""
         return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()

@@ -68,3 +68,21 @@ def test_a_damaged_or_missing_checkpoint_is_refused(changed: Any, older: Path) -
     assert "is missing or damaged" in refusal
     (refusal,) = refusals(changed(rllib={"restore_from": str(older / "elsewhere")}))
     assert "there is no such folder" in refusal
+
+
+@pytest.mark.parametrize(("every", "saves"), [(3, True), (12, True), (15, True), (10, False), (16, False)])
+def test_what_is_left_of_a_training_must_save_something(
+    changed: Any, older: Path, every: int, saves: bool
+) -> None:
+    # 10 iterations of at most 64 + 1 steps were done, and at least 5 are left
+    write_record(older / ALGORITHM, {"timesteps_total": STEPS, "training_iteration": 10.0})
+    settings = changed(
+        rllib={"restore_from": str(older), "train_batch_size": 64, "minibatch_size": 32, "env_per_worker": 2},
+        tune={"stop": {"timesteps_total": STEPS + 320}, "checkpoint_freq": every, "checkpoint_at_end": False},
+    )
+    if saves:
+        assert origin(settings) is not None
+    else:
+        (refusal,) = refusals(settings)
+        assert refusal.startswith(f"tune.checkpoint_freq: {every} may save nothing: from 640 to 960 steps")
+        assert refusal.endswith("give at most 5, or set checkpoint_at_end: true")

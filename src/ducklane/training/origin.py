@@ -48,6 +48,8 @@ def origin(settings: Settings) -> SavedCheckpoint | None:
             f"{KEY}: {folder}: has had {saved.timesteps} steps, and tune.stop.timesteps_total is {total}; "
             f"give more than {saved.timesteps}"
         )
+    if problem := settings.nothing_saved(saved.timesteps, int(saved.metrics.get("training_iteration", 0))):
+        raise OriginError(f"tune.checkpoint_freq: {problem}")
     return saved
 
 
