@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from ducklane.doctor import GL_PACKAGES
+from ducklane import doctor as rooms
+from ducklane.doctor import GL_PACKAGES, Check
+from ducklane.simulator.maps import map_file
+
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def doctor(cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -23,14 +28,32 @@ def doctor(cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def git(folder: Path, *arguments: str) -> None:
+    subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def project(folder: Path, *names: str) -> None:
+    """Make a repository of some of this project's files."""
+    for name in names:
+        shutil.copy(REPOSITORY / name, folder)
+    git(folder, "init", "-q")
+    git(folder, "config", "user.name", "tester")
+    git(folder, "config", "user.email", "tester@localhost")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--allow-empty", "-qm", "all")
+
+
 def test_a_machine_that_was_set_up_is_well(tmp_path: Path) -> None:
-    (tmp_path / "constraints.txt").write_text((Path(__file__).parents[1] / "constraints.txt").read_text())
+    project(tmp_path, "constraints.txt", "params.yaml")
     done = doctor(tmp_path, CUDA_VISIBLE_DEVICES="-1")
     assert done.returncode == 0, done.stdout + done.stderr
     # nothing is missing without a GPU, but it is said why there is none
     assert "CUDA_VISIBLE_DEVICES='-1' hides all" in " ".join(done.stdout.split())
-    for name in ("Python", "CPUs", "memory", "GPUs", "graphics", "ray", "torch", "versions", "MLflow store"):
-        assert name in done.stdout
+    checks = {" ".join(line.split()[1:3]) for line in done.stdout.splitlines()}
+    for name in ("Python", "CPUs", "memory", "GPUs", "graphics", "git commit", "cache", "ray", "torch"):
+        assert any(check.startswith(name) for check in checks), name
+    for name in ("Ray's files", "shared memory", "versions all", "params.yaml all", "MLflow store"):
+        assert name in checks
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert done.stderr == ""
 
@@ -68,3 +91,95 @@ def test_a_damaged_store_is_named(tmp_path: Path) -> None:
 def test_the_cure_names_what_the_set_up_installs() -> None:
     script = runpy.run_path(str(Path(__file__).parents[1] / "scripts" / "missing_libraries.py"))
     assert {*script["LIBRARIES"].values(), "libgl1-mesa-dri"} == set(GL_PACKAGES.split())
+
+
+def test_a_folder_that_is_no_repository_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (check,) = rooms._git()
+    assert check.name == "git"
+    assert "no git repository, which DVC needs" in check.found
+    assert "git init && git add --all" in check.cure
+
+
+def test_homes_and_temporary_folders_are_named_and_what_is_used_instead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dvc.yaml").touch()
+    for name in ("XDG_CACHE_HOME", "DVC_ROOT", "RAY_TMPDIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "/proc/1")
+    monkeypatch.setenv("TMPDIR", "/proc/1")
+    assert list(rooms._folders()) == [
+        Check("cache", "runs/cache; /proc/1/.cache/ducklane cannot be written"),
+        Check("Ray's files", "/tmp/ray; TMPDIR: /proc/1 cannot be written"),
+    ]
+    monkeypatch.setenv("RAY_TMPDIR", "/proc/1")
+    assert list(rooms._folders())[1] == Check(
+        "Ray's files",
+        "RAY_TMPDIR: /proc/1 cannot be written",
+        "unset RAY_TMPDIR, or give a folder such as /tmp",
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found", "cure"),
+    [
+        (
+            "map_name: loop_empty  ",
+            "map_name: mine.yaml  ",
+            "simulator.map_name: there is no map file mine.yaml",
+            "give the path of one, or the name of a packaged map",
+        ),
+        (
+            "checkpoint_at_end: true ",
+            "checkpoint_at_end: false ",
+            "tune.checkpoint_freq: 128 may save nothing: from 0 to 262144 steps (stop.timesteps_total), "
+            "2048 an iteration (rllib.train_batch_size), there may be only 127 iterations, and "
+            "checkpoint_at_end is false",
+            "give at most 127, or set checkpoint_at_end: true",
+        ),
+    ],
+)
+def test_wrong_settings_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, found: str, cure: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = (REPOSITORY / "params.yaml").read_text().replace("checkpoint_freq: 1 ", "checkpoint_freq: 128 ")
+    Path("params.yaml").write_text(text.replace(old, new, 1))
+    assert list(rooms._settings()) == [Check("params.yaml", found, cure)]
+
+
+def test_a_map_that_git_does_not_track_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    project(tmp_path, "params.yaml")
+    (tmp_path / "mine.yaml").write_text(map_file("loop_empty").read_text())
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("map_name: loop_empty  ", "map_name: mine.yaml  ", 1))
+    *_, check = rooms._settings()
+    assert check.found.startswith("git does not track mine.yaml")
+    assert check.cure == "type git add mine.yaml, or dvc exp run with --copy-paths mine.yaml"
+    git(tmp_path, "add", "mine.yaml")
+    *_, check = rooms._settings()
+    assert not check.cure
+
+
+@pytest.mark.parametrize(
+    ("asked", "found", "cure"),
+    [
+        (64, "64 MB free of /dev/shm", ""),
+        (
+            256,
+            "64 MB free of /dev/shm, ray.object_store_memory is 256 MB; Ray takes the disk, docker run "
+            "--shm-size=1g is faster",
+            "",
+        ),
+        (
+            12000,
+            "64 MB free of /dev/shm, ray.object_store_memory is 12000 MB",
+            "lower ray.object_store_memory, or docker run --shm-size",
+        ),
+    ],
+)
+def test_a_small_shared_memory_is_named(asked: int, found: str, cure: str) -> None:
+    assert rooms._shared_memory(64 * 2**20, asked * 2**20) == Check("shared memory", found, cure)

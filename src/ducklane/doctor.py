@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ducklane import copies, folders, git
 from ducklane.errors import UserError, reason
 from ducklane.gpus import Gpus
 from ducklane.machine import this_machine
@@ -134,9 +135,8 @@ def _apt_get(packages: str) -> str:
 
 
 def _programs() -> Iterator[Check]:
-    for program in ("git", "make"):
-        path = shutil.which(program)
-        yield Check(program, path or "not found", "" if path else _apt_get(program))
+    path = shutil.which("make")
+    yield Check("make", path or "not found", "" if path else _apt_get("make"))
     yield _ffmpeg()
 
 
@@ -147,6 +147,68 @@ def _ffmpeg() -> Check:
         return Check("ffmpeg", str(imageio_ffmpeg.get_ffmpeg_version()))
     except (ImportError, RuntimeError, OSError) as error:
         return Check("ffmpeg", reason(error), f"{INSTALL} --force-reinstall --no-deps imageio-ffmpeg")
+
+
+def _git() -> Iterator[Check]:
+    folder = git.project_folder()
+    if problems := git.problems(folder):
+        yield from (Check("git", *problem) for problem in problems)
+        return
+    place = git.place()
+    yield Check(
+        "git", f"commit {git.ask('rev-parse', '--short', 'HEAD')}{place and f', in its folder {place}'}"
+    )
+
+
+def _folders() -> Iterator[Check]:
+    usual, cache = next(folders.cache_folders(), None), folders.cache_folder("")
+    note = "" if cache == usual else f"; {usual} cannot be written"
+    yield Check("cache", f"{_short(cache)}{note}")
+    try:
+        ray = folders.ray_folder()
+    except UserError as error:
+        yield _split("Ray's files", str(error))
+    else:
+        yield Check("Ray's files", f"{ray.path}{ray.note and f'; {ray.note}'}")
+
+
+def _settings() -> Iterator[Check]:
+    from ducklane import settings
+    from ducklane.simulator.maps import check_maps, map_inputs
+
+    if not settings.PARAMS_FILE.exists():
+        return
+    try:
+        asked = settings.load()
+        check_maps(asked)
+    except UserError as error:
+        prefix = f"{settings.PARAMS_FILE}: "
+        yield from (_split("params.yaml", problem.removeprefix(prefix)) for problem in error.problems)
+        return
+    yield _shared_memory(folders.shared_memory_bytes(), asked.ray.object_store_memory)
+    maps = {*asked.simulator.map_names, asked.evaluate.map_name}
+    named = [path for name in sorted(maps) for path in map_inputs(name)]
+    if asked.rllib.restore_from:
+        named.append(Path(asked.rllib.restore_from))
+    lacking = [problem for path in named if (problem := copies.lacking(git.project_folder(), path))]
+    for problem in lacking or ["all its settings can stand together; "]:
+        yield _split("params.yaml", problem)
+
+
+def _split(name: str, problem: str) -> Check:
+    """A line of a UserError, whose cure stands behind its last semicolon."""
+    found, _, cure = problem.rpartition("; ")
+    return Check(name, found, cure)
+
+
+def _shared_memory(free: int, asked: int) -> Check:
+    found = f"{free / 2**20:.0f} MB free of {folders.SHARED_MEMORY}"
+    if free >= asked:
+        return Check("shared memory", found)
+    found = f"{found}, ray.object_store_memory is {asked / 2**20:.0f} MB"
+    if asked > folders.SLOW_STORE_BYTES:
+        return Check("shared memory", found, "lower ray.object_store_memory, or docker run --shm-size")
+    return Check("shared memory", f"{found}; Ray takes the disk, docker run --shm-size=1g is faster")
 
 
 def _packages() -> Iterator[Check]:
@@ -222,7 +284,10 @@ FINDERS: tuple[Callable[[], Iterator[Check]], ...] = (
     _machine,
     _graphics,
     _programs,
+    _git,
+    _folders,
     _packages,
+    _settings,
     _store,
 )
 
