@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import experiments
 import pytest
 
 from ducklane import copies, git
@@ -216,8 +217,7 @@ def test_a_copy_of_a_project_below_a_larger_repository_is_one(
     head = git.ask("rev-parse", "HEAD")
     done = run_experiment(project, "far", "--temp")
     assert done.returncode == 0, done.stdout
-    (revision,) = git.ask("for-each-ref", "--format=%(objectname)", "refs/exps/*/*/far").splitlines()
-    said = json.loads(git.ask("show", f"{revision}:./summary.json"))
+    said = json.loads(experiments.read("far", "summary.json"))
     assert said == {"root": str(project), "commit": head, "dirty": False, "experiment": "far"}
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import experiments
 import pytest
 
 from ducklane import tracking
@@ -293,6 +294,8 @@ def test_a_project_below_a_larger_repository_is_followed(
     assert lineage.links["weights"] == origin.weights_sha256
     assert lineage.links["MLflow run"] == run_id
     assert trace(run_id).links["results"] == lineage.links["results"]
+    experiments.fetch("slower", MODEL, tmp_path / "fetched")
+    assert json.loads((tmp_path / "fetched/policy.json").read_text())["provenance"]["mlflow_run_id"] == run_id
 
 
 def run_dvc(*arguments: str) -> None:
