@@ -15,7 +15,6 @@ export ORT_DISABLE_TELEMETRY := 1
 IN_VENV := PATH="$$PWD/.venv/bin:$$PATH"
 PYTEST = -n $(TEST_WORKERS) --dist loadgroup --junitxml=build/tests.xml
 FULL_PARITY := DUCKLANE_PARITY_STEPS=1000 DUCKLANE_PARITY_POSES=24 DUCKLANE_PARITY_STARTS=20
-STORE := $${MLFLOW_TRACKING_URI:-sqlite:///$$PWD/mlflow.db}
 PORT ?= 5000
 # processes that run the tests; each may train
 TEST_WORKERS ?= 2
@@ -70,11 +69,8 @@ doctor: ## say what this machine has, and how to get what it lacks
 	@[ -x .venv/bin/python ] || $(MAKE) --no-print-directory repository setup
 	@$(IN_VENV) python -m ducklane.doctor
 
-# by itself MLflow starts a dozen processes more: workers, and runners of jobs that judge language models
 ui: setup ## show the recorded runs at http://127.0.0.1:5000 (PORT=... for another port)
-	@$(IN_VENV) python -m ducklane.tracking "http://127.0.0.1:$(PORT)"
-	@$(IN_VENV) MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
-		mlflow ui --workers 1 --host 127.0.0.1 --port $(PORT) --backend-store-uri "$(STORE)"
+	@$(IN_VENV) python -m ducklane.tracking $(PORT)
 
 bench-simulator: setup ## measure both simulators side by side (about ten minutes)
 	@$(IN_VENV) python benchmarks/simulator.py

@@ -39,6 +39,9 @@ def main() -> None:
             resources.check_machine(trial.settings, machine)
             workers.append(resources.num_workers(trial.settings, machine))
     beginning = _origin(wanted)
+    from ducklane.store.opening import reach  # imported here: MLflow takes seconds to load
+
+    reach()
     with training_state(chosen, len(wanted), workers) as state:
         for earlier in (CHECKPOINT, RESULTS):
             shutil.rmtree(earlier, ignore_errors=True)
@@ -60,6 +63,7 @@ def _train(
 ) -> None:
     # imported here: Ray, torch and MLflow take seconds to load
     from ducklane import tracking
+    from ducklane.store.opening import shown_store
     from ducklane.training.mlflow_callback import ExperimentLogger
 
     if chosen.tune.restart_behavior == "restart":
@@ -67,7 +71,7 @@ def _train(
     newest = [pick_up(chosen.tune, trial) or beginning for trial in state.trials]
     with tracking.training_run(chosen, state.run_id) as run, ExitStack() as nested:
         state.remember_run(run.id)
-        print(f"MLflow run {run.id} in {tracking.store_uri()}", flush=True)
+        print(f"MLflow run {run.id} in {shown_store()}", flush=True)
         runs = [run] if len(wanted) == 1 else _trial_runs(run, wanted, state, nested)
         logger = ExperimentLogger(runs, state)
         if left := unfinished(chosen.tune, state, newest):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 # before numpy is loaded: its idle threads would keep busy the core on which other tests run
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -63,6 +64,39 @@ def changed(settings: Settings) -> Changed:
         return Settings.model_validate(content)
 
     return change
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """Put an MLflow store without runs into a folder: MLflow takes seconds to make its tables."""
+    from ducklane import tracking
+
+    template = tmp_path_factory.mktemp("store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_ROOT", str(template))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        tracking.prepare_store("ducklane")
+
+    def put(folder: Path) -> Path:
+        return Path(shutil.copy(template / "mlflow.db", folder))
+
+    return put
+
+
+@pytest.fixture(scope="session")
+def smallest_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ONNX file that MLflow takes for a policy of one frame of 2 x 2 pixels."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    frames, wheels = (
+        helper.make_tensor_value_info(name, TensorProto.UINT8, [None, 1, 2, 2, 3])
+        for name in ("frames", "wheels")
+    )
+    graph = helper.make_graph([helper.make_node("Identity", ["frames"], ["wheels"])], "g", [frames], [wheels])
+    path = tmp_path_factory.mktemp("policy") / "policy.onnx"
+    onnx.save(helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 18)]), path)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -7,12 +7,13 @@ import runpy
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ducklane import doctor as rooms
-from ducklane.doctor import GL_PACKAGES, Check
+from ducklane.doctor import GL_PACKAGES, Check, _store
 from ducklane.simulator.maps import map_file
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -22,7 +23,9 @@ def doctor(cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "ducklane.cli", "doctor"],
         cwd=cwd,
-        env=os.environ | {"COLUMNS": "80", "DVC_ROOT": str(cwd)} | environment,
+        env=os.environ
+        | {"COLUMNS": "80", "DVC_ROOT": str(cwd), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+        | environment,
         capture_output=True,
         text=True,
     )
@@ -63,7 +66,7 @@ def test_a_machine_that_was_set_up_is_well(tmp_path: Path) -> None:
     [
         ({"__EGL_VENDOR_LIBRARY_DIRS": "/nowhere"}, "unset __EGL_VENDOR_LIBRARY_DIRS"),
         ({"PATH": "/nowhere"}, "apt-get install git"),
-        ({"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}, "unset MLFLOW_TRACKING_URI"),
+        ({"MLFLOW_TRACKING_URI": "http://ann:secret@127.0.0.1:9"}, "unset MLFLOW_TRACKING_URI"),
     ],
 )
 def test_what_is_missing_is_named_with_its_cure(
@@ -72,6 +75,7 @@ def test_what_is_missing_is_named_with_its_cure(
     done = doctor(tmp_path, **environment)
     assert done.returncode == 1
     assert cure in done.stdout
+    assert "secret" not in done.stdout + done.stderr
 
 
 def test_a_package_of_another_version_is_named(tmp_path: Path) -> None:
@@ -81,11 +85,50 @@ def test_a_package_of_another_version_is_named(tmp_path: Path) -> None:
     assert "instead of 0.0.1" in " ".join(done.stdout.split())
 
 
-def test_a_damaged_store_is_named(tmp_path: Path) -> None:
-    (tmp_path / "mlflow.db").write_bytes(b"this is no database" * 100)
-    done = doctor(tmp_path)
-    assert done.returncode == 1
-    assert "MLflow store" in done.stdout
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository's root, in which commands run."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def finding() -> Check:
+    """Of the MLflow store."""
+    (check,) = _store()
+    return check
+
+
+def test_a_damaged_store_is_named(store: Path) -> None:
+    (store / "mlflow.db").write_bytes(b"this is no database" * 100)
+    assert "file is not a database" in finding().found
+    assert "restore it from a backup" in finding().cure
+
+
+def test_a_store_is_counted_and_not_touched(store: Path, empty_store: Callable[[Path], Path]) -> None:
+    assert finding() == Check("MLflow store", "mlflow.db is made by the first run")
+    before = empty_store(store).read_bytes()
+    assert finding() == Check("MLflow store", "mlflow.db, 0 runs")
+    assert (store / "mlflow.db").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("told", "cure"),
+    [
+        ("./mlruns", "unset MLFLOW_TRACKING_URI for mlflow.db"),
+        ("localhost:5000", "write http://localhost:5000"),
+        ("mysql://ann:secret@127.0.0.1:1/runs", "pip install mysqlclient"),
+        ("postgresql+psycopg2://ann:secret@127.0.0.1:1/runs", "start it"),
+        ("sqlite:////dev/null/mlflow.db", "correct MLFLOW_TRACKING_URI"),
+    ],
+)
+def test_a_store_that_no_run_can_use_is_named_beforehand(
+    store: Path, monkeypatch: pytest.MonkeyPatch, told: str, cure: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", told)
+    assert cure in finding().cure
+    assert "secret" not in finding().found
 
 
 def test_the_cure_names_what_the_set_up_installs() -> None:

@@ -238,6 +238,7 @@ def test_a_commit_without_a_training_is_refused(trained: Trained) -> None:
 
 def test_a_store_that_is_away_is_said_in_one_line(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(
         tracking.TrackingError, match=r"MLflow store http://127\.0\.0\.1:9: does not answer"
     ) as error:

@@ -13,8 +13,9 @@ from ducklane.settings import Settings
 
 
 @pytest.fixture(autouse=True)
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty repository root, as DVC would name it."""
+def store(tmp_path: Path, empty_store: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository's root, as DVC would name it, with a store that holds no run."""
+    empty_store(tmp_path)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     for name in ("MLFLOW_TRACKING_URI", "DVC_EXP_NAME", "MLFLOW_EXPERIMENT_ID"):
         monkeypatch.delenv(name, raising=False)
@@ -24,6 +25,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_store_is_at_the_root_also_from_a_copy(
     store: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (store / "mlflow.db").unlink()
     monkeypatch.chdir(tmp_path_factory.mktemp("temporary-copy"))
     tracking.prepare_store("ducklane")
     assert (store / "mlflow.db").is_file()
@@ -45,16 +47,6 @@ def test_a_server_is_used_where_one_is_named(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_preparing_twice_is_preparing_once() -> None:
     assert tracking.prepare_store("ducklane") == tracking.prepare_store("ducklane")
-
-
-def test_the_page_of_the_runs_is_named_for_a_server(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.argv", ["tracking", "http://127.0.0.1:5000"])
-    tracking.main()
-    experiment_id = tracking.prepare_store("ducklane")
-    page = f"open http://127.0.0.1:5000/#/experiments/{experiment_id}?workflowType=machine_learning"
-    assert page in capsys.readouterr().out.splitlines()
 
 
 def test_a_deleted_experiment_is_restored() -> None:
@@ -79,6 +71,28 @@ def test_a_run_holds_every_setting_and_its_origin(
     assert stored.data.tags["params_digest"] == settings.digest()
     assert stored.data.tags["dvc_experiment"] == "brave-duck"
     assert stored.data.tags.keys() >= {"git_commit", "git_dirty"}
+
+
+def test_what_the_environment_names_diverts_no_run(
+    settings: Settings, smallest_policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tracking.client().create_experiment("elsewhere")
+    other = tracking.client().create_run(elsewhere).info.run_id
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", elsewhere)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "nowhere")
+    monkeypatch.setenv("MLFLOW_RUN_ID", other)
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", "http://127.0.0.1:1")
+    # what is set here for MLflow itself goes away again
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking.store_uri())
+    with tracking.training_run(settings, None) as run:
+        run.log_policy(smallest_policy, registered_name="policy", frames_shape=(1, 2, 2, 3))
+    experiment = tracking.prepare_store(settings.mlflow.experiment_name)
+    assert tracking.client().get_run(run.id).info.experiment_id == experiment
+    assert tracking.client().get_model_version("policy", "1").run_id == run.id
+    (model,) = tracking.client().search_logged_models([experiment])
+    assert model.source_run_id == run.id
+    assert len(tracking.client().search_runs([elsewhere])) == 1
+    assert tracking.client().get_experiment_by_name("nowhere") is None
 
 
 @pytest.mark.parametrize(("error", "status"), [(ValueError, "FAILED"), (KeyboardInterrupt, "KILLED")])

@@ -8,8 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -243,36 +241,20 @@ def _installed(name: str) -> str | None:
 
 
 def _store() -> Iterator[Check]:
-    from ducklane import tracking
+    from ducklane.store.address import TrackingError, address
+    from ducklane.store.contact import knock
 
-    if tracking.store_uri().startswith(("http://", "https://")):
-        yield _server(tracking.store_uri())
-        return
-    if "://" in tracking.store_uri() and not tracking.store_uri().startswith("sqlite:"):
-        yield Check("MLflow store", tracking.store_uri())
-        return
-    path = Path(tracking.store_uri().removeprefix("sqlite:///"))
-    if not path.exists():
-        yield Check("MLflow store", f"{path.name} is made by the first run")
-        return
     try:
-        runs = tracking.count_runs()
-    except UserError as error:
-        yield Check("MLflow store", str(error), f"move {path} away, or restore it from a backup")
+        place = address()
+        runs = knock(place)
+    except TrackingError as error:
+        yield Check("MLflow store", error.what.removeprefix("MLflow store "), error.cure)
+        return
+    shown = _short(place.file) if place.file else place.shown
+    if place.file and not place.file.exists():
+        yield Check("MLflow store", f"{shown} is made by the first run")
     else:
-        yield Check("MLflow store", f"{_short(path)}, {runs} runs")
-
-
-def _server(uri: str) -> Check:
-    try:
-        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=10):
-            return Check("MLflow store", uri)
-    except urllib.error.HTTPError as error:
-        # it answers; whether it lets us in shows when a run starts
-        return Check("MLflow store", f"{uri} (its health is {error.code})")
-    except OSError as error:
-        reason = getattr(error, "reason", error)
-        return Check("MLflow store", f"{uri} does not answer ({reason})", "unset MLFLOW_TRACKING_URI")
+        yield Check("MLflow store", shown if runs is None else f"{shown}, {runs} runs")
 
 
 def _short(path: Path) -> str:

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from ducklane import git, provenance, settings, tracking
 from ducklane.errors import UserError
+from ducklane.store.opening import shown_store
 
 CHECKPOINT = "models/checkpoint"
 SUMMARY = "results/train/summary.json"
@@ -262,7 +263,7 @@ def _read_run(run_id: str, lineage: Lineage) -> Recorded:
     # MLflow would draw a bar for each file, and try for minutes to reach a store that is away
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    lineage.links |= {"MLflow run": run_id, "MLflow store": tracking.store_uri()}
+    lineage.links |= {"MLflow run": run_id, "MLflow store": shown_store()}
     run = tracking.find_run(run_id)
     if run is None:
         lineage.note("run: this MLflow store does not know it")

@@ -1,22 +1,20 @@
-"""The MLflow store: the only module that talks to MLflow.
+"""Runs in the MLflow store: what the project writes to MLflow and reads from it.
 
-One experiment is one MLflow run: `train` starts it, `evaluate` and `export` add to it. The store is
-MLFLOW_TRACKING_URI or else one sqlite database at the repository's root, which `mlflow ui` opens there.
+One experiment is one MLflow run: `train` starts it, `evaluate` and `export` add to it. Where the store is,
+and whether it can be used, is for ducklane.store.
 """
 
 from __future__ import annotations
 
-import logging
 import math
 import os
-import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from mlflow import MlflowClient
@@ -26,18 +24,14 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from ducklane import provenance
-from ducklane.errors import Interrupted, UserError, exits_cleanly, reason
+from ducklane.errors import Interrupted, exits_cleanly
 from ducklane.settings import Settings
+from ducklane.store.address import TrackingError as TrackingError
+from ducklane.store.address import address
+from ducklane.store.opening import client, one_line, prepare_store, reach, shown_store, store_uri
 
 PARAMS_PER_BATCH = 100
 """MLflow's limit for one call."""
-
-
-# else the first use of a new database lists every migration of its schema
-logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
-
-
-CURE = "start it, free it, or move it away for a new one"
 
 
 PARENT_RUN = MLFLOW_PARENT_RUN_ID
@@ -53,80 +47,6 @@ DISTANCE = "gate_distance_m"
 """Tag of a registered policy's version: median distance in the gate's episodes."""
 
 
-class TrackingError(UserError):
-    """The store cannot be used."""
-
-
-def store_uri() -> str:
-    """MLFLOW_TRACKING_URI, or the absolute address of mlflow.db at the repository's root."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{provenance.repository_root() / 'mlflow.db'}"
-
-
-def client() -> MlflowClient:
-    """A client of the store.
-
-    Raises:
-        TrackingError: the store cannot be opened.
-    """
-    uri = store_uri()
-    # seven tries would last minutes, and a server that is started anew is back within some seconds
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
-    try:
-        return MlflowClient(tracking_uri=uri, registry_uri=uri)
-    except Exception as error:
-        raise TrackingError(f"MLflow store {uri}: cannot be opened ({_shortened(error)}); {CURE}") from None
-
-
-def _shortened(error: Exception) -> str:
-    """Of MLflow's long lines the part that helps: the system's own error, or the beginning."""
-    text = reason(error)
-    system = re.findall(r"\[Errno \d+\] [\w ]+", text)
-    return system[-1] if system else text[:120]
-
-
-@contextmanager
-def _one_line() -> Iterator[None]:
-    """What goes wrong in the store as one line that names it."""
-    try:
-        yield
-    except (MlflowException, OSError) as error:
-        raise TrackingError(
-            f"MLflow store {store_uri()}: does not answer ({_shortened(error)}); {CURE}"
-        ) from None
-
-
-@_one_line()
-def prepare_store(experiment_name: str) -> str:
-    """Create the database and the experiment where they are missing; return the experiment's id.
-
-    The experiment gets an explicit artifact location, because MLflow would freeze one that depends on
-    where it was created.
-
-    Raises:
-        TrackingError: the store cannot be used.
-    """
-    store = client()
-    experiment = store.get_experiment_by_name(experiment_name)
-    if experiment is None:
-        try:
-            return str(store.create_experiment(experiment_name, artifact_location=_artifact_location()))
-        except MlflowException:
-            # another process may have made it since we looked
-            experiment = store.get_experiment_by_name(experiment_name)
-            if experiment is None:
-                raise
-    if experiment.lifecycle_stage != "active":
-        store.restore_experiment(experiment.experiment_id)
-    return str(experiment.experiment_id)
-
-
-def _artifact_location() -> str | None:
-    # a server knows best where its artifacts go
-    if not store_uri().startswith("sqlite:"):
-        return None
-    return (provenance.repository_root() / "mlartifacts").as_uri()
-
-
 class Run:
     """One MLflow run, addressed by its id: no global state, any stage may add to it."""
 
@@ -138,27 +58,27 @@ class Run:
         """The store it is in; not kept, so that a run can be pickled (MLflow shares the connections)."""
         return client()
 
-    @_one_line()
+    @one_line()
     def last_step(self, metric: str) -> int:
         """The largest step at which a metric was logged, -1 for none."""
         points = self.store.get_metric_history(self.id, metric)
         return max((point.step for point in points), default=-1)
 
-    @_one_line()
+    @one_line()
     def described(self) -> tuple[str, dict[str, str]]:
         """Its experiment and status in words, and its tags."""
         found = self.store.get_run(self.id)
         experiment = self.store.get_experiment(found.info.experiment_id)
         return f"experiment {experiment.name}, {found.info.status}", dict(found.data.tags)
 
-    @_one_line()
+    @one_line()
     def fetch(self, artifact: str, folder: Path) -> Path | None:
         """Copy an artifact into a folder; None if the run has none of that name."""
         if artifact not in {item.path for item in self.store.list_artifacts(self.id)}:
             return None
         return Path(self.store.download_artifacts(self.id, artifact, str(folder)))
 
-    @_one_line()
+    @one_line()
     def log_params(self, params: Mapping[str, object]) -> None:
         """Log parameters; those that stand already keep their value."""
         known = self.store.get_run(self.id).data.params
@@ -166,7 +86,7 @@ class Run:
         for start in range(0, len(new), PARAMS_PER_BATCH):
             self.store.log_batch(self.id, params=new[start : start + PARAMS_PER_BATCH])
 
-    @_one_line()
+    @one_line()
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Log one point of each metric in one call; what is not finite is left out (MLflow would store 0)."""
         now = int(time.time() * 1000)
@@ -175,17 +95,17 @@ class Run:
         ]
         self.store.log_batch(self.id, metrics=points)
 
-    @_one_line()
+    @one_line()
     def set_tags(self, tags: Mapping[str, object]) -> None:
         """Set tags in one call."""
         self.store.log_batch(self.id, tags=[RunTag(key, str(value)) for key, value in tags.items()])
 
-    @_one_line()
+    @one_line()
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         """Copy a file to the run's artifacts."""
         self.store.log_artifact(self.id, str(path), folder)
 
-    @_one_line()
+    @one_line()
     def log_policy(self, path: Path, *, registered_name: str, frames_shape: tuple[int, ...]) -> str:
         """Log an ONNX policy with its signature; register it.
 
@@ -221,7 +141,7 @@ class Run:
             )
         return f"models:/{registered_name}/{logged.registered_model_version}"
 
-    @_one_line()
+    @one_line()
     def end(self, status: str) -> None:
         """Close the run: FINISHED, FAILED or KILLED."""
         self.store.set_terminated(self.id, RunStatus.to_string(RunStatus.from_string(status)))
@@ -241,10 +161,8 @@ def training_run(settings: Settings, run_id: str | None) -> Iterator[Run]:
     Raises:
         TrackingError: the store cannot be used.
     """
-    # a store that is away would else stop the training for minutes at each try
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    with _one_line():
+    reach()
+    with one_line():
         experiment_id = prepare_store(settings.mlflow.experiment_name)
     with _run_of(settings, run_id, experiment_id, provenance.dvc_experiment(), {}) as run:
         yield run
@@ -260,7 +178,7 @@ def trial_run(parent: Run, settings: Settings, name: str, run_id: str | None) ->
         name: what the run is called.
         run_id: as for `training_run`.
     """
-    with _one_line():
+    with one_line():
         experiment_id = parent.store.get_run(parent.id).info.experiment_id
     with _run_of(settings, run_id, experiment_id, name, {PARENT_RUN: parent.id}) as run:
         yield run
@@ -270,7 +188,7 @@ def trial_run(parent: Run, settings: Settings, name: str, run_id: str | None) ->
 def _run_of(
     settings: Settings, run_id: str | None, experiment_id: str, name: str | None, tags: Mapping[str, str]
 ) -> Iterator[Run]:
-    with _one_line():
+    with one_line():
         run = find_run(run_id) if run_id else None
         if run is None:
             # tags at once: a process that is killed now must not leave a trial without its parent
@@ -309,7 +227,7 @@ def continued_run(run_id: str, experiment_name: str) -> Iterator[Run]:
     Raises:
         TrackingError: the store cannot be used.
     """
-    with _one_line():
+    with one_line():
         run = find_run(run_id) or _stand_in(run_id, experiment_name)
         run.store.update_run(run.id, "RUNNING")
     with _closing(run):
@@ -329,7 +247,7 @@ def _closing(run: Run) -> Iterator[None]:
     run.end("FINISHED")
 
 
-@_one_line()
+@one_line()
 def find_run(run_id: str) -> Run | None:
     """The run with an id, None if the store does not know it or has deleted it."""
     store = client()
@@ -368,7 +286,7 @@ def crown(name: str, version: str, distance_m: float) -> str:
         what was decided, in one line.
     """
     store = client()
-    with _one_line():
+    with one_line():
         before = _champion(store, name)
         store.set_model_version_tag(name, version, DISTANCE, str(distance_m))
         if before is not None and not distance_m > _distance(before):
@@ -395,17 +313,6 @@ def _in_words(version: Any) -> str:
     return f"version {version.version} ({known})"
 
 
-def count_runs() -> int:
-    """Runs in the store.
-
-    Raises:
-        TrackingError: the store cannot be opened.
-    """
-    store = client()
-    experiments = [experiment.experiment_id for experiment in store.search_experiments()]
-    return len(store.search_runs(experiments, max_results=50_000)) if experiments else 0
-
-
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
     """{"rllib": {"lr": 1}} as {"rllib.lr": 1}; what is empty stays."""
     flat: dict[str, object] = {}
@@ -420,16 +327,34 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
 def main() -> None:
     """Prepare the store for params.yaml: once, before anything uses it in parallel.
 
-    With the address of an MLflow server as its argument, print where that shows the experiment's runs.
+    With a port as its argument, show the experiment's runs there and say where; of a server only say where.
     """
     from ducklane import settings
 
     experiment = settings.load().mlflow.experiment_name
     experiment_id = prepare_store(experiment)
-    print(f"MLflow store {store_uri()}, experiment {experiment}")
-    for server in sys.argv[1:]:
-        # without the query MLflow 3 opens its page for chats and prompts
-        print(f"open {server}/#/experiments/{experiment_id}?workflowType=machine_learning", flush=True)
+    print(f"MLflow store {shown_store()}, experiment {experiment}", flush=True)
+    for port in sys.argv[1:]:
+        print(f"open {_page(port, experiment_id)}", flush=True)
+        if not address().is_server:
+            _show(port)
+
+
+def _page(port: str, experiment_id: str) -> str:
+    """Where the store's own server, or one at a port of this machine, shows an experiment's runs."""
+    server = address().uri if address().is_server else f"http://127.0.0.1:{port}"
+    # without the query MLflow 3 opens its page for chats and prompts
+    return f"{server}/#/experiments/{experiment_id}?workflowType=machine_learning"
+
+
+def _show(port: str) -> NoReturn:
+    """Become MLflow's own server of pages."""
+    # the address is no argument: it may hold a password, and everybody may see arguments
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = store_uri()
+    # by itself MLflow starts a dozen processes more, among them runners of jobs that judge language models
+    os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
+    options = ["--workers", "1", "--host", "127.0.0.1", "--port", port]
+    os.execv(sys.executable, [sys.executable, "-m", "mlflow", "ui", *options])
 
 
 if __name__ == "__main__":

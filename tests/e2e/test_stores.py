@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -107,7 +108,7 @@ def postgresql() -> Iterator[dict[str, str]]:
         **os.environ,
         "PATH": f"{programs}:{os.environ['PATH']}",
         "PGHOST": str(folder),
-        "PGPORT": "5432",
+        "PGPORT": str(free_port()),
         "PGUSER": "postgres",
     }
 
@@ -115,9 +116,11 @@ def postgresql() -> Iterator[dict[str, str]]:
         return subprocess.run(["pg_isready", "--quiet"], env=environment).returncode == 0
 
     where = {"cwd": folder, "env": environment, **who}
-    initdb = ["initdb", "--pgdata=data", "--username=postgres", "--auth=trust", "--no-sync"]
+    # who comes through the network is asked for a password
+    auth = ["--auth-local=trust", "--auth-host=scram-sha-256"]
+    initdb = ["initdb", "--pgdata=data", "--username=postgres", *auth, "--no-sync"]
     subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, **where)
-    server = ["postgres", "-D", "data", "-k", str(folder), "-h", "", "-F"]
+    server = ["postgres", "-D", "data", "-k", str(folder), "-h", "127.0.0.1", "-F"]
     with running(server, ready, folder / "log", signal.SIGINT, **where):
         yield environment
     shutil.rmtree(folder)
@@ -354,6 +357,130 @@ def test_four_processes_write_to_one_sqlite_store_at_once(tmp_path: Path) -> Non
         points = client.get_metric_history(run.info.run_id, "loss/total")
         assert [point.step for point in points] == list(range(64, 704, 64))
         assert [item.path for item in client.list_artifacts(run.info.run_id)] == ["params.yaml"]
+
+
+PASSWORD = "Pa@ss:wo/rd%7"
+
+EXPORT = f"""{WRITE}
+from ducklane.lineage import show, trace
+show(trace(run.id))
+run.log_policy(Path(sys.argv[2]), registered_name=sys.argv[3], frames_shape=(1, 2, 2, 3))
+print(tracking.client().get_run(run.id).info.artifact_uri)
+"""
+
+
+@pytest.fixture
+def database(postgresql: dict[str, str], port: int) -> str:
+    """Address of the server's own database, with its user's password."""
+    query = ["psql", "-c", f"alter role mlflow password '{PASSWORD}'"]
+    subprocess.run(query, check=True, env=postgresql, stdout=subprocess.DEVNULL)
+    return f"postgresql+psycopg2://mlflow:{quote(PASSWORD, safe='')}@127.0.0.1:{postgresql['PGPORT']}/mlflow"
+
+
+@pytest.mark.parametrize("kind", ["server", "database"])
+def test_a_password_is_printed_and_kept_nowhere(
+    kind: str, port: int, database: str, postgresql: dict[str, str], smallest_policy: Path, tmp_path: Path
+) -> None:
+    project = Project(REPOSITORY)
+    server = f"http://mlflow:{quote(PASSWORD, safe='')}@127.0.0.1:{port}"
+    project.environment["MLFLOW_TRACKING_URI"] = database if kind == "database" else server
+    project.environment["DVC_ROOT"] = str(tmp_path)
+    shutil.copy(REPOSITORY / "params.yaml", tmp_path)
+    set_param(tmp_path / "params.yaml", "mlflow.experiment_name", kind)
+    (tmp_path / "write.py").write_text(EXPORT)
+    printed = project.type(f"python {tmp_path}/write.py {tmp_path}/params.yaml {smallest_policy} {kind}")
+    place = printed.splitlines()[-1]
+    # not beside the command, which DVC may run in a copy that it deletes
+    assert place.startswith("mlflow-artifacts:/" if kind == "server" else (tmp_path / "mlartifacts").as_uri())
+    dump = subprocess.check_output(["pg_dump", "mlflow"], env=postgresql)
+    assert place.encode() in dump
+    files = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    for text in [printed.encode(), dump, *files]:
+        for secret in (PASSWORD, quote(PASSWORD, safe=""), quote(PASSWORD)):
+            assert secret.encode() not in text
+    assert "mlflow:***@127.0.0.1" in printed
+
+
+@pytest.mark.parametrize(
+    ("user", "name", "said"),
+    [
+        ("mlflow:Wrong@", "mlflow", "does not accept the user name and password"),
+        ("nobody:Wrong@", "mlflow", "does not accept the user name and password"),
+        ("mlflow@", "mlflow", "asks for a password"),
+        ("mlflow:RIGHT@", "nosuch", "has no database nosuch; make it (createdb)"),
+        ("guest:RIGHT@", "mlflow", "does not permit that to this user"),
+        ("guest:RIGHT@", "postgres", "does not let this user make tables in schema public"),
+    ],
+)
+def test_whom_postgresql_does_not_let_in_is_told_why(
+    monkeypatch: pytest.MonkeyPatch,
+    postgresql: dict[str, str],
+    database: str,
+    user: str,
+    name: str,
+    said: str,
+) -> None:
+    role = f"drop role if exists guest; create role guest login password '{PASSWORD}'"
+    subprocess.run(["psql", "-qc", role], check=True, env=postgresql)
+    user = user.replace("RIGHT", quote(PASSWORD, safe=""))
+    place = f"127.0.0.1:{postgresql['PGPORT']}/{name}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"postgresql+psycopg2://{user}{place}")
+    with pytest.raises(tracking.TrackingError, match=re.escape(said)) as refused:
+        tracking.client()
+    assert "\n" not in str(refused.value)
+    assert PASSWORD not in str(refused.value)
+    assert "Wrong" not in str(refused.value)
+
+
+def test_an_experiment_of_the_server_is_refused_in_its_bare_database(
+    monkeypatch: pytest.MonkeyPatch, port: int, database: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    tracking.prepare_store("of the server")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
+    with pytest.raises(tracking.TrackingError, match="a server keeps the files of its experiment"):
+        tracking.prepare_store("of the server")
+
+
+def test_a_server_that_goes_by_another_name_is_told_with_allowed_hosts(
+    monkeypatch: pytest.MonkeyPatch, port: int
+) -> None:
+    # another way to write 127.0.0.1, which MLflow takes for a name of someone else
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.1:{port}")
+    with pytest.raises(tracking.TrackingError, match=f"--allowed-hosts .*127.1:{port}"):
+        tracking.client()
+
+
+def test_a_proxy_is_not_asked_for_a_server_on_this_machine(
+    monkeypatch: pytest.MonkeyPatch, port: int
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://localhost:{port}")
+    assert tracking.prepare_store("ducklane")
+
+
+@pytest.mark.parametrize(
+    ("told", "code", "said"),
+    [
+        ("./mlruns", 2, "names a folder"),
+        ("postgresql+psycopg2://a:secret@127.0.0.1:1/x", 1, "does not answer"),
+    ],
+)
+def test_a_store_that_is_refused_costs_no_model(tmp_path: Path, told: str, code: int, said: str) -> None:
+    project = Project(tmp_path)
+    project.environment["MLFLOW_TRACKING_URI"] = told
+    shutil.copy(REPOSITORY / "params.yaml", tmp_path)
+    shutil.copy(REPOSITORY / "dvc.yaml", tmp_path)
+    model = tmp_path / "models" / "checkpoint" / "network.pt"
+    model.parent.mkdir(parents=True)
+    model.write_text("trained for hours")
+    before = sorted(tmp_path.rglob("*"))
+    (line,) = project.type(f"python {REPOSITORY}/pipeline/train.py", code=code).splitlines()
+    assert said in line
+    assert "secret" not in line
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.full

@@ -9,7 +9,8 @@ from typing import Any
 
 from ray.air.integrations.mlflow import MLflowLoggerCallback
 
-from ducklane.tracking import Run, TrackingError
+from ducklane.store.address import TrackingError
+from ducklane.tracking import Run
 from ducklane.training.checkpoints import TRIAL
 from ducklane.training.metrics import TIMESTEPS_TOTAL
 from ducklane.training.state import TrainingState, TrialState
@@ -60,7 +61,7 @@ class ExperimentLogger(MLflowLoggerCallback):  # type: ignore[misc]
             self._send(trial.config[TRIAL])
         except TrackingError as error:
             if self._away_since is None:
-                _tell(f"{error}; training goes on, and its points are sent later")
+                _tell(f"{error.what}; training goes on, and its points are sent later")
             self._away_since = time.monotonic()
         else:
             if self._away_since is not None:
@@ -125,7 +126,7 @@ def patiently(send: Callable[[], None]) -> None:
         except TrackingError as error:
             if time.monotonic() > until:
                 raise TrackingError(
-                    f"{error}; the training is complete and kept: the same command sends its points"
+                    f"{error.what}; the training is complete and kept: the same command sends its points"
                 ) from None
             time.sleep(1)
 
