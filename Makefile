@@ -13,7 +13,7 @@ export ORT_DISABLE_TELEMETRY := 1
 
 # Put before a command, finds the programs of .venv first.
 IN_VENV := PATH="$$PWD/.venv/bin:$$PATH"
-PYTEST = -n $(TEST_WORKERS) --dist loadgroup --junitxml=build/tests.xml
+PYTEST = -n $(TEST_WORKERS) --junitxml=build/tests.xml
 FULL_PARITY := DUCKLANE_PARITY_STEPS=1000 DUCKLANE_PARITY_POSES=24 DUCKLANE_PARITY_STARTS=20
 PORT ?= 5000
 # processes that run the tests; each may train

@@ -13,6 +13,7 @@ from typing import Any
 import hypothesis
 import pytest
 import torch
+from xdist.scheduler import LoadScopeScheduling
 
 from ducklane import settings as ducklane_settings
 from ducklane.network import PolicyNetwork
@@ -28,23 +29,40 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 LONGEST_FIRST = ("e2e", "evaluation", "simulator", "training", "benchmarks")
 """Folders in the order in which workers take up their files: none ends alone with a long one."""
 
+SHARING = {
+    "tests/e2e: comparing": (
+        "tests/e2e/test_experiments.py",
+        "tests/e2e/test_pipeline.py",
+        "tests/e2e/test_ui.py",
+    )
+}
+"""Files that share a session fixture, by a name for them."""
+
 Changed = Callable[..., Settings]
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one worker: they share what they have made."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(REPOSITORY))))
-    items.sort(key=_turn)
+    """Put the longest files first."""
+    items.sort(key=lambda item: _turn(item.nodeid))
 
 
-def _turn(item: pytest.Item) -> tuple[int, str]:
-    folder = item.path.parent.name
+def _turn(nodeid: str) -> tuple[int, str]:
+    folder = Path(nodeid.partition("::")[0]).parent.name
     turn = LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
-    group = item.get_closest_marker("xdist_group")
-    return turn, group.args[0] if group else ""
+    return turn, _group(nodeid)
+
+
+def _group(nodeid: str) -> str:
+    """Of the tests that run in one process: those of a file, or of files that share what they have made."""
+    file = nodeid.partition("::")[0]
+    return next((name for name, files in SHARING.items() if file in files), file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Keep a group in one process. (xdist's own loadgroup does nothing with pytest 9.2, and says nothing.)"""
+    scheduler = LoadScopeScheduling(config, log)
+    scheduler._split_scope = _group
+    return scheduler
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from clones import Project, clone
 from comparing import EXPERIMENTS, REPRO, Session, traced
 
 # the whole session is typed before the first test
-pytestmark = [pytest.mark.timeout(3600), pytest.mark.xdist_group("comparing")]
+pytestmark = pytest.mark.timeout(3600)
 
 
 def weights_of(project: Project) -> str:

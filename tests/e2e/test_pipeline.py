@@ -18,7 +18,7 @@ from comparing import REPRO, Session
 from ducklane.export.onnx_policy import OnnxPolicy
 
 # the whole session is typed before the first test
-pytestmark = [pytest.mark.timeout(3600), pytest.mark.xdist_group("comparing")]
+pytestmark = pytest.mark.timeout(3600)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from screenshots import METRIC, Pages, chromium, make_ui
 LR = {"lr-1": "0.0005", "lr-2": "0.002"}
 
 # the whole session is typed before the first test
-pytestmark = [pytest.mark.timeout(3600), pytest.mark.xdist_group("comparing")]
+pytestmark = pytest.mark.timeout(3600)
 
 
 @pytest.fixture(scope="module")

@@ -138,7 +138,7 @@ def test_a_map_of_ones_own_is_driven_and_seen_alike_in_both_simulators(settings,
 OBJECTS = """
 objects:
 - {kind: duckie, pos: [0.1, 0.2], rotate: 90, height: 0.08, static: false}
-- {kind: duckiebot, pos: [0.9, 0.2, 0], color: blue}
+- {kind: duckiebot, pos: [0.9, 0.2], color: blue}
 - {kind: sign_stop, pose: {~SE2Transform: {p: [0.1, 0.3], theta_deg: 90}}, optional: true}
 - {kind: tree, place: {tile: [0, 0], relative: {~SE2Transform: }}, scale: 0.1}
 - {kind: trafficlight, attach: {tile: [0, 1], slot: 3}, rotate: -10.5}
