@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from ducklane.evaluation.scores import LaneMap, Scores, summarize
 from ducklane.simulator.maps import MapError
+from ducklane.simulator.reference import import_duckietown_world
 
 HERE = Path(__file__).parent
 GOLDEN_SCORES = json.loads((HERE / "scores.json").read_text())
@@ -36,7 +37,7 @@ lane_map = cache(LaneMap)
 
 def official(map_name, poses):
     """The official scores: duckietown_world.rules.evaluate_rules on the poses."""
-    import duckietown_world
+    duckietown_world = import_duckietown_world()
     import geometry
     from duckietown_world import DB18, SE2Transform
     from duckietown_world.rules import evaluate_rules
@@ -78,7 +79,7 @@ def drive(start, speeds, yaw_rates):
 
 def lane_center(map_name):
     """Poses 5 mm apart along the centre of the loop of lanes that begins with the map's first lane."""
-    import duckietown_world
+    duckietown_world = import_duckietown_world()
     import geometry
     from duckietown_world import LaneSegment
     from duckietown_world.geo import iterate_by_class

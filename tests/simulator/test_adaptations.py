@@ -12,6 +12,7 @@ import inspect
 import re
 from importlib.metadata import version
 from operator import attrgetter
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -65,6 +66,16 @@ def test_upstream_is_as_it_was_when_adapted(place, digest):
 def test_versions_are_those_adapted():
     assert version("duckietown-gym-daffy") == "6.1.34"
     assert version("duckietown-world-daffy") == "6.4.3"
+    assert version("zuper-typing-z6") == "6.2.3"
+
+
+def test_type_variables_are_still_patched_upstream_and_stay_as_python_has_them():
+    patches = importlib.import_module("zuper_typing.monkey_patching_typing")
+    assert '\nsetattr(TypeVar, "__repr__", typevar__repr__)\n' in inspect.getsource(patches)
+    assert patches.setattr is reference._set_but_on_type_variables
+    assert TypeVar.__repr__ is not patches.typevar__repr__
+    # everything else is set as upstream has it
+    assert importlib.import_module("mypy_extensions").NamedArg is patches.MyNamedArg
 
 
 @pytest.mark.parametrize("place", [place for place in ADAPTED if place[1] != "DynamicModel.integrate"])

@@ -40,6 +40,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ducklane.simulator.maps import check_map
+from ducklane.simulator.reference import import_duckietown_world
 
 STEP_SECONDS = 1 / 30
 """Time between two poses of the simulator."""
@@ -609,9 +610,7 @@ def _silence() -> Iterator[None]:
 
 
 def _load_world(map_name: str) -> Any:
-    import duckietown_world  # slow, and before geometry, which asks for an undeclared package otherwise
-
-    return duckietown_world.load_map(map_name)
+    return import_duckietown_world().load_map(map_name)
 
 
 def _lanes_of(world: Any) -> _Lanes:

@@ -12,14 +12,17 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import importlib
 import io
 import logging
 import math
+import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, wraps
-from types import SimpleNamespace
-from typing import Any, NamedTuple
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType, SimpleNamespace
+from typing import Any, NamedTuple, TypeVar
 
 import gymnasium
 import numpy as np
@@ -526,9 +529,9 @@ def _load_graphics() -> None:
 
 
 def _adapt_upstream() -> None:
-    """Every change to gym-duckietown 6.1.34 and duckietown_world 6.4.3, each with its reason."""
+    """Every change to gym-duckietown 6.1.34 and the packages under it, each with its reason."""
+    import_duckietown_world()
     import contracts
-    import duckietown_world  # noqa: F401 - before geometry, which asks for an undeclared package otherwise
     import geometry
     from duckietown_world.world_duckietown import pwm_dynamics
     from gym_duckietown import distortion, objects, simulator
@@ -564,6 +567,49 @@ def _adapt_upstream() -> None:
 
     # the lens is inverted by loops over pixels: two seconds for each simulator, always with the same result
     distortion.Distortion._invert_map = _computed_once(distortion.Distortion._invert_map)
+
+
+def import_duckietown_world() -> ModuleType:
+    """Import duckietown_world, as anything under gym-duckietown must be imported: on Python 3.12, too.
+
+    It comes before geometry, which asks for an undeclared package otherwise.
+    """
+    # zuper_typing 6.2.3 sets TypeVar.__repr__ when it is imported, which Python refuses since 3.12
+    with _own_setattr("zuper_typing.monkey_patching_typing", _set_but_on_type_variables):
+        return importlib.import_module("duckietown_world")
+
+
+@contextlib.contextmanager
+def _own_setattr(name: str, setattr_: Callable[[Any, str, Any], None]) -> Iterator[None]:
+    """Let the module of this name, imported meanwhile, call this function where it says `setattr`."""
+
+    class Finder:
+        @staticmethod
+        def find_spec(
+            fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+        ) -> ModuleSpec | None:
+            spec = PathFinder.find_spec(fullname, path, target) if fullname == name else None
+            if spec is None or spec.loader is None:
+                return None
+            execute = spec.loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                vars(module)["setattr"] = setattr_
+                execute(module)
+
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+            return spec
+
+    sys.meta_path.insert(0, Finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(Finder)
+
+
+def _set_but_on_type_variables(target: Any, name: str, value: Any) -> None:
+    if target is not TypeVar:
+        setattr(target, name, value)
 
 
 def _number(value: Any) -> float:
