@@ -9,10 +9,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, metadata, version
 from pathlib import Path
 from typing import NamedTuple
 
+from packaging.specifiers import SpecifierSet
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -84,7 +85,8 @@ def run() -> bool:
 
 
 def _python() -> Iterator[Check]:
-    wrong = "" if sys.version_info[:2] == (3, 11) else "make .venv with Python 3.11: rm -r .venv; make setup"
+    suitable = SpecifierSet(metadata("ducklane")["Requires-Python"])
+    wrong = "" if platform.python_version() in suitable else f"make .venv with Python {suitable}: make setup"
     yield Check("Python", f"{platform.python_version()} on {platform.platform(terse=True)}", wrong)
 
 

@@ -9,7 +9,10 @@ import ctypes
 import hashlib
 import importlib
 import inspect
+import os
 import re
+import subprocess
+import sys
 from importlib.metadata import version
 from operator import attrgetter
 from typing import TypeVar
@@ -76,6 +79,13 @@ def test_type_variables_are_still_patched_upstream_and_stay_as_python_has_them()
     assert TypeVar.__repr__ is not patches.typevar__repr__
     # everything else is set as upstream has it
     assert importlib.import_module("mypy_extensions").NamedArg is patches.MyNamedArg
+
+
+def test_triton_is_loaded_before_mesa(tmp_path):
+    (tmp_path / "triton.py").write_text("import sys; print('pyglet.window' in sys.modules)")
+    load = "from ducklane.simulator import reference; reference._load_graphics()"
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
+    assert subprocess.check_output([sys.executable, "-c", load], env=environment, text=True) == "False\n"
 
 
 @pytest.mark.parametrize("place", [place for place in ADAPTED if place[1] != "DynamicModel.integrate"])

@@ -514,6 +514,9 @@ def _silence() -> Iterator[None]:
 
 
 def _load_graphics() -> None:
+    # torch for CUDA brings triton, whose LLVM crashes where it is loaded after that of Debian 12's Mesa
+    with contextlib.suppress(ImportError):
+        import triton  # noqa: F401
     import pyglet
 
     pyglet.options["headless"] = True  # EGL, no X server; must be set before pyglet.gl is imported
