@@ -33,7 +33,7 @@ repro: repository setup ## set up what is missing, then train, evaluate and expo
 	@$(IN_VENV) dvc repro
 
 test: repository ## check style, types and behaviour: what must hold before a change is committed (about ten minutes)
-	@$(MAKE) --no-print-directory lint types unit && mkdir -p build && \
+	@$(MAKE) --no-print-directory setup-tests lint types unit && mkdir -p build && \
 		printf '{"seconds": %d}\n' $$SECONDS >build/test_seconds.json
 
 setup: ## install system libraries and .venv; does nothing where that is done (PYTHON=... chooses the Python)

@@ -23,6 +23,9 @@ if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
 fi
 
 printf 'setup: installing system packages %s\n' "$*"
-install=(env DEBIAN_FRONTEND=noninteractive apt-get -o Dpkg::Use-Pty=0 install --yes --no-install-recommends)
-{ quietly as_root apt-get update && quietly as_root "${install[@]}" "$@"; } ||
+apt=(env DEBIAN_FRONTEND=noninteractive apt-get -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300)
+install=("${apt[@]}" install --yes --no-install-recommends "$@")
+# the lists of packages may be there, or may be missing or old
+as_root "${install[@]}" >/dev/null 2>&1 ||
+    { quietly as_root "${apt[@]}" update && quietly as_root "${install[@]}"; } ||
     fail "apt-get failed (see above); mend that, or run as root: apt-get install $*"

@@ -56,19 +56,26 @@ make_venv() {
 }
 
 pip_install() {
-    .venv/bin/python -m pip install --disable-pip-version-check --no-input --progress-bar off \
+    .venv/bin/python -m pip install --disable-pip-version-check --no-input --progress-bar off --no-compile \
         --constraint constraints.txt "$@" >>"$LOG" 2>&1
+}
+
+# pip would do it on one core, which takes longer than all its other work. A file that is left out, or that is no
+# Python 3, is compiled if it is ever imported. The warnings are of the packages' own code.
+compile_packages() {
+    .venv/bin/python -W ignore -m compileall -qq -j 0 -x 'site-packages/.*/tests?/' .venv/lib >>"$LOG" 2>&1 || true
 }
 
 install_packages() {
     say "installing the packages of constraints.txt into .venv (some minutes the first time)"
     rm -f "$STAMP"
     : >"$LOG"
-    # the newer pip first: Debian 12's is of 2023
-    { pip_install pip && pip_install --editable '.[dev]'; } || {
+    # the newer pip first: Debian 12's is of 2023; and what builds source packages, else fetched anew for each of them
+    { pip_install pip setuptools && pip_install --no-build-isolation --editable '.[dev]'; } || {
         grep -v '^ *Downloading\|^Collecting\|^WARNING: Location' "$LOG" | tail -n 20 >&2
         fail "pip could not install the packages; its whole output is in $LOG"
     }
+    compile_packages
     recipe >"$STAMP.new"
     mv "$STAMP.new" "$STAMP"
     say "done"
@@ -80,8 +87,12 @@ python=
 [ -z "${PYTHON:-}" ] || python=$(scripts/find_python.sh)
 if usable; then python=.venv/bin/python; else python=${python:-$(scripts/find_python.sh)}; fi
 install_libraries
-[ "${1:-}" != tests ] || install_test_programs ||
-    fail "CI=true asks for all tests, so all that they use must be there"
-if usable && [ "$(cat "$STAMP")" = "$(recipe)" ]; then exit; fi
+if usable && [ "$(cat "$STAMP")" = "$(recipe)" ]; then
+    [ "${1:-}" != tests ] || install_test_programs
+    exit
+fi
 usable || make_venv
+# beside pip, which waits for the network as well
+[ "${1:-}" != tests ] || install_test_programs & programs=$!
 install_packages
+wait "$programs" || fail "CI=true asks for all tests, so all that they use must be there"
