@@ -13,6 +13,7 @@ from typing import Any
 import hypothesis
 import pytest
 import torch
+from programs import MissingPrograms
 from xdist.scheduler import LoadScopeScheduling
 
 from ducklane import settings as ducklane_settings
@@ -39,6 +40,11 @@ SHARING = {
 """Files that share a session fixture, by a name for them."""
 
 Changed = Callable[..., Settings]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where a browser or a database server is missing, run the rest."""
+    config.pluginmanager.register(MissingPrograms())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

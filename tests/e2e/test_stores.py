@@ -98,7 +98,9 @@ def answers(address: str) -> bool:
 @pytest.fixture(scope="module")
 def postgresql() -> Iterator[dict[str, str]]:
     """A throw-away database server; the environment in which PostgreSQL's programs find it."""
-    programs = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name))
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name))
+    assert versions, "PostgreSQL is missing: run `make setup-tests`"
+    programs = versions[-1]
     # a socket's path is short, and the server does not run as root
     folder = Path(tempfile.mkdtemp(prefix="postgresql-", dir="/tmp"))
     who = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}

@@ -9,6 +9,7 @@ import psutil
 import pytest
 from comparing import EXPERIMENTS, Session
 from screenshots import METRIC, Pages, chromium, make_ui
+from selenium.webdriver import Chrome
 
 LR = {"lr-1": "0.0005", "lr-2": "0.002"}
 
@@ -24,12 +25,18 @@ def address(session: Session) -> Iterator[str]:
 
 
 @pytest.fixture
-def pages(address: str) -> Iterator[Pages]:
-    """A browser at that address."""
+def browser() -> Iterator[Chrome]:
+    """Chromium without a window."""
     with chromium() as browser:
-        pages = Pages(browser)
-        pages.open(address)
-        yield pages
+        yield browser
+
+
+@pytest.fixture
+def pages(address: str, browser: Chrome) -> Pages:
+    """A browser at that address."""
+    pages = Pages(browser)
+    pages.open(address)
+    return pages
 
 
 def recorded(session: Session, run_id: str) -> list[tuple[int, float]]:
