@@ -31,8 +31,8 @@ install_test_programs() {
         scripts/install_system_packages.sh chromium chromium-driver || missing=1
     compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ||
         scripts/install_system_packages.sh postgresql || missing=1
+    [ "$missing" = 0 ] || [ "${CI:-}" != true ] || fail "CI=true asks for all tests, and for all that they use"
     [ "$missing" = 0 ] || say "going on without; the tests that need them will not be run" >&2
-    [ "$missing" = 0 ] || [ "${CI:-}" != true ]
 }
 
 # Everything that decides what is in .venv. First where it is: a virtual environment cannot be moved.
@@ -95,4 +95,4 @@ usable || make_venv
 # beside pip, which waits for the network as well
 [ "${1:-}" != tests ] || install_test_programs & programs=$!
 install_packages
-wait "$programs" || fail "CI=true asks for all tests, so all that they use must be there"
+wait "$programs"
