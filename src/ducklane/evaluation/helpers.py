@@ -7,6 +7,7 @@ import os
 from concurrent.futures import Future, ProcessPoolExecutor
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from ducklane.evaluation.episodes import Episode, Start, drive
 from ducklane.policy import Policy
@@ -47,9 +48,11 @@ def one_core_is_enough() -> None:
     """Let this process compute on one core, for each of the others has one; call it before OpenGL is loaded.
 
     Threads that draw a part of each frame, or compute a part of a network for one robot, would mostly wait
-    for one another.
+    for one another. OpenBLAS's do that by spinning: they take a whole core from the other process.
     """
     os.environ.setdefault("LP_NUM_THREADS", "0")  # of Mesa: draw on the thread that asks for it
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of helpers, and of libraries loaded later
+    threadpool_limits(1, user_api="blas")  # of the libraries that this process has loaded
     torch.set_num_threads(1)
 
 
