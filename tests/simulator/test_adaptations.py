@@ -151,7 +151,20 @@ def test_randomization_still_draws_arrays_of_one():
     assert adapted.keys() == raw.keys()
     for key, value in raw.items():
         assert np.array_equal(np.ravel(adapted[key]), value)
-        assert np.ndim(adapted[key]) == (1 if value.size > 1 else 0)
+        assert np.ndim(adapted[key]) == (1 if value.size > 1 or key == "trim" else 0)
+
+
+def test_the_trim_of_randomized_dynamics_can_be_drawn(make_simulator):
+    simulator = make_simulator(dynamics_rand=True)
+    simulator.camera_on = False
+    turns = []
+    for seed in (1, 2):
+        simulator.reset(seed=seed)
+        before = simulator.state.angle
+        for _ in range(10):
+            simulator.step([0.5, 0.5])
+        turns.append(simulator.state.angle - before)
+    assert 0 != turns[0] != turns[1] != 0
 
 
 def test_duckiebots_off_the_road_stand_still(make_simulator):

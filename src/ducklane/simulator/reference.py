@@ -554,7 +554,7 @@ def _adapt_upstream() -> None:
     # a walking duckie's wiggle, hence its angle, is an array of one element; ctypes passes none to OpenGL
     objects.DuckieObj.__init__ = _with_float_wiggle(objects.DuckieObj.__init__)
 
-    # so are the camera's angle and field of view under domain randomization
+    # so are the camera's angle and field of view under domain randomization; of the trim it takes the first
     randomizer.Randomizer.randomize = _with_floats(randomizer.Randomizer.randomize)
 
     # a moving Duckiebot that has left the road ends the process; its randomized trim does drive it off
@@ -632,7 +632,10 @@ def _with_floats(randomize: Callable[..., dict[str, Any]]) -> Callable[..., dict
     @wraps(randomize)
     def adapted(self: Any, rng: Any) -> dict[str, Any]:
         drawn = randomize(self, rng)
-        return {key: value.item() if np.size(value) == 1 else value for key, value in drawn.items()}
+        return {
+            key: value.item() if np.size(value) == 1 and key != "trim" else value
+            for key, value in drawn.items()
+        }
 
     return adapted
 
