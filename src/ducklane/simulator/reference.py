@@ -536,7 +536,7 @@ def _adapt_upstream() -> None:
     import_duckietown_world()
     import contracts
     import geometry
-    from duckietown_world.world_duckietown import pwm_dynamics
+    from duckietown_world.world_duckietown import generic_kinematics, pwm_dynamics
     from gym_duckietown import distortion, objects, simulator
     from gym_duckietown.randomization import randomizer
 
@@ -552,6 +552,16 @@ def _adapt_upstream() -> None:
     )
 
     # a walking duckie's wiggle, hence its angle, is an array of one element; ctypes passes none to OpenGL
+    # each step asks geometry four times whether a pose is one: half of the time of the physics
+    generic_kinematics.geo = SimpleNamespace(
+        SE2=SimpleNamespace(
+            belongs=_unchecked,
+            group_from_algebra=geometry.SE2.group_from_algebra,
+            multiply=geometry.SE2.multiply,
+        ),
+        se2=SimpleNamespace(belongs=_unchecked),
+    )
+
     objects.DuckieObj.__init__ = _with_float_wiggle(objects.DuckieObj.__init__)
 
     # so are the camera's angle and field of view under domain randomization; of the trim it takes the first
@@ -616,6 +626,10 @@ def _set_but_on_type_variables(target: Any, name: str, value: Any) -> None:
 
 
 def _number(value: Any) -> float:
+def _unchecked(_: Any) -> None:
+    pass
+
+
     return float(np.asarray(value).item())
 
 
