@@ -44,10 +44,12 @@ class Policy(ABC):
         name: what scores and pictures call it.
         camera_shape: (height, width) of the frames it needs; None where it reads the lane position only, so
             that nothing need be rendered.
+        first_row: the topmost row of them that it looks at: those above it may be black.
     """
 
     name: str
     camera_shape: tuple[int, int] | None = None
+    first_row: int = 0
 
     def reset(self, n: int) -> None:  # noqa: B027 - most policies keep no state
         """Forget the past: n new episodes start."""
@@ -106,6 +108,7 @@ class TrainedPolicy(Policy):
         self.spec = spec
         self.network = network.eval()
         self.camera_shape = spec.camera_height, spec.camera_width
+        self.first_row = spec.observation.crop_top
         self.transform = FrameTransform(spec.observation, spec.camera_height, spec.camera_width)
         self._stack = FrameStack(spec.observation.frame_stack)
         self.mapping = action_mapping(spec.action)

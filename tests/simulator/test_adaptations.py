@@ -54,6 +54,10 @@ RELIED_ON = {
     ("duckietown_world.resources", "get_data_resources"): "7f170c5ba6d186e7",
     ("gym_duckietown.objmesh", "ObjMesh._load_mtl"): "ceabbd7b850dd318",
     ("gym_duckietown.simulator", "Simulator.get_agent_info"): "a1ce31ceab4c48ba",
+    ("gym_duckietown.simulator", "Simulator._render_img"): "59b0d6bd449f2068",
+    ("gym_duckietown.simulator", "Simulator.render_obs"): "7ae9dbc380cde1aa",
+    ("gym_duckietown.objects", "WorldObj.render"): "bd0e7f1b04af4041",
+    ("gym_duckietown.objects", "WorldObj.render_mesh"): "06144234a07a8d53",
     ("gym_duckietown.objects", "TrafficLightObj.step"): "3d1638a759f6027e",
 }
 """The same for what is not replaced, but called or stood in for knowing its inside."""

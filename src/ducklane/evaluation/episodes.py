@@ -96,6 +96,7 @@ def drive(
     """
     _check_camera(simulator, policy)
     simulator.camera_on = policy.camera_shape is not None or on_frame is not None
+    simulator.first_row = policy.first_row if on_frame is None else 0
     frame, _ = simulator.reset(seed=seed, options={"pose": start})
     policy.reset(1)
     poses = [_pose(simulator.state)]

@@ -34,9 +34,7 @@ from ducklane.simulator.map_format import as_written
 from ducklane.simulator.maps import check_map, is_path, map_file, read_map
 from ducklane.simulator.resources import MapError
 from ducklane.simulator.state import State
-
-Frame = NDArray[np.uint8]
-"""(camera_height, camera_width, 3), RGB."""
+from ducklane.simulator.stock_camera import Frame, StockCamera
 
 Pose = tuple[float, float, float]
 """(x, z, angle): metres, metres, radians, in the frame of `State`."""
@@ -111,6 +109,9 @@ class ReferenceSimulator(gymnasium.Env[Frame, NDArray[Any]]):
     The light of an episode depends on the last frame drawn before its reset, as upstream has it.
     """
 
+    first_row: int = 0
+    """The topmost row of frames that anybody looks at: those above it stay black, which takes less time."""
+
     def __init__(self, settings: SimulatorSettings) -> None:
         (self._map_name,) = settings.map_names
         check_map(self._map_name)
@@ -124,6 +125,7 @@ class ReferenceSimulator(gymnasium.Env[Frame, NDArray[Any]]):
         self._closed = False
         with self._own_numpy_random():
             self._upstream = _new_upstream(settings)
+        self._camera = StockCamera(self._upstream)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -185,7 +187,7 @@ class ReferenceSimulator(gymnasium.Env[Frame, NDArray[Any]]):
         """Give OpenGL's memory back. Reset and step are refused from then on."""
         if not self._closed:
             self._closed = True
-            _free(self._upstream)
+            _free(self._upstream, self._camera)
 
     @property
     def state(self) -> State:
@@ -288,8 +290,7 @@ class ReferenceSimulator(gymnasium.Env[Frame, NDArray[Any]]):
     def _draw(self) -> Frame:
         if not self.camera_on:
             return np.zeros(self._frame_shape, dtype=np.uint8)
-        frame: Frame = type(self._upstream).render_obs(self._upstream)
-        return frame
+        return self._camera.frame(self.first_row)
 
     def _seen(self) -> tuple[Frame, State]:
         if self._last is None:
@@ -445,11 +446,11 @@ def _unshare_traffic_lights(upstream: Any) -> None:
             light.mesh = mesh
 
 
-def _free(upstream: Any) -> None:
+def _free(upstream: Any, camera: StockCamera) -> None:
     upstream.shadow_window.switch_to()
     for vertices in (upstream.road_vlist, upstream.ground_vlist, upstream.tri_vlist):
         vertices.delete()
-    _delete_framebuffers(upstream.multi_fbo, upstream.final_fbo)
+    _delete_framebuffers(upstream.multi_fbo, upstream.final_fbo, *camera.own_buffers)
     upstream.shadow_window.close()
 
 
@@ -551,7 +552,6 @@ def _adapt_upstream() -> None:
         ),
     )
 
-    # a walking duckie's wiggle, hence its angle, is an array of one element; ctypes passes none to OpenGL
     # each step asks geometry four times whether a pose is one: half of the time of the physics
     generic_kinematics.geo = SimpleNamespace(
         SE2=SimpleNamespace(
@@ -562,6 +562,7 @@ def _adapt_upstream() -> None:
         se2=SimpleNamespace(belongs=_unchecked),
     )
 
+    # a walking duckie's wiggle, hence its angle, is an array of one element; ctypes passes none to OpenGL
     objects.DuckieObj.__init__ = _with_float_wiggle(objects.DuckieObj.__init__)
 
     # so are the camera's angle and field of view under domain randomization; of the trim it takes the first
@@ -625,11 +626,11 @@ def _set_but_on_type_variables(target: Any, name: str, value: Any) -> None:
         setattr(target, name, value)
 
 
-def _number(value: Any) -> float:
 def _unchecked(_: Any) -> None:
     pass
 
 
+def _number(value: Any) -> float:
     return float(np.asarray(value).item())
 
 

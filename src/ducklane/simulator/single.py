@@ -12,8 +12,9 @@ from ducklane.settings import SimulatorSettings
 from ducklane.simulator.batch import BatchedSimulator
 from ducklane.simulator.maps import road_tiles
 from ducklane.simulator.obstacles import valid_pose
-from ducklane.simulator.reference import FRAMES_PER_SECOND, Frame, MapImage, ReferenceSimulator, only_option
+from ducklane.simulator.reference import FRAMES_PER_SECOND, MapImage, ReferenceSimulator, only_option
 from ducklane.simulator.state import State
+from ducklane.simulator.stock_camera import Frame
 
 
 class SingleSimulator(gymnasium.Env[Frame, NDArray[Any]]):
@@ -31,6 +32,9 @@ class SingleSimulator(gymnasium.Env[Frame, NDArray[Any]]):
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": FRAMES_PER_SECOND}  # noqa: RUF012 - gymnasium's
+
+    first_row: int = 0
+    """As of `ReferenceSimulator`, but all rows are drawn."""
 
     def __init__(self, settings: SimulatorSettings) -> None:
         self.settings = settings
