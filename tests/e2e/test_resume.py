@@ -98,7 +98,7 @@ def go_on_from_an_older_policy(project: Project) -> None:
 
 
 def test_a_training_that_is_stopped_again_and_again_ends_as_one_whole(project: Project) -> None:
-    code, printed = stop_at(project, "python pipeline/train.py", 64, signal.SIGTERM)
+    code, printed = stop_at(project, "python pipeline/train.py", 128, signal.SIGTERM)
     assert code == 130, printed
     assert re.search(r"training interrupted at \d+ of 512 steps; the same command goes on", printed)
     assert not (project.root / "models" / "checkpoint").exists()
