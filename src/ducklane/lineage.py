@@ -18,6 +18,7 @@ from rich.console import Console
 
 from ducklane import git, provenance, settings, tracking
 from ducklane.errors import UserError
+from ducklane.stages import TRAIN, read_stages
 from ducklane.store.opening import shown_store
 
 CHECKPOINT = "models/checkpoint"
@@ -359,11 +360,11 @@ def _check_revision(revision: Revision, run: Recorded, lineage: Lineage) -> None
     changed = sorted(key for key in here.keys() | run.params.keys() if here.get(key) != run.params.get(key))
     if not changed:
         lineage.check(True, f"settings: {revision.name} holds the run's {PARAMS}")
-    trained_with = revision.yaml("dvc.yaml")["stages"]["train"]["params"]
+    trained = read_stages(revision.yaml(git.PIPELINE))[TRAIN]
     for key in changed:
         what = f"settings: {key} is {run.params.get(key)} in the run, {here.get(key)} in {revision.name}"
-        # what training does not read may have been changed to score or export its model anew
-        if key.split(".")[0] in trained_with:
+        # what does not change training's result may be another to score or export its model anew
+        if trained.depends_on(key):
             lineage.check(False, what)
         else:
             lineage.note(what)

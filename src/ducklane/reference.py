@@ -33,14 +33,14 @@ def parameters(params: Path = PARAMS_FILE) -> str:
     text = params.read_text()
     said = {match["name"]: match["comment"] for match in _SECTION.finditer(text)}
     defaults: Any = read_yaml(params)
-    comments = dict(_comments(text))
+    meanings = dict(comments(text))
     parts = [
         "# Parameters",
         "`make reference` writes this page from `params.yaml` and the settings' own checks. Change one "
         "there, or for one experiment with `dvc exp run -S section.key=value`.",
     ]
     for name, section in Settings.keys().items():
-        rows = _rows(name, section.annotation, defaults[name], comments)
+        rows = _rows(name, section.annotation, defaults[name], meanings)
         parts += [f"## {name}", said[name], "\n".join([*_HEAD, *rows])]
     return "\n\n".join(parts) + "\n"
 
@@ -48,8 +48,8 @@ def parameters(params: Path = PARAMS_FILE) -> str:
 _HEAD = ("| key | default | allowed | meaning |", "| --- | --- | --- | --- |")
 
 
-def _comments(text: str) -> Iterator[tuple[str, str]]:
-    """(section.key, comment) of all lines that have one."""
+def comments(text: str) -> Iterator[tuple[str, str]]:
+    """(section.key, comment) of all lines of params.yaml that have one."""
     path: list[str] = []
     for line in text.splitlines():
         if found := re.match(r"^( *)(\w+):", line):
@@ -58,14 +58,14 @@ def _comments(text: str) -> Iterator[tuple[str, str]]:
             yield ".".join(path), found["comment"]
 
 
-def _rows(prefix: str, section: Any, defaults: dict[str, Any], comments: dict[str, str]) -> Iterator[str]:
+def _rows(prefix: str, section: Any, defaults: dict[str, Any], meanings: dict[str, str]) -> Iterator[str]:
     for key, field in section.keys().items():
         name, value = f"{prefix}.{key}", defaults[key]
         if is_section(field.annotation):
-            yield from _rows(name, field.annotation, value, comments)
+            yield from _rows(name, field.annotation, value, meanings)
             continue
         shown = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-        cells = (f"`{name}`", f"`{shown}`", allowed(field), comments[name])
+        cells = (f"`{name}`", f"`{shown}`", allowed(field), meanings[name])
         yield f"| {' | '.join(cells)} |"
 
 
