@@ -104,6 +104,19 @@ def test_a_run_that_did_not_end_well_says_so(
     assert _status(run) == status
 
 
+def test_a_training_that_goes_on_under_another_name_has_a_run_there(settings: Settings) -> None:
+    with pytest.raises(KeyboardInterrupt), tracking.training_run(settings, None) as stopped:
+        raise KeyboardInterrupt
+    named = settings.mlflow.model_copy(update={"experiment_name": "another"})
+    with tracking.training_run(settings.model_copy(update={"mlflow": named}), stopped.id) as run:
+        pass
+    assert run.id != stopped.id
+    assert run.experiment_id == tracking.prepare_store("another") != stopped.experiment_id
+    assert [_status(stopped), _status(run)] == ["KILLED", "FINISHED"]
+    with tracking.training_run(settings, stopped.id) as again:
+        assert again.id == stopped.id
+
+
 def test_later_stages_add_to_the_same_run(settings: Settings) -> None:
     with tracking.training_run(settings, None) as run:
         run.log_metrics({"episode_reward_mean": 1.0}, step=10)

@@ -58,6 +58,12 @@ class Run:
         """The store it is in; not kept, so that a run can be pickled (MLflow shares the connections)."""
         return client()
 
+    @property
+    @one_line()
+    def experiment_id(self) -> str:
+        """Of the experiment that it is in."""
+        return str(self.store.get_run(self.id).info.experiment_id)
+
     @one_line()
     def last_step(self, metric: str) -> int:
         """The largest step at which a metric was logged, -1 for none."""
@@ -155,8 +161,8 @@ def training_run(settings: Settings, run_id: str | None) -> Iterator[Run]:
 
     Args:
         settings: all of them.
-        run_id: of the run that an interrupted training began; without one, or in a store that does not know
-            it, a new run is started.
+        run_id: of the run that an interrupted training began; without one, or in a store or an experiment
+            that it is not in, a new run is started.
 
     Raises:
         TrackingError: the store cannot be used.
@@ -190,7 +196,7 @@ def _run_of(
 ) -> Iterator[Run]:
     with one_line():
         run = find_run(run_id) if run_id else None
-        if run is None:
+        if run is None or run.experiment_id != experiment_id:
             # tags at once: a process that is killed now must not leave a trial without its parent
             run = Run(client().create_run(experiment_id, run_name=name, tags=dict(tags)).info.run_id)
         run.store.update_run(run.id, "RUNNING")

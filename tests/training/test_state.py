@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,14 +13,12 @@ from ducklane.training.state import (
     RECORD,
     StateError,
     TrainingState,
-    fingerprint,
     read_checkpoint,
     training_state,
     write_record,
 )
 
 REPOSITORY = Path(__file__).parents[2]
-Changed = Callable[..., Settings]
 
 
 def saved(state: TrainingState, steps: int, reward: float, trial: int = 0) -> Path:
@@ -97,36 +94,6 @@ def test_each_trial_has_checkpoints_of_its_own_and_the_best_is_that_of_all(tmp_p
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(REPOSITORY)
-
-
-@pytest.mark.usefixtures("here")
-def test_other_settings_code_or_maps_are_another_training(
-    changed: Changed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    own_map = tmp_path / "own.yaml"
-    own_map.write_text("tiles: []\n")
-    first = changed(simulator={"map_name": str(own_map)})
-    same = fingerprint(first)
-    assert fingerprint(changed(simulator={"map_name": str(own_map)})) == same
-    assert fingerprint(changed(simulator={"map_name": str(own_map)}, evaluate={"episodes": 3})) == same
-    content = first.model_copy(update={"tune": first.tune.model_copy(update={"restart_behavior": "restart"})})
-    assert fingerprint(content) == same
-    others = [fingerprint(changed(simulator={"map_name": str(own_map)}, rllib={"lr": 0.002}))]
-    own_map.write_text("tiles: [[]]\n")
-    others.append(fingerprint(first))
-    own_map.write_text("tiles: []\n")
-    code = tmp_path / "code"
-    code.mkdir()
-    for name in ("dvc.yaml", "pipeline", "src"):
-        subprocess.run(["cp", "-r", REPOSITORY / name, code], check=True)
-    monkeypatch.chdir(code)
-    assert fingerprint(first) == same
-    with (code / "src" / "ducklane" / "task" / "reward.py").open("a") as file:
-        file.write("# another\n")
-    others.append(fingerprint(first))
-    # -1 workers are another number on another machine
-    others += [fingerprint(first, workers) for workers in ([4], [8], [4, 8])]
-    assert len({same, *others}) == 7
 
 
 @pytest.mark.usefixtures("here")

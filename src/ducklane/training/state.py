@@ -1,13 +1,12 @@
 """What a training that was stopped goes on from: its checkpoints, its learning curve and its MLflow run.
 
-It lies in a folder that is named after everything the training depends on. The same command finds it again;
-with other settings, code or maps it is another training, which never touches it.
+It lies in a folder that is named after everything the training's result depends on. The same command finds it
+again; with other settings, code or maps it is another training, which never touches it.
 """
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import math
 import os
@@ -16,15 +15,14 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from ducklane import provenance
 from ducklane.errors import UserError
+from ducklane.inputs import digest
 from ducklane.outputs import replacing, write_json
-from ducklane.settings import PARAMS_FILE, Settings, read_yaml
-from ducklane.simulator.maps import map_file
+from ducklane.settings import PARAMS_FILE, Settings
+from ducklane.training.fingerprint import fingerprint
 
 FOLDER = Path("runs", "train")
 """Of all states, at the repository's root."""
@@ -43,10 +41,6 @@ LOCK = "lock"
 
 RECORD = "record.json"
 """In a checkpoint's folder, written last: what it reached, and the digests of its files."""
-
-PIPELINE = Path("dvc.yaml")
-PACKAGES = ("duckietown-gym-daffy", "numba", "numpy", "ray", "torch")
-"""A checkpoint is only good with the versions that wrote it."""
 
 TIMESTEPS_TOTAL = "timesteps_total"
 
@@ -249,12 +243,7 @@ def read_checkpoint(folder: Path) -> SavedCheckpoint | None:
 
 def _digests(folder: Path) -> dict[str, str]:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != RECORD)
-    return {str(path.relative_to(folder)): _digest(path) for path in files}
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {str(path.relative_to(folder)): digest(path) for path in files}
 
 
 @contextmanager
@@ -298,33 +287,3 @@ def _locked(path: Path) -> Iterator[None]:
     # the other process ended just now and took its lock with it
     with _locked(path):
         yield
-
-
-def fingerprint(settings: Settings, workers: Sequence[int] = ()) -> str:
-    """Hexadecimal SHA-256 of all that a training depends on: what dvc.yaml lists, maps and packages.
-
-    Args:
-        settings: all of them.
-        workers: how many sample in each trial, as far as it is known: `rllib.num_workers: -1` is another
-            number, and another training, on a machine with other cores.
-    """
-    stage: Any = read_yaml(PIPELINE)
-    stage = stage["stages"]["train"]
-    content = settings.as_dict()
-    content["tune"].pop("restart_behavior")
-    digest = hashlib.sha256()
-    digest.update(json.dumps({name: content[name] for name in stage["params"]}, sort_keys=True).encode())
-    digest.update(json.dumps(list(workers)).encode())
-    digest.update(json.dumps({package: version(package) for package in PACKAGES}).encode())
-    for path in _sources(stage["deps"]):
-        digest.update(f"{path} {_digest(path)}\n".encode())
-    if settings.rllib.restore_from is not None:
-        digest.update(_digest(Path(settings.rllib.restore_from, ALGORITHM, RECORD)).encode())
-    for name in settings.simulator.map_names:
-        digest.update(f"{name} {_digest(map_file(name))}\n".encode())
-    return digest.hexdigest()
-
-
-def _sources(dependencies: Iterable[str]) -> Iterator[Path]:
-    for dependency in map(Path, dependencies):
-        yield from sorted(dependency.rglob("*.py")) if dependency.is_dir() else [dependency]
