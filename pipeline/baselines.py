@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ducklane import settings
 from ducklane.errors import exits_cleanly
-from ducklane.outputs import replacing, write_json
+from ducklane.outputs import replacing, together, write_json
 from ducklane.simulator.maps import check_maps
 
 RESULTS = Path("results/baselines")
@@ -30,12 +30,13 @@ def main() -> None:
         evaluation.policy: {**evaluation.summary(), "gate": gate(chosen.evaluate, evaluation.scores)}
         for evaluation in evaluations
     }
-    write_json(RESULTS / "scores.json", summaries)
-    with replacing(RESULTS / "episodes.csv") as draft:
-        write_episodes(draft, evaluations)
-    controller = evaluations[0]
-    with replacing(RESULTS / f"{controller.policy}.png") as draft:
-        save_trajectories(draft, map_image, controller.episodes)
+    with together():
+        write_json(RESULTS / "scores.json", summaries)
+        with replacing(RESULTS / "episodes.csv") as draft:
+            write_episodes(draft, evaluations)
+        controller = evaluations[0]
+        with replacing(RESULTS / f"{controller.policy}.png") as draft:
+            save_trajectories(draft, map_image, controller.episodes)
     print_table(summaries)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ducklane import settings
 from ducklane.errors import UserError, exits_cleanly
-from ducklane.outputs import replacing, write_json
+from ducklane.outputs import replacing, together, write_json
 from ducklane.settings import Settings
 from ducklane.simulator.maps import check_maps
 
@@ -39,12 +39,13 @@ def _evaluate_checkpoint(chosen: Settings) -> None:
     baselines = _read_baselines()
     run_id = policy.spec.provenance.mlflow_run_id
     with tracking.continued_run(run_id, chosen.mlflow.experiment_name) as run:
-        evaluation, laps = _drive_all(chosen, policy)
-        summary, found = evaluation.summary(), gate(chosen.evaluate, evaluation.scores)
-        model = {"model_sha256": policy.spec.provenance.weights_sha256}
-        scores = {**summary, "gate": found, "laps": laps, **model, "mlflow": {"run_id": run.id}}
-        write_json(RESULTS / "scores.json", scores)
-        _compare({policy.name: summary, **baselines})
+        with together():
+            evaluation, laps = _drive_all(chosen, policy)
+            summary, found = evaluation.summary(), gate(chosen.evaluate, evaluation.scores)
+            model = {"model_sha256": policy.spec.provenance.weights_sha256}
+            scores = {**summary, "gate": found, "laps": laps, **model, "mlflow": {"run_id": run.id}}
+            write_json(RESULTS / "scores.json", scores)
+            _compare({policy.name: summary, **baselines})
         print(verdict(found))
         _log(run, scores, policy.spec.provenance.timesteps_total)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ducklane import settings
 from ducklane.errors import UserError, exits_cleanly
-from ducklane.outputs import replacing, write_json
+from ducklane.outputs import replacing, together, write_json
 from ducklane.settings import Settings
 from ducklane.simulator.maps import check_maps
 
@@ -37,13 +37,15 @@ def _export(chosen: Settings) -> None:
     policy = load_policy(CHECKPOINT)
     origin = policy.spec.provenance
     with tracking.continued_run(origin.mlflow_run_id, chosen.mlflow.experiment_name) as run:
-        check = _write_model(chosen, policy)
-        model = run.log_policy(
-            MODEL,
-            registered_name=chosen.export.registered_model_name,
-            frames_shape=(policy.spec.observation.frame_stack, *_camera(policy)),
-        )
-        write_json(CHECK, {**check, "mlflow": {"run_id": run.id, "model": model}})
+        with together():
+            with replacing(MODEL) as draft:
+                check = _write_model(chosen, policy, draft)
+                model = run.log_policy(
+                    draft,
+                    registered_name=chosen.export.registered_model_name,
+                    frames_shape=(policy.spec.observation.frame_stack, *_camera(policy)),
+                )
+            write_json(CHECK, {**check, "mlflow": {"run_id": run.id, "model": model}})
         measured = {f"export/{name}": check[name] for name in MEASURED}
         run.log_metrics(measured, step=origin.timesteps_total)
         run.log_artifact(CHECK, "export")
@@ -74,21 +76,20 @@ def _camera(policy: TrainedPolicy) -> tuple[int, int, int]:
     return policy.spec.camera_height, policy.spec.camera_width, 3
 
 
-def _write_model(chosen: Settings, policy: TrainedPolicy) -> dict[str, Any]:
-    """Write the file only if it drives as the trained network does."""
+def _write_model(chosen: Settings, policy: TrainedPolicy, path: Path) -> dict[str, Any]:
+    """Write the file, and refuse it unless it drives as the trained network does."""
     from ducklane.evaluation.evaluator import Evaluator
     from ducklane.export.onnx_file import check_onnx, export_onnx
 
     with Evaluator(chosen) as evaluator:
         drives = evaluator.record(policy, chosen.export.check_frames)
-    with replacing(MODEL) as draft:
-        export_onnx(policy, draft, chosen.export.opset)
-        check = check_onnx(policy, draft, drives)
-        if check["max_abs_difference"] > chosen.export.tolerance:
-            raise UserError(
-                f"export.tolerance: ONNX and torch differ by {check['max_abs_difference']:.1e}, more than "
-                f"{chosen.export.tolerance}; {MODEL} was not written; try another export.opset"
-            )
+    export_onnx(policy, path, chosen.export.opset)
+    check = check_onnx(policy, path, drives)
+    if check["max_abs_difference"] > chosen.export.tolerance:
+        raise UserError(
+            f"export.tolerance: ONNX and torch differ by {check['max_abs_difference']:.1e}, more than "
+            f"{chosen.export.tolerance}; {MODEL} was not written; try another export.opset"
+        )
     return check
 
 

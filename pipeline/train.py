@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ducklane import provenance, resources, settings
 from ducklane.errors import exits_cleanly
-from ducklane.outputs import replacing, write_json
+from ducklane.outputs import replacing, together, write_json
 from ducklane.search import Trial, trials
 from ducklane.settings import Settings
 from ducklane.simulator.maps import check_maps
@@ -43,8 +43,6 @@ def main() -> None:
 
     reach()
     with training_state(chosen, len(wanted), workers) as state:
-        for earlier in (CHECKPOINT, RESULTS):
-            shutil.rmtree(earlier, ignore_errors=True)
         _train(chosen, wanted, state, beginning)
 
 
@@ -132,22 +130,15 @@ def _write_outputs(
     rows = state.trials[number].rows
     if len(runs) > 1:
         send_curve(run, state.trials[number])
-    origin = _write_checkpoint(chosen, run, wanted[number], runs[number], best)
-    summary = {
-        "episode_reward_mean": best.metrics["episode_reward_mean"],
-        "timesteps_total": int(rows[-1]["timesteps_total"]),
-        "env_steps_per_s": round(rows[-1]["timesteps_total"] / rows[-1]["time/total_s"], 2),
-        "wall_s": round(state.wall_s, 1),
-        "mlflow": {"run_id": run.id},
-    }
+    with together():
+        origin = _write_checkpoint(chosen, run, wanted[number], runs[number], best)
+        write_json(RESULTS / "summary.json", _summary(run, runs, number, best, state))
+        with replacing(RESULTS / "learning_curve.csv") as draft:
+            write_learning_curve(draft, rows)
+        with replacing(RESULTS / "trials.csv") as draft:
+            write_trials(draft, wanted, [own.id for own in runs], state)
     if len(runs) > 1:
-        summary |= {"trials": len(runs), "best_trial": number + 1}
         run.set_tags({tracking.BEST_TRIAL: runs[number].id})
-    write_json(RESULTS / "summary.json", summary)
-    with replacing(RESULTS / "learning_curve.csv") as draft:
-        write_learning_curve(draft, rows)
-    with replacing(RESULTS / "trials.csv") as draft:
-        write_trials(draft, wanted, [own.id for own in runs], state)
     run.set_tags({"model_sha256": origin.weights_sha256})
     run.log_artifact(Path("params.yaml"))
     for name in ("summary.json", "learning_curve.csv", "trials.csv"):
@@ -157,6 +148,20 @@ def _write_outputs(
         f"best checkpoint: episode_reward_mean {origin.episode_reward_mean:.1f} "
         f"at {origin.timesteps_total} steps{of} -> {CHECKPOINT}"
     )
+
+
+def _summary(
+    run: Run, runs: list[Run], number: int, best: SavedCheckpoint, state: TrainingState
+) -> dict[str, Any]:
+    last = state.trials[number].rows[-1]
+    summary = {
+        "episode_reward_mean": best.metrics["episode_reward_mean"],
+        "timesteps_total": int(last["timesteps_total"]),
+        "env_steps_per_s": round(last["timesteps_total"] / last["time/total_s"], 2),
+        "wall_s": round(state.wall_s, 1),
+        "mlflow": {"run_id": run.id},
+    }
+    return summary | ({"trials": len(runs), "best_trial": number + 1} if len(runs) > 1 else {})
 
 
 def _write_checkpoint(

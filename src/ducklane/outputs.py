@@ -1,13 +1,17 @@
-"""Writing a stage's outputs so that a reader never sees half of one."""
+"""Writing a stage's outputs so that a reader never sees half of one, nor some of them beside older others."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+
+_WAITING: ContextVar[dict[Path, Path] | None] = ContextVar("waiting", default=None)
+"""Within `together`: target -> its draft, which is complete."""
 
 
 @contextmanager
@@ -16,19 +20,81 @@ def replacing(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.partial{target.suffix}")
     _remove(draft)
+    waiting = _WAITING.get()
     try:
         yield draft
-        if target.is_dir():
-            _remove(target)  # a file is replaced in one step
-        os.replace(draft, target)
+        if waiting is None:
+            _place({target: draft})
+        else:
+            waiting[target] = draft
     finally:
-        _remove(draft)
+        if waiting is None or target not in waiting:
+            _remove(draft)
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Let all that `replacing` yields meanwhile take its place at the end: together, or not at all."""
+    waiting: dict[Path, Path] = {}
+    token = _WAITING.set(waiting)
+    try:
+        yield
+        _place(waiting)
+    finally:
+        _WAITING.reset(token)
+        for draft in waiting.values():
+            _remove(draft)
 
 
 def write_json(path: Path, content: object) -> None:
     """Write a JSON file, complete or not at all."""
     with replacing(path) as draft:
         draft.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def _place(drafts: Mapping[Path, Path]) -> None:
+    """Move drafts to their targets; where one cannot be moved, all targets are as before."""
+    if len(drafts) == 1 and not any(path.is_dir() for pair in drafts.items() for path in pair):
+        ((target, draft),) = drafts.items()
+        os.replace(draft, target)  # one step, which needs no way back
+        return
+    is_new = {target: not os.path.lexists(target) for target in drafts}
+    for target in drafts:
+        _remove(_earlier(target))
+    try:
+        for target, draft in drafts.items():
+            if not is_new[target]:
+                _keep(target)
+            if draft.is_dir():
+                _remove(target)
+            os.replace(draft, target)
+    except BaseException:
+        for target in drafts:
+            _put_back(target, is_new[target])
+        raise
+    finally:
+        for target in drafts:
+            _remove(_earlier(target))
+
+
+def _earlier(target: Path) -> Path:
+    return target.with_name(f".{target.name}.partial.earlier")
+
+
+def _keep(target: Path) -> None:
+    """Keep what is there until all is done; a file stays in its place meanwhile, for its readers."""
+    if target.is_dir():
+        os.replace(target, _earlier(target))
+    else:
+        shutil.copy2(target, _earlier(target), follow_symlinks=False)
+
+
+def _put_back(target: Path, is_new: bool) -> None:
+    if is_new:
+        _remove(target)
+    elif os.path.lexists(_earlier(target)):
+        _remove(target)
+        os.replace(_earlier(target), target)
 
 
 def _remove(path: Path) -> None:

@@ -98,11 +98,14 @@ def go_on_from_an_older_policy(project: Project) -> None:
 
 
 def test_a_training_that_is_stopped_again_and_again_ends_as_one_whole(project: Project) -> None:
+    older = project.root / "models" / "checkpoint" / "policy.json"
+    older.parent.mkdir()
+    older.write_text("an older model")
     code, printed = stop_at(project, "python pipeline/train.py", 128, signal.SIGTERM)
     assert code == 130, printed
     assert re.search(r"training interrupted at \d+ of 512 steps; the same command goes on", printed)
-    assert not (project.root / "models" / "checkpoint").exists()
-    assert not (project.root / "results" / "train" / "summary.json").exists()
+    assert older.read_text() == "an older model"
+    assert project.type("git status --porcelain results") == ""
     first = only_run(project)
     assert status_of(project, first) == "KILLED"
     # the same command, and the training dies
@@ -115,6 +118,7 @@ def test_a_training_that_is_stopped_again_and_again_ends_as_one_whole(project: P
     assert re.search(r"going on from \d+ of 512 steps", printed)
     assert only_run(project) == first == run_id_of(project)
     is_complete(project, first)
+    assert project.json("models/checkpoint/policy.json")["provenance"]["mlflow_run_id"] == first
     assert "up to date" in project.type("dvc status train")
     go_on_from_an_older_policy(project)
 
