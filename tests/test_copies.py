@@ -15,8 +15,9 @@ import pytest
 
 from ducklane import copies, git
 from ducklane.errors import exits_cleanly
+from ducklane.inputs import OlderPolicyError
 from ducklane.simulator.maps import MapError, check_maps
-from ducklane.training.origin import OriginError, origin
+from ducklane.training.origin import origin
 
 MAP = "my_map.yaml"
 HOW = "so DVC's copies of the project lack it; type"
@@ -87,7 +88,7 @@ def test_a_map_that_is_nowhere_is_missing_as_ever(workspace: Path, changed: Any)
 
 
 def test_an_untracked_older_policy_is_told(workspace: Path, changed: Any) -> None:
-    with pytest.raises(OriginError) as raised:
+    with pytest.raises(OlderPolicyError) as raised:
         origin(changed(rllib={"restore_from": "models/older"}))
     assert raised.value.problems == (
         f"rllib.restore_from: git does not track models/older in {workspace}, {HOW} dvc add models/older && "

@@ -98,7 +98,7 @@ def test_every_listed_setting_is_there(name: str, settings: Settings) -> None:
 
 
 def test_a_section_stands_for_all_its_keys() -> None:
-    stage = Stage(files=(), settings=("reward", "tune.stop"))
+    stage = Stage(files=(), settings=("reward", "tune.stop"), outputs=())
     assert stage.depends_on("reward.type")
     assert stage.depends_on("tune.stop.timesteps_total")
     assert not stage.depends_on("rewards.type")

@@ -30,8 +30,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of a larger repository, which it knows nothing of."""
     project = tmp_path / "larger" / "robots" / "duckie"
     (project / "src").mkdir(parents=True)
-    for name in ("dvc.yaml", "src/code.py"):
-        (project / name).write_text("# as it was\n")
+    (project / "src" / "code.py").write_text("# as it was\n")
+    (project / "dvc.yaml").write_text(
+        "stages: {drive: {cmd: python src/code.py, deps: [src/code.py], outs: [src/drive.csv]}}\n"
+    )
     (project.parents[1] / "README.md").write_text("robots\n")
     type_in(project.parents[1], "init", "-q")
     commit(project.parents[1])
@@ -48,7 +50,7 @@ def test_a_project_below_a_larger_repository_is_a_project(
     assert git.ask("show", "HEAD:./src/code.py") == "# as it was"
     # also from a folder of its own
     monkeypatch.chdir(project / "src")
-    assert git.ask("show", "HEAD:./dvc.yaml") == "# as it was"
+    assert git.ask("show", "HEAD:./dvc.yaml").startswith("stages: ")
     assert provenance.repository_root() == project
 
 
@@ -56,6 +58,9 @@ def test_only_its_own_code_makes_it_dirty(project: Path) -> None:
     (project.parents[1] / "README.md").write_text("other robots\n")
     (project.parents[1] / "src").mkdir()
     (project.parents[1] / "src" / "code.py").write_text("somebody else's\n")
+    # nor does what no stage depends on, or what one makes
+    for name in ("tools.py", "drive.csv"):
+        (project / "src" / name).write_text("new\n")
     assert not provenance.git_dirty()
     (project / "src" / "code.py").write_text("# changed\n")
     assert provenance.git_dirty()

@@ -174,6 +174,7 @@ def _folders() -> Iterator[Check]:
 
 def _settings() -> Iterator[Check]:
     from ducklane import settings
+    from ducklane.inputs import check_older_policy
     from ducklane.simulator.maps import check_maps, map_inputs
 
     if not settings.PARAMS_FILE.exists():
@@ -181,6 +182,7 @@ def _settings() -> Iterator[Check]:
     try:
         asked = settings.load()
         check_maps(asked)
+        check_older_policy(asked)
     except UserError as error:
         prefix = f"{settings.PARAMS_FILE}: "
         yield from (_split("params.yaml", problem.removeprefix(prefix)) for problem in error.problems)

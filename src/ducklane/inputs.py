@@ -1,18 +1,60 @@
 """The files that settings name: maps with their meshes and signs, and an older policy to train on from.
 
-Those that come with packages are not among them: the packages' versions stand for them.
+dvc.yaml cannot list them, for their names stand in params.yaml. So the stage `inputs` runs whenever anything
+in `maps` or `models/pretrained` has changed, or a name, and writes down the digests of the files that are in
+use; the other stages depend on those. Files of packages are not among them: the packages' versions stand for
+them.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from ducklane.copies import left_behind
+from ducklane.errors import UserError
 from ducklane.search import Trial
 from ducklane.settings import Settings
 from ducklane.simulator.maps import map_inputs
-from ducklane.simulator.resources import packaged_folder
+from ducklane.simulator.resources import OWN, packaged_folder
+
+KEY = "rllib.restore_from"
+
+CHECKPOINT = Path("models/checkpoint")
+"""What training writes."""
+
+PRETRAINED = Path("models/pretrained")
+"""Where older policies are kept: DVC sees when one of them changes."""
+
+RESULTS = Path("results/inputs")
+"""Where the digests are kept."""
+
+
+class OlderPolicyError(UserError):
+    """The older policy cannot be used. Exit code 2, as for any wrong setting."""
+
+    exit_code = 2
+
+
+def check_older_policy(settings: Settings) -> None:
+    """Refuse a `rllib.restore_from` that is no folder, or that training would write into.
+
+    Raises:
+        OlderPolicyError: it is.
+    """
+    if settings.rllib.restore_from is None:
+        return
+    folder = Path(settings.rllib.restore_from)
+    if folder.resolve().is_relative_to(CHECKPOINT.resolve()):
+        raise OlderPolicyError(
+            f"{KEY}: {folder}: is replaced by this training; copy it first (cp -r {CHECKPOINT} "
+            f"{PRETRAINED}/older) and give {PRETRAINED}/older"
+        )
+    if not folder.is_dir():
+        missing = f"{folder}: there is no such folder; give a copy of an older {CHECKPOINT}"
+        raise OlderPolicyError(f"{KEY}: {left_behind(folder) or missing}")
 
 
 def training_files(trials: Iterable[Trial]) -> list[Path]:
@@ -42,9 +84,20 @@ def files_below(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file() and path.parent.name != "__pycache__")
 
 
+def unseen(files: Iterable[Path]) -> list[Path]:
+    """Those that lie where DVC does not see that they change."""
+    seen = [os.path.abspath(folder) for folder in (OWN, PRETRAINED)]
+    return [path for path in files if not any(Path(os.path.abspath(path)).is_relative_to(s) for s in seen)]
+
+
 def digests(files: Iterable[Path]) -> dict[str, str]:
-    """Hexadecimal SHA-256 of each file, by its path."""
-    return {path.as_posix(): digest(path) for path in files}
+    """Hexadecimal SHA-256 of each file, by its path: below the working directory, or else in full."""
+    return {_shown(path): digest(path) for path in files}
+
+
+def _shown(path: Path) -> str:
+    below = os.path.relpath(path)
+    return str(path) if below.startswith(os.pardir) else below
 
 
 def digest(path: Path) -> str:

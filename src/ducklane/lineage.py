@@ -385,7 +385,7 @@ def _check_code(commit: str | None, dirty: bool, revision: Revision | None, line
 
 
 def _kept(commit: str, revision: Revision | None) -> str:
-    if revision and git.ask("diff", "--name-only", commit, revision.commit, "--", *provenance.CODE):
+    if revision and git.ask("diff", "--name-only", commit, revision.commit, "--", *provenance.what_counts()):
         return f"; {revision.name} holds those to files that git knew"
     return ""
 

@@ -6,11 +6,9 @@ import os
 from pathlib import Path
 
 from ducklane import git
+from ducklane.stages import sources, stages
 
 UNKNOWN = "unknown"
-
-CODE = ("constraints.txt", "dvc.yaml", "pipeline", "src")
-"""What results depend on beside the settings."""
 
 
 def repository_root() -> Path:
@@ -29,8 +27,17 @@ def git_commit() -> str:
 
 
 def git_dirty() -> bool:
-    """Whether the code differs from the commit. Settings and results do not count: runs and DVC hold them."""
-    return bool(git.ask("status", "--porcelain", "--", *CODE))
+    """Whether what dvc.yaml lists, code above all, differs from the commit.
+
+    Settings and results do not count: runs and DVC hold them.
+    """
+    return bool(git.ask("status", "--porcelain", "--", *what_counts()))
+
+
+def what_counts() -> list[str]:
+    """What results depend on beside the settings, below the project's folder."""
+    pipeline = git.project_folder() / git.PIPELINE
+    return [git.PIPELINE, *(sources(stages()) if pipeline.exists() else [])]
 
 
 def dvc_experiment() -> str | None:

@@ -6,7 +6,7 @@ it here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ducklane import git
@@ -23,6 +23,8 @@ class Stage(NamedTuple):
     """`deps` in dvc.yaml: code, versions of packages and outputs of other stages, below the project"""
     settings: tuple[str, ...]
     """`params` in dvc.yaml: keys and sections of params.yaml"""
+    outputs: tuple[str, ...]
+    """`outs`, `metrics` and `plots` in dvc.yaml, below the project"""
 
     def depends_on(self, key: str) -> bool:
         """Whether a setting, given as `section.key`, changes its result."""
@@ -46,10 +48,29 @@ def read_stages(pipeline: Any) -> dict[str, Stage]:
         pipeline: content of dvc.yaml.
     """
     stages = (pipeline or {}).get("stages", {})
-    return {
-        name: Stage(tuple(stage.get("deps", ())), tuple(stage.get("params", ())))
-        for name, stage in stages.items()
-    }
+    return {name: _stage(content) for name, content in stages.items()}
+
+
+def _stage(content: Mapping[str, Any]) -> Stage:
+    outputs = [path for kind in ("outs", "metrics", "plots") for path in _paths(content.get(kind, ()))]
+    return Stage(tuple(content.get("deps", ())), tuple(content.get("params", ())), tuple(outputs))
+
+
+def _paths(listed: Iterable[Any]) -> Iterator[str]:
+    """Each is a path, or a path and what DVC is to do with it."""
+    for path in listed:
+        yield from path if isinstance(path, dict) else (path,)
+
+
+def sources(stages: Mapping[str, Stage], *names: str) -> list[str]:
+    """What results depend on and no stage makes, sorted: code, versions, and what the user put there.
+
+    Args:
+        stages: all of them.
+        names: of those whose results are meant; all if none is given.
+    """
+    made = {path for stage in stages.values() for path in stage.outputs}
+    return sorted({path for name in names or stages for path in stages[name].files} - made)
 
 
 def stages() -> dict[str, Stage]:

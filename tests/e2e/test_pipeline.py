@@ -163,7 +163,7 @@ def test_drive_films_the_exported_policy_and_holds_it_against_the_gate(project: 
         assert video.count_frames() >= 2
 
 
-@pytest.mark.parametrize("stage", ["train", "evaluate", "baselines", "export"])
+@pytest.mark.parametrize("stage", ["inputs", "train", "evaluate", "baselines", "export"])
 def test_wrong_settings_are_one_line_and_nothing_is_written(tmp_path: Path, stage: str) -> None:
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copy(REPOSITORY / name, tmp_path)

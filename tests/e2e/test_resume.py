@@ -86,9 +86,9 @@ def is_complete(project: Project, run_id: str) -> None:
 
 def go_on_from_an_older_policy(project: Project) -> None:
     """What docs/faults.md says: a copy of the checkpoint, and more steps."""
-    (project.root / "models" / "checkpoint").rename(project.root / "models" / "older")
-    set_param(project.root / "params.yaml", "rllib.restore_from", "models/older")
-    before = project.json("models/older/policy.json")["provenance"]["timesteps_total"]
+    project.type("cp -r models/checkpoint models/pretrained/older")
+    set_param(project.root / "params.yaml", "rllib.restore_from", "models/pretrained/older")
+    before = project.json("models/pretrained/older/policy.json")["provenance"]["timesteps_total"]
     set_param(project.root / "params.yaml", "tune.stop.timesteps_total", before + 128)
     printed = project.type("python pipeline/train.py")
     assert f"going on from {before} of {before + 128} steps" in printed

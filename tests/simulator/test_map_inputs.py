@@ -2,6 +2,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import imageio.v3 as iio
+import numpy as np
 import pytest
 
 from ducklane.simulator import reference, scene
@@ -19,7 +21,7 @@ def map_of_ones_own(tmp_path, monkeypatch) -> str:
         "mine.yaml": f"{ROAD}objects: [{{kind: meshes/ball, pos: [1.5, 0.5]}}, "
         "{kind: sign_mine, pos: [1.2, 0.2]}, {kind: sign_mine, pos: [1.8, 0.2]}]\n",
         "meshes/ball.obj": BALL,
-        "ball.mtl": "newmtl skin\nmap_Kd textures/ball_skin.png\n",
+        "ball.mtl": "newmtl skin\nKd 1 1 1\nmap_Kd textures/ball_skin.png\n",
         "ball_skin.png": "a picture",
         "sign_mine.png": "a picture",
     }.items():
@@ -63,12 +65,9 @@ def test_a_scene_is_read_anew_when_any_of_its_files_has_changed(map_of_ones_own,
     assert scene._fingerprint(map_of_ones_own) != before
 
 
-def test_inputs_are_what_the_stock_loader_asks_for(monkeypatch, tmp_path, make_simulator):
-    """A mesh without materials, one with, one with many, a sign and a light: all ways to look for files."""
-    kinds = ["duckie", "tree", "duckiebot", "sign_stop", "trafficlight"]
-    objects = [f"{{kind: {kind}, pos: [1.5, 0.5], height: 0.05}}" for kind in kinds]
-    path = tmp_path / "mine.yaml"
-    path.write_text(f"{ROAD}objects: [{', '.join(objects)}]", encoding="utf-8")
+@pytest.fixture
+def asked_for(monkeypatch) -> set[Path]:
+    """The files that gym-duckietown's loader asks for."""
     reference._simulator_class()
     from gym_duckietown import objects, objmesh, simulator
 
@@ -86,8 +85,33 @@ def test_inputs_are_what_the_stock_loader_asks_for(monkeypatch, tmp_path, make_s
     monkeypatch.setattr(objmesh, "get_resource_path", recorded(objmesh.get_resource_path))
     monkeypatch.setattr(objects, "get_resource_path", recorded(objects.get_resource_path))
     monkeypatch.setattr(simulator, "get_texture_file", recorded(simulator.get_texture_file))
+    return asked
+
+
+def test_the_stock_loader_takes_what_lies_in_the_folder_maps(
+    map_of_ones_own, asked_for, make_simulator, monkeypatch
+):
+    Path("maps/meshes").mkdir(parents=True)
+    for name in ("mine.yaml", "meshes/ball.obj", "ball.mtl", "ball_skin.png", "sign_mine.png"):
+        Path(name).rename(Path("maps", name))
+    for picture in ("ball_skin.png", "sign_mine.png"):
+        iio.imwrite(Path("maps", picture), np.zeros((2, 2, 3), np.uint8))
+    make_simulator(map_name="mine")
+    own = {path for path in asked_for if not path.is_absolute()}
+    assert own == {path for path in map_inputs("mine") if not path.is_absolute()} - {Path("maps/mine.yaml")}
+    assert own == {
+        Path("maps", name) for name in ("meshes/ball.obj", "ball.mtl", "ball_skin.png", "sign_mine.png")
+    }
+
+
+def test_inputs_are_what_the_stock_loader_asks_for(tmp_path, asked_for, make_simulator):
+    """A mesh without materials, one with, one with many, a sign and a light: all ways to look for files."""
+    kinds = ["duckie", "tree", "duckiebot", "sign_stop", "trafficlight"]
+    objects = [f"{{kind: {kind}, pos: [1.5, 0.5], height: 0.05}}" for kind in kinds]
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"{ROAD}objects: [{', '.join(objects)}]", encoding="utf-8")
     make_simulator(map_name=str(path))
-    inputs = set(map_inputs(str(path)))
+    inputs, asked = set(map_inputs(str(path))), asked_for
     assert asked <= inputs
     # its own file, and what is painted on a sign that has no picture of its own
     assert {path.name for path in inputs - asked} == {"mine.yaml", "sign_4_way_intersect.png"}

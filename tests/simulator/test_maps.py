@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from ducklane.simulator.maps import MapError, check_map, check_maps, map_names, notes, road_tiles, tell
+from ducklane.simulator.maps import (
+    MapError,
+    check_map,
+    check_maps,
+    map_file,
+    map_names,
+    notes,
+    road_tiles,
+    tell,
+)
 
 WITHOUT_ROAD = ["calibration_map_int", "field1"]
 
@@ -299,13 +308,41 @@ def test_a_sign_of_ones_own_lies_in_the_working_directory(tmp_path, monkeypatch)
     Path("signs").mkdir()
     Path("signs/sign_mine.png").touch()
     Path("mine.yaml").write_text(thing(kind="signs/sign_mine", pos=[0, 0]), encoding="utf-8")
-    with pytest.raises(
-        MapError, match=r"put signs/sign_mine\.png into the working directory and give sign_mine"
-    ):
+    with pytest.raises(MapError, match=r"put signs/sign_mine\.png into maps itself and give sign_mine"):
         check_map("mine.yaml")
     Path("sign_mine.png").touch()
     Path("mine.yaml").write_text(thing(kind="sign_mine", pos=[0, 0]), encoding="utf-8")
     check_map("mine.yaml")
+
+
+@pytest.fixture
+def map_folder(tmp_path, monkeypatch) -> Path:
+    """The folder `maps` of a project, in which this process stands."""
+    monkeypatch.chdir(tmp_path)
+    Path("maps").mkdir()
+    return Path("maps")
+
+
+def test_a_map_in_the_folder_maps_goes_by_its_name(map_folder):
+    (map_folder / "mine.yaml").write_text(ROAD, encoding="utf-8")
+    check_map("mine")
+    assert map_file("mine") == map_folder / "mine.yaml"
+    assert road_tiles("mine") == {(0, 0): "straight"}
+    with pytest.raises(MapError, match=r"there is no map 'mien'; did you mean mine"):
+        check_map("mien")
+    (map_folder / "mine.yaml").write_text(SIZE + "tiles: [[grass]]", encoding="utf-8")
+    with pytest.raises(MapError, match="mine has no road"):
+        check_map("mine")
+
+
+def test_a_map_by_the_name_of_a_packaged_one_is_told_of(map_folder):
+    (map_folder / "loop_empty.yaml").write_text(ROAD, encoding="utf-8")
+    assert map_file("loop_empty").is_absolute()
+    assert notes("loop_empty") == [
+        "loop_empty: is gym-duckietown's map, and maps/loop_empty.yaml is passed over; "
+        "give maps/loop_empty.yaml to take that one"
+    ]
+    assert map_file("maps/loop_empty.yaml") == map_folder / "loop_empty.yaml"
 
 
 def test_a_missing_map_file_is_refused():

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from ducklane.inputs import OlderPolicyError
 from ducklane.policy import TrainedPolicy, save_policy
 from ducklane.settings import Settings
-from ducklane.training.origin import OriginError, origin
+from ducklane.training.origin import origin
 from ducklane.training.state import ALGORITHM, write_record
 
 STEPS = 640
@@ -30,7 +31,7 @@ def older(settings: Settings, make_policy: Callable[[Settings], TrainedPolicy], 
 
 
 def refusals(settings: Settings) -> list[str]:
-    with pytest.raises(OriginError) as raised:
+    with pytest.raises(OlderPolicyError) as raised:
         origin(settings)
     assert raised.value.exit_code == 2
     return list(raised.value.problems)

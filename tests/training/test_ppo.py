@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from ducklane.task.privileged import STATE_SIZE
 from ducklane.training import metrics
 from ducklane.training.learner import BOUND_COEFF, STATE_COEFF, out_of_bounds
 from ducklane.training.module import ACTIONS_KEPT, PAST_ACTIONS, STATE, STATE_ESTIMATE, PolicyModule
-from ducklane.training.ppo import ppo_config
+from ducklane.training.ppo import create_environment, ppo_config
 
 
 def module(settings: Settings) -> PolicyModule:
@@ -34,6 +35,21 @@ def module(settings: Settings) -> PolicyModule:
 def observations(settings: Settings, count: int) -> torch.Tensor:
     shape = (count, *settings.observation.shape)
     return torch.from_numpy(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+
+
+def test_a_trial_finds_the_projects_maps_in_a_folder_of_its_own(
+    changed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "maps" / "mine.yaml").write_text("tile_size: 0.585\ntiles: [[straight/W, straight/W]]\n")
+    (tmp_path / "trial").mkdir()
+    monkeypatch.chdir(tmp_path)
+    settings = changed(simulator={"map_name": ["mine", "maps/mine.yaml"]}, rllib={"env_per_worker": 2})
+    config = ppo_config(settings, Machine(cpus=1, gpus=0)).env_config
+    monkeypatch.chdir("trial")
+    environment = create_environment({**config, "num_envs": 2})
+    environment.reset(seed=0)
+    environment.close()
 
 
 def test_every_setting_reaches_rllib(changed: Any) -> None:

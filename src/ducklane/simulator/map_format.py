@@ -28,7 +28,7 @@ from pydantic_core import ErrorDetails
 
 from ducklane.copies import left_behind
 from ducklane.settings import Positive, dotted, shown
-from ducklane.simulator.resources import find_resource, mesh_problem, packaged_folder
+from ducklane.simulator.resources import OWN, find_resource, mesh_problem, own_resource, packaged_folder
 
 ROAD_TILES = frozenset({"straight", "curve_left", "curve_right", "3way_left", "3way_right", "4way"})
 """Tile kinds that gym-duckietown lets a robot drive on."""
@@ -201,13 +201,14 @@ def _check_object_kind(kind: str) -> str:
         if not sign and (problem := mesh_problem(own)):
             raise ValueError(problem)
         return kind
-    if behind := left_behind(Path(f"{kind}.png" if sign else f"{kind}.obj")):
+    file = Path(f"{kind}.png" if sign else f"{kind}.obj")
+    if behind := left_behind(file) or left_behind(OWN / file):
         raise ValueError(behind)
     suffix = Path(kind).suffix
     if suffix in {".obj", ".png"}:
         raise ValueError(f"there is no object {kind!r}; leave {suffix} out")
-    if sign and Path(f"{kind}.png").is_file():
-        raise ValueError(f"put {kind}.png into the working directory and give {os.path.basename(kind)}")
+    if sign and (picture := own_resource(f"{kind}.png")):
+        raise ValueError(f"put {picture} into {OWN} itself and give {os.path.basename(kind)}")
     raise ValueError(f"there is no object {kind!r}; {advice(kind, _object_kinds())}")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ducklane.settings import dotted, shown
 from ducklane.simulator.map_format import POSITIONS, MapContent, MapObject, displacement, named
-from ducklane.simulator.resources import materials_beside
+from ducklane.simulator.resources import OWN, materials_beside
 
 _BESIDE = 0.25
 """How many tiles beside a map an object may stand: signs do."""
@@ -71,7 +71,8 @@ def _notes_on_object(thing: Mapping[str, Any]) -> Iterator[tuple[list[str], str]
     for path in materials_beside(thing["kind"]):
         yield (
             ["kind"],
-            f"{path} is passed over, for {path.name} is looked for in the working directory; put it there",
+            f"{path} is passed over, for {path.name} is looked for in the working directory and in {OWN}; "
+            f"put it into {OWN}",
         )
 
 

@@ -1,4 +1,4 @@
-"""The maps that come with duckietown_world, or a map file of one's own: whether a robot can drive on them.
+"""The maps that come with duckietown_world, and those of one's own: whether a robot can drive on them.
 
 Reads files only, so that a wrong `map_name` is refused before a simulator is loaded.
 """
@@ -15,7 +15,7 @@ from ducklane.copies import left_behind
 from ducklane.settings import PARAMS_FILE, Settings, SettingsError, read_yaml
 from ducklane.simulator import map_format
 from ducklane.simulator.map_notes import notes_on
-from ducklane.simulator.resources import MapError, object_files, packaged_folder, tile_texture
+from ducklane.simulator.resources import OWN, MapError, object_files, packaged_folder, tile_texture
 
 
 def map_names() -> list[str]:
@@ -28,14 +28,40 @@ def drivable_map_names() -> list[str]:
     return [name for name in map_names() if road_tiles(name)]
 
 
+def own_map_names() -> list[str]:
+    """Names of the maps in the project's folder `maps`, sorted."""
+    return sorted(path.stem for path in OWN.glob("*.yaml"))
+
+
 def map_file(name: str) -> Path:
-    """The file of a packaged map, or `name` itself where that is the path of a map file (*.yaml)."""
-    return Path(name) if is_path(name) else _data_folder() / "maps" / f"{name}.yaml"
+    """The file of a map.
+
+    Args:
+        name: of a packaged map, or of one in the folder `maps`; or the path of a map file (*.yaml).
+    """
+    if is_path(name):
+        return Path(name)
+    packaged = _packaged(name)
+    # the packaged one first: what `loop_empty` is, and scores on it, stay comparable
+    return _own(name) if name in own_map_names() and not packaged.is_file() else packaged
+
+
+def _packaged(name: str) -> Path:
+    return _data_folder() / "maps" / f"{name}.yaml"
+
+
+def _own(name: str) -> Path:
+    return OWN / f"{name}.yaml"
 
 
 def is_path(name: str) -> bool:
     """Whether a map's name is the path of a map file."""
     return name.endswith(".yaml")
+
+
+def is_own(name: str) -> bool:
+    """Whether a map is one's own, and not packaged."""
+    return map_file(name) != _packaged(name)
 
 
 def read_map(name: str) -> Any:
@@ -101,10 +127,15 @@ def notes(name: str) -> list[str]:
     Of packaged maps only the latter: they stand as gym-duckietown has them, so that scores stay comparable.
     """
     content = read_map(name)
-    if is_path(name):
+    if is_own(name):
         return [f"{name}: {note}" for note in notes_on(content)]
-    too_low = map_format.displacement(content)
-    return [f"{name}: objects stand {too_low} than its file says, as in gym-duckietown"] if too_low else []
+    said = []
+    if too_low := map_format.displacement(content):
+        said.append(f"{name}: objects stand {too_low} than its file says, as in gym-duckietown")
+    if name in own_map_names():
+        own = _own(name)
+        said.append(f"{name}: is gym-duckietown's map, and {own} is passed over; give {own} to take that one")
+    return said
 
 
 @cache
@@ -120,14 +151,14 @@ def _problem(name: str) -> str | None:
         if not Path(name).is_file():
             missing = f"there is no map file {name}; give the path of one, or the name of a packaged map"
             return left_behind(Path(name)) or missing
-    elif name not in names:
-        return _no_map(name, names)
+    elif name not in names and not is_own(name):
+        return left_behind(_own(name)) or _no_map(name, [*names, *own_map_names()])
     try:
         content = read_map(name)
     except SettingsError as error:
         return _unreadable(name, error)
     problem = map_format.problem_of(content)
-    if problem is None and is_path(name):  # a packaged map's start is as gym-duckietown takes it
+    if problem is None and is_own(name):  # a packaged map's start is as gym-duckietown takes it
         problem = map_format.problem_of_start(content)
     if problem is not None:
         return f"{name}: {problem}"

@@ -31,8 +31,8 @@ from numpy.typing import ArrayLike, NDArray
 from ducklane.errors import UserError, reason
 from ducklane.settings import SimulatorSettings
 from ducklane.simulator.map_format import as_written
-from ducklane.simulator.maps import check_map, is_path, map_file, read_map
-from ducklane.simulator.resources import MapError
+from ducklane.simulator.maps import check_map, is_own, map_file, read_map
+from ducklane.simulator.resources import MapError, own_resource
 from ducklane.simulator.state import State
 from ducklane.simulator.stock_camera import Frame, StockCamera
 
@@ -537,6 +537,12 @@ def _adapt_upstream() -> None:
     import_duckietown_world()
     import contracts
     import geometry
+    from duckietown_world import resources
+
+    # meshes and pictures of one's own may lie in the folder maps, not only in the working directory; first of
+    # all, for the modules below take the function over
+    resources.get_resource_path = _of_ones_own_first(resources.get_resource_path)
+
     from duckietown_world.world_duckietown import generic_kinematics, pwm_dynamics
     from gym_duckietown import distortion, objects, simulator
     from gym_duckietown.randomization import randomizer
@@ -626,6 +632,16 @@ def _set_but_on_type_variables(target: Any, name: str, value: Any) -> None:
         setattr(target, name, value)
 
 
+def _of_ones_own_first(find: Callable[[str], str]) -> Callable[[str], str]:
+    @wraps(find)
+    def adapted(name: str) -> str:
+        # of a map's file `map_file` decides
+        own = None if name.endswith(".yaml") else own_resource(name)
+        return find(name) if own is None else str(own)
+
+    return adapted
+
+
 def _unchecked(_: Any) -> None:
     pass
 
@@ -668,10 +684,10 @@ def _standing_off_road(step_duckiebot: Callable[..., None]) -> Callable[..., Non
 def _or_a_file(load_map: Callable[..., None]) -> Callable[..., None]:
     @wraps(load_map)
     def adapted(self: Any, map_name: str) -> None:
-        if not is_path(map_name):
+        if not is_own(map_name):
             load_map(self, map_name)
             return
-        self.map_name, self.map_file_path = map_file(map_name).stem, map_name
+        self.map_name, self.map_file_path = map_file(map_name).stem, str(map_file(map_name))
         self.map_data = as_written(read_map(map_name))
         try:
             self._interpret_map(self.map_data)

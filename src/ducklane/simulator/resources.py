@@ -1,7 +1,7 @@
 """The files behind the names in a map, found as gym-duckietown finds them, without loading it.
 
-It asks for a file by its name: one in the working directory comes first, then those that are packaged in
-duckietown_world, in the order in which the disk lists them.
+It asks for a file by its name: one in the working directory comes first, then, which is new here, one in its
+folder `maps`, then those that are packaged in duckietown_world, in the order in which the disk lists them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from functools import cache
 from pathlib import Path
 
 from ducklane.errors import UserError
+
+OWN = Path("maps")
+"""Where a project keeps its own maps, meshes, pictures and signs: DVC sees when one of them changes."""
 
 _SUFFIXES = frozenset({".png", ".jpg", ".yaml", ".gltf", ".obj", ".mtl", ".json", ".tga", ".bmp"})
 _PICTURES = (".jpg", ".png", ".tga", ".bmp")
@@ -39,10 +42,15 @@ def packaged_folder() -> Path:
     return Path(os.path.realpath(package.origin)).parent / "data"
 
 
+def own_resource(name: str) -> Path | None:
+    """A file of one's own by that name, None if there is none."""
+    return next((path for path in (Path(name), OWN / name) if path.exists()), None)
+
+
 def find_resource(name: str) -> Path | None:
-    """What `duckietown_world.resources.get_resource_path` gives, or None where that raises."""
-    if os.path.exists(name):
-        return Path(name)
+    """What gym-duckietown takes for a name, or None where it raises."""
+    if own := own_resource(name):
+        return own
     by_name, paths = _packaged()
     if "/" in name:
         return next((Path(path) for path in paths if path.endswith(name)), None)
@@ -93,17 +101,17 @@ def mesh_problem(path: Path) -> str | None:
     pictures = [name for file in _existing(f"{stem}.mtl") for name in material_pictures(file)]
     missing = [name for name in pictures if find_resource(name) is None]
     if missing:
-        return f"{path}: its picture {missing[0]} is missing; put it into the working directory"
+        return f"{path}: its picture {missing[0]} is missing; put it into {OWN}"
     return None
 
 
 def materials_beside(kind: str) -> list[Path]:
     """Materials and pictures that lie beside a mesh of one's own, where the loader does not look for them."""
-    mesh = Path(f"{kind}.obj")
-    if not mesh.is_file():
+    mesh = own_resource(f"{kind}.obj")
+    if mesh is None:
         return []
     files = (mesh.with_suffix(suffix) for suffix in (".mtl", ".png"))
-    return [path for path in files if path.is_file() and not os.path.exists(path.name)]
+    return [path for path in files if path.is_file() and own_resource(path.name) is None]
 
 
 def material_pictures(materials: Path) -> list[str]:

@@ -14,7 +14,7 @@ from ducklane.errors import UserError
 from ducklane.inputs import digest, digests, files_below, training_files
 from ducklane.search import trials
 from ducklane.settings import Settings
-from ducklane.stages import TRAIN, stages
+from ducklane.stages import TRAIN, sources, stages
 
 PACKAGES = ("duckietown-gym-daffy", "numba", "numpy", "ray", "torch")
 """A checkpoint is only good with the versions that wrote it, whatever constraints.txt asks for."""
@@ -34,12 +34,13 @@ def fingerprint(settings: Settings, workers: Sequence[int] = ()) -> str:
     Raises:
         UserError: dvc.yaml lists a file that is not there.
     """
-    stage = stages()[TRAIN]
+    all_stages = stages()
     parts = {
-        "settings": stage.chosen(settings.as_dict()),
+        "settings": all_stages[TRAIN].chosen(settings.as_dict()),
         "workers": list(workers),
         "packages": {package: version(package) for package in PACKAGES},
-        "code": _contents(stage.files),
+        "code": _contents(sources(all_stages, TRAIN)),
+        # as they are, whether or not the stage has run that writes this down
         "files": digests(training_files(trials(settings))),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -5,51 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ducklane.copies import left_behind
-from ducklane.errors import UserError
+from ducklane.inputs import KEY, OlderPolicyError, check_older_policy
 from ducklane.policy import PolicySpec, read_spec
 from ducklane.settings import Settings
 from ducklane.training.state import ALGORITHM, SavedCheckpoint, read_checkpoint
-
-KEY = "rllib.restore_from"
-CHECKPOINT = Path("models/checkpoint")
-
-
-class OriginError(UserError):
-    """The older policy cannot be used. Exit code 2, as for any wrong setting."""
-
-    exit_code = 2
 
 
 def origin(settings: Settings) -> SavedCheckpoint | None:
     """The checkpoint to begin with, None to begin with nothing.
 
     Raises:
-        OriginError: it is not there, is damaged, does not fit the settings, or has had all the steps.
+        OlderPolicyError: it is not there, is damaged, does not fit the settings, or has had all the steps.
     """
     if settings.rllib.restore_from is None:
         return None
+    check_older_policy(settings)
     folder = Path(settings.rllib.restore_from)
-    if not folder.exists():
-        missing = (
-            f"{folder}: there is no such folder; copy the checkpoint elsewhere first if it is "
-            f"{CHECKPOINT}, which DVC deletes before it trains"
-        )
-        raise OriginError(f"{KEY}: {(folder != CHECKPOINT and left_behind(folder)) or missing}")
     # resolved: a trial has a working directory of its own
     saved = read_checkpoint((folder / ALGORITHM).resolve())
     if saved is None:
-        raise OriginError(f"{KEY}: {folder / ALGORITHM}: is missing or damaged; give a whole checkpoint")
+        raise OlderPolicyError(f"{KEY}: {folder / ALGORITHM}: is missing or damaged; give a whole checkpoint")
     if differences := list(_differences(read_spec(folder), settings)):
-        raise OriginError(*(f"{KEY}: {folder}: {difference}" for difference in differences))
+        raise OlderPolicyError(*(f"{KEY}: {folder}: {difference}" for difference in differences))
     total = settings.tune.stop.timesteps_total
     if saved.timesteps >= total:
-        raise OriginError(
+        raise OlderPolicyError(
             f"{KEY}: {folder}: has had {saved.timesteps} steps, and tune.stop.timesteps_total is {total}; "
             f"give more than {saved.timesteps}"
         )
     if problem := settings.nothing_saved(saved.timesteps, int(saved.metrics.get("training_iteration", 0))):
-        raise OriginError(f"tune.checkpoint_freq: {problem}")
+        raise OlderPolicyError(f"tune.checkpoint_freq: {problem}")
     return saved
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,7 +50,7 @@ def ppo_config(settings: Settings, machine: Machine, origin: SavedCheckpoint | N
         PPOConfig()
         .environment(
             rllib.env,
-            env_config={"settings": settings.as_dict(), "workers": workers},
+            env_config={"settings": settings.as_dict(), "workers": workers, "folder": os.getcwd()},
             observation_space=observation_space(settings),
             action_space=action_space(settings),
         )
@@ -114,8 +115,10 @@ def create_environment(config: Mapping[str, Any]) -> Any:
 
     Args:
         config: `settings`, all of the trial's, as params.yaml has them; `workers`, sampling processes besides
-            the trainer's own, which share the machine's cores; `num_envs`, robots.
+            the trainer's own, which share the machine's cores; `num_envs`, robots; `folder`, the project's.
     """
+    # Ray gives each trial a folder of its own; maps, meshes and pictures are named as seen from the project
+    os.chdir(config["folder"])
     settings = Settings.model_validate(config["settings"], by_alias=True, by_name=False)
     all_cores = settings.simulator.threads == -1
     threads = max(1, usable_cpus() // max(1, config["workers"])) if all_cores else None
