@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ducklane.errors import UserError
 from ducklane.reference import comments
 from ducklane.settings import Settings, read_yaml
 from ducklane.stages import Stage, read_stages
@@ -95,6 +96,12 @@ def test_every_setting_counts_for_a_stage_or_is_said_to_change_no_result() -> No
 def test_every_listed_setting_is_there(name: str, settings: Settings) -> None:
     chosen: Mapping[str, Any] = STAGES[name].chosen(settings.as_dict())
     assert chosen.keys() == set(STAGES[name].settings)
+
+
+def test_a_listed_setting_that_is_none_is_named() -> None:
+    stages = read_stages({"stages": {"train": {"params": ["rllib.lr", "rllib.rate", {"mine.yaml": ["a"]}]}}})
+    with pytest.raises(UserError, match=r"dvc\.yaml: params: rllib\.rate is no setting; take it"):
+        stages["train"].chosen({"rllib": {"lr": 0.1}})
 
 
 def test_a_section_stands_for_all_its_keys() -> None:

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from ducklane import git, provenance, settings, tracking
 from ducklane.errors import UserError
-from ducklane.stages import TRAIN, read_stages
+from ducklane.stages import TRAIN, read_stages, sources
 from ducklane.store.opening import shown_store
 
 CHECKPOINT = "models/checkpoint"
@@ -385,7 +385,10 @@ def _check_code(commit: str | None, dirty: bool, revision: Revision | None, line
 
 
 def _kept(commit: str, revision: Revision | None) -> str:
-    if revision and git.ask("diff", "--name-only", commit, revision.commit, "--", *provenance.what_counts()):
+    if revision is None:
+        return ""
+    listed = [git.PIPELINE, *sources(read_stages(revision.yaml(git.PIPELINE)))]
+    if git.ask("diff", "--name-only", commit, revision.commit, "--", *listed):
         return f"; {revision.name} holds those to files that git knew"
     return ""
 

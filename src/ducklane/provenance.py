@@ -31,13 +31,8 @@ def git_dirty() -> bool:
 
     Settings and results do not count: runs and DVC hold them.
     """
-    return bool(git.ask("status", "--porcelain", "--", *what_counts()))
-
-
-def what_counts() -> list[str]:
-    """What results depend on beside the settings, below the project's folder."""
-    pipeline = git.project_folder() / git.PIPELINE
-    return [git.PIPELINE, *(sources(stages()) if pipeline.exists() else [])]
+    listed = sources(stages()) if (git.project_folder() / git.PIPELINE).exists() else []
+    return bool(git.ask("status", "--porcelain", "--", git.PIPELINE, *listed))
 
 
 def dvc_experiment() -> str | None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ducklane import git
+from ducklane.errors import UserError
 from ducklane.settings import read_yaml
 
 TRAIN = "train"
@@ -17,7 +18,7 @@ TRAIN = "train"
 
 
 class Stage(NamedTuple):
-    """What one stage depends on."""
+    """What one stage depends on, and what it makes."""
 
     files: tuple[str, ...]
     """`deps` in dvc.yaml: code, versions of packages and outputs of other stages, below the project"""
@@ -31,12 +32,18 @@ class Stage(NamedTuple):
         return any(key == listed or key.startswith(f"{listed}.") for listed in self.settings)
 
     def chosen(self, content: Mapping[str, Any]) -> dict[str, Any]:
-        """Of the content of params.yaml, what changes its result, by the names in `settings`."""
-        return {listed: _at(content, listed.split(".")) for listed in self.settings}
+        """Of the content of params.yaml, what changes its result, by the names in `settings`.
+
+        Raises:
+            UserError: one of these is no setting.
+        """
+        return {listed: _at(content, listed) for listed in self.settings}
 
 
-def _at(content: Any, keys: Iterable[str]) -> Any:
-    for key in keys:
+def _at(content: Any, listed: str) -> Any:
+    for key in listed.split("."):
+        if not isinstance(content, Mapping) or key not in content:
+            raise UserError(f"{git.PIPELINE}: params: {listed} is no setting; take it off the list")
         content = content[key]
     return content
 
@@ -53,7 +60,9 @@ def read_stages(pipeline: Any) -> dict[str, Stage]:
 
 def _stage(content: Mapping[str, Any]) -> Stage:
     outputs = [path for kind in ("outs", "metrics", "plots") for path in _paths(content.get(kind, ()))]
-    return Stage(tuple(content.get("deps", ())), tuple(content.get("params", ())), tuple(outputs))
+    # what is no text names the settings of another file than params.yaml
+    settings = [listed for listed in content.get("params", ()) if isinstance(listed, str)]
+    return Stage(tuple(_paths(content.get("deps", ()))), tuple(settings), tuple(outputs))
 
 
 def _paths(listed: Iterable[Any]) -> Iterator[str]:

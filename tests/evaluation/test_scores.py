@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 from functools import cache
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ducklane.evaluation.scores import LaneMap, Scores, summarize
-from ducklane.simulator.maps import MapError
+from ducklane.simulator.maps import MapError, map_file
 from ducklane.simulator.reference import import_duckietown_world
 
 HERE = Path(__file__).parent
@@ -232,6 +233,16 @@ def test_poses_that_are_none_are_refused(poses):
 def test_an_unknown_map_is_refused_by_name():
     with pytest.raises(MapError, match="'loop_empyt'; did you mean loop_empty"):
         LaneMap("loop_empyt")
+
+
+@pytest.mark.parametrize("name", ["mine", "maps/mine.yaml"])
+def test_a_map_of_ones_own_is_scored_as_any(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    Path("maps").mkdir()
+    shutil.copy(map_file("loop_empty"), "maps/mine.yaml")
+    poses = drive(STRAIGHT_START, np.full(30, 0.6), 0.0)
+    packaged = lane_map("loop_empty").score(poses, survived=True)
+    assert LaneMap(name).score(poses, survived=True) == packaged
 
 
 def test_loading_a_map_is_silent_and_leaves_logging_alone_and_needs_no_ray():

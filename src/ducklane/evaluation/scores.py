@@ -39,7 +39,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ducklane.simulator.maps import check_map, is_own, map_file
+from ducklane.simulator.maps import check_map, is_own, read_map
 from ducklane.simulator.reference import import_duckietown_world
 
 STEP_SECONDS = 1 / 30
@@ -610,7 +610,11 @@ def _silence() -> Iterator[None]:
 
 
 def _load_world(map_name: str) -> Any:
-    return import_duckietown_world().load_map(str(map_file(map_name)) if is_own(map_name) else map_name)
+    duckietown_world = import_duckietown_world()
+    if not is_own(map_name):
+        return duckietown_world.load_map(map_name)
+    # it finds packaged maps only, and knows packaged kinds of objects only; scored are lanes
+    return duckietown_world.construct_map({**read_map(map_name), "objects": []})
 
 
 def _lanes_of(world: Any) -> _Lanes:
