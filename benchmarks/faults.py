@@ -129,7 +129,8 @@ def whole(project: Project, steps: int = STEPS) -> None:
 
 def nothing_half_made(project: Project) -> None:
     """Assert that no output is there that looks finished."""
-    made = [name for name in ("models/checkpoint", "results/train") if (project.root / name).exists()]
+    folders = (project.root / name for name in ("models/checkpoint", "results/train"))
+    made = [str(path) for folder in folders for path in folder.rglob("*") if path.is_file()]
     assert not made, f"left: {made}"
 
 
