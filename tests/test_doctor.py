@@ -182,6 +182,13 @@ def test_homes_and_temporary_folders_are_named_and_what_is_used_instead(
             "checkpoint_at_end is false",
             "give at most 127, or set checkpoint_at_end: true",
         ),
+        (
+            "restore_from: null",
+            "restore_from: models/checkpoint",
+            "rllib.restore_from: models/checkpoint: is replaced by this training",
+            "copy it first (cp -r models/checkpoint models/pretrained/older) and give "
+            "models/pretrained/older",
+        ),
     ],
 )
 def test_wrong_settings_are_named(

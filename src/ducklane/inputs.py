@@ -20,7 +20,8 @@ from ducklane.settings import Settings
 from ducklane.simulator.maps import map_inputs
 from ducklane.simulator.resources import OWN, packaged_folder
 
-KEY = "rllib.restore_from"
+RESTORE_FROM = "rllib.restore_from"
+"""The setting that names an older policy."""
 
 CHECKPOINT = Path("models/checkpoint")
 """What training writes."""
@@ -49,12 +50,12 @@ def check_older_policy(settings: Settings) -> None:
     folder = Path(settings.rllib.restore_from)
     if folder.resolve().is_relative_to(CHECKPOINT.resolve()):
         raise OlderPolicyError(
-            f"{KEY}: {folder}: is replaced by this training; copy it first (cp -r {CHECKPOINT} "
+            f"{RESTORE_FROM}: {folder}: is replaced by this training; copy it first (cp -r {CHECKPOINT} "
             f"{PRETRAINED}/older) and give {PRETRAINED}/older"
         )
     if not folder.is_dir():
         missing = f"{folder}: there is no such folder; give a copy of an older {CHECKPOINT}"
-        raise OlderPolicyError(f"{KEY}: {left_behind(folder) or missing}")
+        raise OlderPolicyError(f"{RESTORE_FROM}: {left_behind(folder) or missing}")
 
 
 def training_files(trials: Iterable[Trial]) -> list[Path]:

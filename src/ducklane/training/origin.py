@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ducklane.inputs import KEY, OlderPolicyError, check_older_policy
+from ducklane.inputs import RESTORE_FROM, OlderPolicyError, check_older_policy
 from ducklane.policy import PolicySpec, read_spec
 from ducklane.settings import Settings
 from ducklane.training.state import ALGORITHM, SavedCheckpoint, read_checkpoint
@@ -24,14 +24,16 @@ def origin(settings: Settings) -> SavedCheckpoint | None:
     # resolved: a trial has a working directory of its own
     saved = read_checkpoint((folder / ALGORITHM).resolve())
     if saved is None:
-        raise OlderPolicyError(f"{KEY}: {folder / ALGORITHM}: is missing or damaged; give a whole checkpoint")
+        raise OlderPolicyError(
+            f"{RESTORE_FROM}: {folder / ALGORITHM}: is missing or damaged; give a whole checkpoint"
+        )
     if differences := list(_differences(read_spec(folder), settings)):
-        raise OlderPolicyError(*(f"{KEY}: {folder}: {difference}" for difference in differences))
+        raise OlderPolicyError(*(f"{RESTORE_FROM}: {folder}: {difference}" for difference in differences))
     total = settings.tune.stop.timesteps_total
     if saved.timesteps >= total:
         raise OlderPolicyError(
-            f"{KEY}: {folder}: has had {saved.timesteps} steps, and tune.stop.timesteps_total is {total}; "
-            f"give more than {saved.timesteps}"
+            f"{RESTORE_FROM}: {folder}: has had {saved.timesteps} steps, and tune.stop.timesteps_total is "
+            f"{total}; give more than {saved.timesteps}"
         )
     if problem := settings.nothing_saved(saved.timesteps, int(saved.metrics.get("training_iteration", 0))):
         raise OlderPolicyError(f"tune.checkpoint_freq: {problem}")
