@@ -36,7 +36,8 @@ ADAPTED = {
     ("gym_duckietown.objects", "DuckiebotObj.step_duckiebot"): "9cfe2d297e88e662",
     ("gym_duckietown.randomization.randomizer", "Randomizer.randomize"): "97f2f9ddc975bd7d",
     ("gym_duckietown.simulator", "Simulator._load_map"): "d8cdd5c6edbf44d9",
-    ("gym_duckietown.simulator", "get_texture_file"): "1633a983056dd3b7",
+    ("gym_duckietown.simulator", "get_duckiebot_mesh"): "a5cce1808eedc2fc",
+    ("duckietown_world.world_duckietown.map_loading", "get_texture_file"): "1633a983056dd3b7",
     ("gym_duckietown.distortion", "Distortion._invert_map"): "8d0bdc2bef5bc036",
 }
 """SHA-256, shortened, of the source of what is replaced or whose imports are."""
@@ -198,21 +199,21 @@ def test_textures_are_those_upstream_finds():
     for kind in ("straight", "curve_left", "4way", "grass"):
         name = f"tiles-processed/photos/{kind}/texture"
         assert simulator.get_texture_file(name) == simulator.get_texture_file.__wrapped__(name)
+    for _ in range(2):
+        with pytest.raises(KeyError, match="Could not find any texture for lava"):
+            simulator.get_texture_file("lava")
 
 
-def test_the_lens_is_inverted_once_for_each_lens():
-    inverted = []
+def test_the_mesh_of_a_duckiebot_is_read_when_it_is_drawn(make_simulator):
+    from gym_duckietown.objmesh import ObjMesh
+    from gym_duckietown.simulator import get_duckiebot_mesh
 
-    def invert_map(self, mapx, mapy):
-        inverted.append(mapx)
-        return mapx + 1, mapy + 1
-
-    adapted = reference._computed_once(invert_map)
-    one, other = np.zeros((4, 4), "f4"), np.ones((4, 4), "f4")
-    assert adapted(None, one, one) is adapted(None, one.copy(), one.copy())
-    assert len(inverted) == 1
-    assert np.array_equal(adapted(None, one, other)[1], other + 1)
-    assert len(inverted) == 2
+    own = make_simulator()._upstream.mesh
+    assert own is get_duckiebot_mesh("red")
+    read = get_duckiebot_mesh.__wrapped__("red")
+    assert type(read) is ObjMesh
+    assert own.min_coords is read.min_coords
+    assert own.vlists is read.vlists
 
 
 def test_traffic_lights_still_share_their_mesh_upstream(make_simulator):

@@ -19,16 +19,13 @@ from numpy.typing import ArrayLike, NDArray
 from ducklane.machine import usable_cpus
 from ducklane.settings import SimulatorSettings
 from ducklane.simulator.camera import (
-    DUCKIEBOT_LENS,
     FIELD_OF_VIEW_RAD,
     HEIGHT_M,
     PITCH_RAD,
     Blocks,
-    Lens,
     aim,
     new_rays,
     projection,
-    random_lens,
     stack_views,
     view,
     whole_frame,
@@ -39,6 +36,7 @@ from ducklane.simulator.draws import seed_robots
 from ducklane.simulator.ground import new_chunk
 from ducklane.simulator.kernel import lean_kernel
 from ducklane.simulator.lane import lane_ahead
+from ducklane.simulator.lens import DUCKIEBOT_LENS, Lens, random_lens
 from ducklane.simulator.maps import check_map
 from ducklane.simulator.raster import new_canvas
 from ducklane.simulator.reference import FRAMES_PER_SECOND, StartError, only_option

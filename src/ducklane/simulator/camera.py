@@ -13,7 +13,6 @@ of half the vertical field of view. Ground: metres forward and to the right of t
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from functools import lru_cache
@@ -24,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ducklane.simulator.kernel import inner_kernel, lean_kernel
+from ducklane.simulator.lens import DUCKIEBOT_LENS, Lens, inverse_maps, straightened
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -62,24 +62,6 @@ FINEST_FOR_TEXELS = 1.4
 processor's caches: at 84 x 84 pixels they would bring 1 dB and take half as long again."""
 GROUPS = LEVELS * len(SAMPLES)
 """Pixels that are drawn alike: by level, and by the number of samples."""
-
-
-class Lens(NamedTuple):
-    """OpenCV's camera model for frames of 640 x 480 pixels."""
-
-    matrix: NDArray[np.float64]
-    """(3, 3)"""
-    coefficients: NDArray[np.float64]
-    """(1, 5): k1, k2, p1, p2, k3"""
-
-
-DUCKIEBOT_LENS = Lens(
-    np.array(
-        [[305.5718893575089, 0, 303.0797142544728], [0, 308.8338858195428, 231.8845403702499], [0, 0, 1]]
-    ),
-    np.array([[-0.2, 0.0305, 0.0005859930422629722, -0.0006697840226199427, 0]]),
-)
-"""The lens of gym-duckietown's `Distortion`."""
 
 
 class Blocks(NamedTuple):
@@ -205,7 +187,7 @@ def projection(height: int, width: int, lens: Lens | None, blocks: Blocks) -> Pr
     rows = blocks.row_weights.shape[0] / blocks.row_weights.shape[1]
     columns = blocks.column_weights.shape[0] / blocks.column_weights.shape[1]
     bent, coefficients = DUCKIEBOT_LENS if lens is None else lens
-    straight = _straightened(Lens(bent, coefficients), height, width)
+    straight = straightened(Lens(bent, coefficients), height, width)
     mask, smeared, smeared_from = _smeared(height, width, lens, blocks)
     focal = [straight[0, 0], straight[1, 1], straight[0, 2], straight[1, 2]]
     bent_focal = [bent[0, 0], bent[1, 1], bent[0, 2], bent[1, 2]]
@@ -255,13 +237,6 @@ def new_rays(cameras: int, pixels: int) -> Rays:
         pixels=np.zeros((cameras, pixels), np.int32),
         group_end=np.zeros((cameras, GROUPS), np.int32),
     )
-
-
-def random_lens(generator: np.random.Generator) -> Lens:
-    """A lens like the Duckiebot's, each number up to 5 % more or less, as the stock `camera_rand` has it."""
-    matrix, coefficients = (part * generator.uniform(0.95, 1.05, part.shape) for part in DUCKIEBOT_LENS)
-    matrix[2, 2] = 1.0
-    return Lens(matrix, coefficients)
 
 
 @lean_kernel
@@ -374,34 +349,6 @@ def _inverse_maps(matrix: bytes, coefficients: bytes, height: int, width: int) -
     )
 
 
-def inverse_maps(lens: Lens, height: int, width: int) -> tuple[Floats, Floats]:
-    """gym-duckietown's `Distortion.rmapx` and `rmapy`, to the last bit, in arrays rather than loops.
-
-    Returns:
-        (column, row), float32 [height, width]: the pixel that the lens shows at each pixel of the frame.
-    """
-    straight = _straightened(lens, height, width)
-    bent_x, bent_y = cv2.initUndistortRectifyMap(
-        cameraMatrix=lens.matrix,
-        distCoeffs=lens.coefficients,
-        R=np.eye(3),
-        newCameraMatrix=straight,
-        size=(width, height),
-        m1type=cv2.CV_32FC1,
-    )
-    columns, rows = _scattered(np.asarray(bent_x, np.float32), np.asarray(bent_y, np.float32))
-    _fill_holes(columns, rows)
-    return columns, rows
-
-
-def _straightened(lens: Lens, height: int, width: int) -> NDArray[np.float64]:
-    """Camera matrix (3, 3) of the frame without the lens, such that all of it is covered."""
-    matrix, _ = cv2.getOptimalNewCameraMatrix(
-        cameraMatrix=lens.matrix, distCoeffs=lens.coefficients, imageSize=(width, height), alpha=0
-    )
-    return np.asarray(matrix, np.float64)
-
-
 _SMEAR_PIXELS = 1.5
 """The numeric inverse of the lens is about this exact; what is farther off was filled up from elsewhere."""
 
@@ -444,7 +391,7 @@ def _pixel_of(points: Ints, columns: int) -> Ints:
 def _bent(lens: Lens, height: int, width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(row, column) on the bent frame where what the lens shows at each of its pixels really belongs."""
     column, row = _undistorted(height, width, lens)
-    straight = _straightened(lens, height, width)
+    straight = straightened(lens, height, width)
     rays = np.stack(
         [
             (column - straight[0, 2]) / straight[0, 0],
@@ -458,65 +405,3 @@ def _bent(lens: Lens, height: int, width: int) -> tuple[NDArray[np.float64], NDA
     )
     flat = np.asarray(points, np.float64).reshape(height, width, 2)
     return flat[..., 1], flat[..., 0]
-
-
-_SPREAD = (
-    (-1, -1, 7),
-    (-1, 0, 10),
-    (-1, 1, 7),
-    (0, -1, 10),
-    (0, 0, 20),
-    (0, 1, 10),
-    (1, -1, 7),
-    (1, 0, 10),
-    (1, 1, 7),
-)
-"""(down, right, weight) of the pixels that a moved pixel is spread over."""
-
-
-def _scattered(bent_x: Floats, bent_y: Floats) -> tuple[Floats, Floats]:
-    height, width = bent_x.shape
-    row, column = np.indices((height, width), dtype=np.int32)
-    to_row = np.clip(bent_y.astype(np.int32), 2, height - 2)
-    to_column = np.clip(bent_x.astype(np.int32), 2, width - 2)
-    total = np.zeros((height, width), np.float32)
-    columns, rows = total.copy(), total.copy()
-    for down, right, weight in _SPREAD:
-        # where several pixels meet the last one counts, as in the original
-        to = (to_row + down, to_column + right)
-        total[to] += weight
-        columns[to] += weight * column
-        rows[to] += weight * row
-    empty = total == 0
-    with np.errstate(invalid="ignore"):
-        columns, rows = columns / total, rows / total
-    columns[empty] = rows[empty] = np.nan
-    return columns, rows
-
-
-_HOLE_REACH = 2
-_NEARBY = sorted(
-    (
-        (down, right)
-        for down, right in itertools.product(range(-_HOLE_REACH - 1, _HOLE_REACH), repeat=2)
-        if math.hypot(down, right) <= _HOLE_REACH
-    ),
-    key=lambda offset: math.hypot(*offset),
-)
-
-
-def _fill_holes(columns: Floats, rows: Floats) -> None:
-    """Give pixels that nothing was moved to the value of a neighbour, in the original's order."""
-    height, width = columns.shape
-    holes = set(zip(*(places.tolist() for places in np.nonzero(np.isnan(columns))), strict=True))
-    while holes:
-        before = len(holes)
-        for i, j in list(holes):
-            for down, right in _NEARBY:
-                u, v = i + down, j + right
-                if 0 <= u < height and 0 <= v < width and not np.isnan(columns[u, v]):
-                    columns[i, j], rows[i, j] = columns[u, v], rows[u, v]
-                    holes.remove((i, j))
-                    break
-        if len(holes) == before:
-            return

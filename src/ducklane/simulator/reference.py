@@ -19,7 +19,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple, TypeVar
@@ -30,6 +30,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ducklane.errors import UserError, reason
 from ducklane.settings import SimulatorSettings
+from ducklane.simulator.lens import inverted
 from ducklane.simulator.map_format import as_written
 from ducklane.simulator.maps import check_map, is_own, map_file, read_map
 from ducklane.simulator.resources import MapError, own_resource
@@ -499,7 +500,8 @@ def _simulator_class() -> Callable[..., Any]:
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
     """Swallow what upstream prints and logs on import, and undo what it does to Python's logging."""
-    handlers = logging.root.handlers[:]
+    handlers, disabled = logging.root.handlers[:], logging.root.manager.disable
+    logging.disable()  # or each line is made ready, with a look at all files under way: two seconds
     with (
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.redirect_stderr(io.StringIO()),
@@ -509,6 +511,7 @@ def _silence() -> Iterator[None]:
         try:
             yield
         finally:
+            logging.disable(disabled)
             logging.root.handlers[:] = handlers
             for name in _LOGGERS:
                 logging.getLogger(name).setLevel(logging.ERROR)
@@ -543,7 +546,7 @@ def _adapt_upstream() -> None:
     # all, for the modules below take the function over
     resources.get_resource_path = _of_ones_own_first(resources.get_resource_path)
 
-    from duckietown_world.world_duckietown import generic_kinematics, pwm_dynamics
+    from duckietown_world.world_duckietown import generic_kinematics, map_loading, pwm_dynamics
     from gym_duckietown import distortion, objects, simulator
     from gym_duckietown.randomization import randomizer
 
@@ -583,12 +586,16 @@ def _adapt_upstream() -> None:
     simulator.Simulator._load_map = _or_a_file(simulator.Simulator._load_map)
 
     # each reset searches the packaged files for each tile's texture: a third of a second on a common map
-    simulator.get_texture_file = cache(simulator.get_texture_file)
+    simulator.get_texture_file = map_loading.get_texture_file
 
-    # the lens is inverted by loops over pixels: two seconds for each simulator, always with the same result
-    distortion.Distortion._invert_map = _computed_once(distortion.Distortion._invert_map)
+    # the lens is inverted by loops over pixels: two seconds for each simulator
+    distortion.Distortion._invert_map = _in_arrays(distortion.Distortion._invert_map)
+
+    # the mesh of a robot takes half a second to read, and one's own is seen in upstream's own views only
+    simulator.get_duckiebot_mesh = _when_needed(simulator.get_duckiebot_mesh)
 
 
+@cache
 def import_duckietown_world() -> ModuleType:
     """Import duckietown_world, as anything under gym-duckietown must be imported: on Python 3.12, too.
 
@@ -596,7 +603,11 @@ def import_duckietown_world() -> ModuleType:
     """
     # zuper_typing 6.2.3 sets TypeVar.__repr__ when it is imported, which Python refuses since 3.12
     with _own_setattr("zuper_typing.monkey_patching_typing", _set_but_on_type_variables):
-        return importlib.import_module("duckietown_world")
+        package = importlib.import_module("duckietown_world")
+    map_loading: Any = importlib.import_module("duckietown_world.world_duckietown.map_loading")
+    # each tile of a map searches all packaged files for five pictures: more than a second on a common map
+    map_loading.get_texture_file = _remembered(map_loading.get_texture_file)
+    return package
 
 
 @contextlib.contextmanager
@@ -644,6 +655,26 @@ def _of_ones_own_first(find: Callable[[str], str]) -> Callable[[str], str]:
 
 def _unchecked(_: Any) -> None:
     pass
+
+
+def _remembered(find: Callable[[str], list[str]]) -> Callable[[str], list[str]]:
+    """Find what a name stands for once, and that it stands for nothing once."""
+    found: dict[str, list[str]] = {}
+    missing: dict[str, KeyError] = {}
+
+    @wraps(find)
+    def adapted(name: str) -> list[str]:
+        if name in missing:
+            raise missing[name]
+        if name not in found:
+            try:
+                found[name] = find(name)
+            except KeyError as error:
+                missing[name] = error
+                raise
+        return found[name]
+
+    return adapted
 
 
 def _number(value: Any) -> float:
@@ -702,14 +733,29 @@ def _or_a_file(load_map: Callable[..., None]) -> Callable[..., None]:
     return adapted
 
 
-def _computed_once(invert_map: Callable[..., Any]) -> Callable[..., Any]:
-    results: dict[bytes, Any] = {}
-
+def _in_arrays(invert_map: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(invert_map)
     def adapted(self: Any, mapx: Any, mapy: Any) -> Any:
-        key = mapx.tobytes() + mapy.tobytes()
-        if key not in results:
-            results[key] = invert_map(self, mapx, mapy)
-        return results[key]
+        return inverted(mapx, mapy)
 
     return adapted
+
+
+def _when_needed(get_mesh: Callable[[str], Any]) -> Callable[[str], Any]:
+    mesh_of = cache(lambda color: _Mesh(partial(get_mesh, color)))
+
+    @wraps(get_mesh)
+    def adapted(color: str) -> Any:
+        return mesh_of(color)
+
+    return adapted
+
+
+class _Mesh:
+    """A mesh that is read when somebody asks for something of it."""
+
+    def __init__(self, read: Callable[[], Any]) -> None:
+        self._read = read
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._read(), name)  # which upstream keeps
