@@ -30,24 +30,39 @@ def main() -> None:
 
 
 def _evaluate_checkpoint(chosen: Settings) -> None:
-    # imported here: torch and MLflow take seconds to load
-    from ducklane import tracking
-    from ducklane.evaluation.gate import gate, verdict
+    # imported here: torch takes seconds to load
     from ducklane.policy import load_policy
 
     policy = load_policy(CHECKPOINT)
     baselines = _read_baselines()
-    run_id = policy.spec.provenance.mlflow_run_id
-    with tracking.continued_run(run_id, chosen.mlflow.experiment_name) as run:
-        with together():
-            evaluation, laps = _drive_all(chosen, policy)
-            summary, found = evaluation.summary(), gate(chosen.evaluate, evaluation.scores)
-            model = {"model_sha256": policy.spec.provenance.weights_sha256}
-            scores = {**summary, "gate": found, "laps": laps, **model, "mlflow": {"run_id": run.id}}
-            write_json(RESULTS / "scores.json", scores)
-            _compare({policy.name: summary, **baselines})
-        print(verdict(found))
-        _log(run, scores, policy.spec.provenance.timesteps_total)
+    # imported here: a missing model is refused before OpenGL is loaded
+    from ducklane.evaluation.evaluator import Evaluator
+
+    with Evaluator(chosen) as evaluator:
+        # imported here: MLflow takes seconds to load, while the other processes start
+        from ducklane import tracking
+
+        origin = policy.spec.provenance
+        with tracking.continued_run(origin.mlflow_run_id, chosen.mlflow.experiment_name) as run:
+            with together():
+                scores = _score(chosen, evaluator, policy, baselines, run)
+            _log(run, scores, origin.timesteps_total)
+
+
+def _score(
+    chosen: Settings, evaluator: Evaluator, policy: TrainedPolicy, baselines: dict[str, Any], run: Run
+) -> dict[str, Any]:
+    """Drive, write the scores and print them beside the baselines'."""
+    from ducklane.evaluation.gate import gate, verdict
+
+    evaluation, laps = _drive_all(chosen, evaluator, policy)
+    summary, found = evaluation.summary(), gate(chosen.evaluate, evaluation.scores)
+    model = {"model_sha256": policy.spec.provenance.weights_sha256}
+    scores = {**summary, "gate": found, "laps": laps, **model, "mlflow": {"run_id": run.id}}
+    write_json(RESULTS / "scores.json", scores)
+    _compare({policy.name: summary, **baselines})
+    print(verdict(found))
+    return scores
 
 
 def _read_baselines() -> dict[str, Any]:
@@ -60,19 +75,23 @@ def _read_baselines() -> dict[str, Any]:
     return baselines
 
 
-def _drive_all(chosen: Settings, policy: TrainedPolicy) -> tuple[Evaluation, dict[str, Any]]:
+def _drive_all(
+    chosen: Settings, evaluator: Evaluator, policy: TrainedPolicy
+) -> tuple[Evaluation, dict[str, Any]]:
     """The fixed starts in the stock simulator; and, in the batched one, laps, which it summarizes."""
-    # imported here: a missing model is refused before OpenGL is loaded
+    # imported here: numba takes a second to load
     from ducklane.baselines import ProportionalController
-    from ducklane.evaluation.evaluator import Evaluator
-    from ducklane.evaluation.laps import Laps, summarize_laps
+    from ducklane.evaluation.laps import drive_laps, summarize_laps
 
-    with Evaluator(chosen) as evaluator:
-        evaluation = _film(chosen, evaluator, policy)
-        laps = Laps(chosen)
-        lapped = {driver.name: laps.evaluate(driver) for driver in (policy, ProportionalController())}
-        _tabulate_tiles(evaluator, {"fixed starts": evaluation, "laps": lapped[policy.name]})
-    return evaluation, {name: summarize_laps(driven) for name, driven in lapped.items()}
+    # the longest work first, so that all processes end at about the same time
+    shared = {
+        driver.name: evaluator.share(drive_laps, chosen, driver)
+        for driver in (policy, ProportionalController())
+    }
+    evaluation = _film(chosen, evaluator, policy)
+    laps = {name: task.result() for name, task in shared.items()}
+    _tabulate_tiles(evaluator, {"fixed starts": evaluation, "laps": laps[policy.name]})
+    return evaluation, {name: summarize_laps(driven) for name, driven in laps.items()}
 
 
 def _film(chosen: Settings, evaluator: Evaluator, policy: TrainedPolicy) -> Evaluation:

@@ -14,6 +14,8 @@ from ducklane.simulator.maps import check_maps
 
 if TYPE_CHECKING:
     from ducklane.policy import TrainedPolicy
+    from ducklane.task.observation import Frames
+    from ducklane.tracking import Run
 
 CHECKPOINT = Path("models/checkpoint")
 MODEL = Path("models/policy.onnx")
@@ -30,26 +32,36 @@ def main() -> None:
 
 
 def _export(chosen: Settings) -> None:
-    # imported here: torch, ONNX and MLflow take seconds to load
-    from ducklane import tracking
+    # imported here: torch takes seconds to load
     from ducklane.policy import load_policy
 
     policy = load_policy(CHECKPOINT)
     origin = policy.spec.provenance
-    with tracking.continued_run(origin.mlflow_run_id, chosen.mlflow.experiment_name) as run:
-        with together():
-            with replacing(MODEL) as draft:
-                check = _write_model(chosen, policy, draft)
-                model = run.log_policy(
-                    draft,
-                    registered_name=chosen.export.registered_model_name,
-                    frames_shape=(policy.spec.observation.frame_stack, *_camera(policy)),
-                )
-            write_json(CHECK, {**check, "mlflow": {"run_id": run.id, "model": model}})
-        measured = {f"export/{name}": check[name] for name in MEASURED}
-        run.log_metrics(measured, step=origin.timesteps_total)
-        run.log_artifact(CHECK, "export")
-        crowned = _crown(model, chosen.export.registered_model_name, origin.weights_sha256)
+    # imported here: a missing model is refused before OpenGL is loaded
+    from ducklane.evaluation.evaluator import Evaluator
+
+    with Evaluator(chosen) as evaluator:
+        # imported here: MLflow takes seconds to load, while the other processes start
+        from ducklane import tracking
+
+        with tracking.continued_run(origin.mlflow_run_id, chosen.mlflow.experiment_name) as run:
+            drives = evaluator.record(policy, chosen.export.check_frames)
+            _register(chosen, policy, drives, run)
+
+
+def _register(chosen: Settings, policy: TrainedPolicy, drives: list[Frames], run: Run) -> None:
+    """Write the file, log it, and say what came of it."""
+    registered, origin = chosen.export.registered_model_name, policy.spec.provenance
+    with together():
+        with replacing(MODEL) as draft:
+            check = _write_model(chosen, policy, draft, drives)
+            frames_shape = (policy.spec.observation.frame_stack, *_camera(policy))
+            model = run.log_policy(draft, registered_name=registered, frames_shape=frames_shape)
+        write_json(CHECK, {**check, "mlflow": {"run_id": run.id, "model": model}})
+    measured = {f"export/{name}": check[name] for name in MEASURED}
+    run.log_metrics(measured, step=origin.timesteps_total)
+    run.log_artifact(CHECK, "export")
+    crowned = _crown(model, registered, origin.weights_sha256)
     print(
         f"{MODEL}: {check['onnx_bytes']} bytes, {check['latency_ms']} ms a frame, differs from torch by "
         f"at most {check['max_abs_difference']:.1e} on {check['frames']} frames; registered as {model}"
@@ -76,13 +88,11 @@ def _camera(policy: TrainedPolicy) -> tuple[int, int, int]:
     return policy.spec.camera_height, policy.spec.camera_width, 3
 
 
-def _write_model(chosen: Settings, policy: TrainedPolicy, path: Path) -> dict[str, Any]:
-    """Write the file, and refuse it unless it drives as the trained network does."""
-    from ducklane.evaluation.evaluator import Evaluator
+def _write_model(chosen: Settings, policy: TrainedPolicy, path: Path, drives: list[Frames]) -> dict[str, Any]:
+    """Write the file, and refuse it unless it drives as the trained network does on these drives."""
+    # imported here: ONNX takes seconds to load
     from ducklane.export.onnx_file import check_onnx, export_onnx
 
-    with Evaluator(chosen) as evaluator:
-        drives = evaluator.record(policy, chosen.export.check_frames)
     export_onnx(policy, path, chosen.export.opset)
     check = check_onnx(policy, path, drives)
     if check["max_abs_difference"] > chosen.export.tolerance:

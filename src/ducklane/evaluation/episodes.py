@@ -82,7 +82,12 @@ def evaluation_starts(
 
 
 def drive(
-    simulator: Simulator, policy: Policy, start: Start, on_frame: OnFrame | None = None, seed: int = 0
+    simulator: Simulator,
+    policy: Policy,
+    start: Start,
+    on_frame: OnFrame | None = None,
+    seed: int = 0,
+    max_steps: int | None = None,
 ) -> Episode:
     """Drive one episode from `start` until it ends.
 
@@ -93,6 +98,7 @@ def drive(
         start: where to begin.
         on_frame: called with each camera frame that the policy sees, and the state it shows.
         seed: of the world: its moving objects and its light.
+        max_steps: when to stop at the latest; when the simulator ends it if not given.
     """
     _check_camera(simulator, policy)
     simulator.camera_on = policy.camera_shape is not None or on_frame is not None
@@ -101,7 +107,7 @@ def drive(
     policy.reset(1)
     poses = [_pose(simulator.state)]
     terminated = truncated = False
-    while not (terminated or truncated):
+    while not (terminated or truncated or len(poses) - 1 == max_steps):
         if on_frame is not None:
             on_frame(frame, simulator.state)
         lane = np.array([[simulator.state.lane_dist, simulator.state.lane_angle]])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import itertools
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,8 @@ from ducklane.evaluation.episodes import (
     evaluation_simulator,
     evaluation_starts,
 )
-from ducklane.evaluation.helpers import Helpers, one_core_is_enough
 from ducklane.evaluation.scores import LaneMap, Scores, summarize
+from ducklane.evaluation.workers import Task, Workers, one_core_is_enough
 from ducklane.machine import usable_cpus
 from ducklane.policy import Policy
 from ducklane.settings import Settings
@@ -29,6 +30,12 @@ from ducklane.simulator.reference import ReferenceSimulator
 
 if TYPE_CHECKING:
     from ducklane.evaluation.episodes import Simulator
+
+Result = TypeVar("Result")
+
+
+RECORDED_AT_ONCE = 2
+"""Drives for which frames are recorded side by side."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,7 @@ class Evaluator:
     """Scores policies on the map and from the starts that the settings name.
 
     Every episode is driven in a world made anew, so that the scores are the same whatever was driven before,
-    and in however many processes. Close it, or leave its `with`, to end these.
+    and in however many processes. These start at once; close it, or leave its `with`, to end them.
 
     Args:
         settings: all of them.
@@ -75,10 +82,10 @@ class Evaluator:
     ) -> None:
         chosen = settings.evaluate
         world = evaluation_simulator(settings)
-        drivers = processes or usable_cpus() if simulator is None else 1
-        self._helpers = Helpers(world, drivers - 1)
         if simulator is None:
             one_core_is_enough()
+        drivers = processes or usable_cpus() if simulator is None else 1
+        self._workers = Workers(world, drivers - 1)
         self.simulator = simulator or ReferenceSimulator(world)
         self.lane_map = LaneMap(chosen.map_name)
         self.starts: list[Start] = [
@@ -95,23 +102,21 @@ class Evaluator:
             on_frame: called with each camera frame of the first episode.
             starts: where to begin; all the fixed starts if not given.
         """
-        chosen = dict(enumerate(self.starts if starts is None else starts))
-        seed, drivers = self.simulator.settings.seed, self._helpers.count + 1
-        # this process drives the first one, which may be filmed
-        others = {
-            n: self._helpers.drive(policy, start, seed + n) for n, start in chosen.items() if n % drivers
-        }
-        mine = {
-            n: drive(self.simulator, policy, start, on_frame if n == 0 else None, seed + n)
-            for n, start in chosen.items()
-            if n % drivers == 0
-        }
-        episodes = [mine[n] if n in mine else others[n].result() for n in chosen]
-        return scored(policy.name, episodes, self.lane_map)
+        first, *others = self.starts if starts is None else starts
+        seed = self.simulator.settings.seed
+        driven = [self.share(drive, policy, start, None, seed + n) for n, start in enumerate(others, 1)]
+        # it may be filmed
+        episode = drive(self.simulator, policy, first, on_frame, seed)
+        self._workers.work(self.simulator)
+        return scored(policy.name, [episode, *(task.result() for task in driven)], self.lane_map)
+
+    def share(self, function: Callable[..., Result], *args: Any) -> Task[Result]:
+        """Have other work done beside the drives, by whichever process is free: `Workers.submit`."""
+        return self._workers.submit(function, *args)
 
     def close(self) -> None:
         """Close the simulators."""
-        self._helpers.close()
+        self._workers.close()
         self.simulator.close()
 
     def __enter__(self) -> Self:
@@ -121,18 +126,25 @@ class Evaluator:
         self.close()
 
     def record(self, policy: Policy, at_least: int) -> list[NDArray[np.uint8]]:
-        """Drive until `at_least` frames were seen; return them by episode, [n, height, width, 3] each."""
+        """Drive from the fixed starts, two at a time, until so many frames were seen.
+
+        Returns:
+            [n, height, width, 3] of each drive, the same in however many processes.
+        """
         drives: list[NDArray[np.uint8]] = []
-        for start in itertools.cycle(self.starts):
-            drives.append(self._frames(policy, start))
-            if sum(map(len, drives)) >= at_least:
-                break
+        starts = itertools.cycle(self.starts)
+        while (missing := at_least - sum(map(len, drives))) > 0:
+            steps = math.ceil(missing / RECORDED_AT_ONCE)
+            tasks = [self.share(_frames, policy, next(starts), steps) for _ in range(RECORDED_AT_ONCE)]
+            self._workers.work(self.simulator)
+            drives += [task.result() for task in tasks]
         return drives
 
-    def _frames(self, policy: Policy, start: Start) -> NDArray[np.uint8]:
-        seen: list[NDArray[np.uint8]] = []
-        drive(self.simulator, policy, start, lambda frame, _: seen.append(frame))
-        return np.stack(seen)
+
+def _frames(simulator: Simulator, policy: Policy, start: Start, steps: int) -> NDArray[np.uint8]:
+    seen: list[NDArray[np.uint8]] = []
+    drive(simulator, policy, start, lambda frame, _: seen.append(frame), max_steps=steps)
+    return np.stack(seen)
 
 
 def write_episodes(path: Path, evaluations: Sequence[Evaluation]) -> None:

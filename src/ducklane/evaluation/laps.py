@@ -13,9 +13,9 @@ from ducklane.baselines import ProportionalController
 from ducklane.environment import image_blocks
 from ducklane.evaluation.episodes import Episode, evaluation_simulator, evaluation_starts
 from ducklane.evaluation.evaluator import Evaluation, scored
-from ducklane.evaluation.helpers import one_core_is_enough
 from ducklane.evaluation.scores import LaneMap
 from ducklane.evaluation.starts import lanes_of
+from ducklane.evaluation.workers import one_core_is_enough
 from ducklane.policy import Commands, Observations, TrainedPolicy
 from ducklane.settings import Settings
 from ducklane.simulator.batch import BatchedSimulator
@@ -36,11 +36,13 @@ class Laps:
     Args:
         settings: all of them.
         count: of starts, spread over all lanes; `evaluate.lap_starts` on each lane of the map if not given.
+        threads: to simulate on, which changes no result; `simulator.threads` if not given.
     """
 
-    def __init__(self, settings: Settings, count: int | None = None) -> None:
+    def __init__(self, settings: Settings, count: int | None = None, threads: int | None = None) -> None:
         one_core_is_enough()
         self._settings = settings
+        self._threads = threads
         chosen = settings.evaluate
         world = evaluation_simulator(settings)
         steps = max(1, round(chosen.lap_seconds * FRAMES_PER_SECOND))
@@ -50,7 +52,9 @@ class Laps:
 
     def _fixed_starts(self, count: int | None) -> NDArray[np.float64]:
         chosen = self._settings.evaluate
-        simulator = SingleSimulator(self._world)
+        # nobody looks through its camera, and a small one is made sooner
+        unseen = {"camera_width": 16, "camera_height": 16, "distortion": False}
+        simulator = SingleSimulator(self._world.model_copy(update=unseen))
         try:
             if count is not None:
                 return evaluation_starts(simulator, chosen, count)
@@ -64,14 +68,21 @@ class Laps:
     def evaluate(self, policy: TrainedPolicy | ProportionalController) -> Evaluation:
         """Drive from all starts at once."""
         trained = policy if isinstance(policy, TrainedPolicy) else None
-        blocks = image_blocks(trained.spec.observation, self._world) if trained else None
-        simulator = BatchedSimulator(self._world, len(self.starts), blocks)
+        # who sees nothing needs no room for frames either
+        observation = trained.spec.observation if trained else self._settings.observation
+        blocks = image_blocks(observation, self._world)
+        simulator = BatchedSimulator(self._world, len(self.starts), blocks, self._threads)
         simulator.camera_on = trained is not None
         try:
             episodes = drive_all(simulator, policy, self.starts)
         finally:
             simulator.close()
         return scored(policy.name, episodes, self._lane_map)
+
+
+def drive_laps(_: object, settings: Settings, policy: TrainedPolicy | ProportionalController) -> Evaluation:
+    """`Laps` on one core, as work that `Workers` share; it needs none of their simulators."""
+    return Laps(settings, threads=1).evaluate(policy)
 
 
 def drive_all(

@@ -79,7 +79,13 @@ class DriveVideo:
         max_seconds: float = 60,
     ) -> None:
         self._writer = imageio.get_writer(
-            path, format="FFMPEG", mode="I", fps=FRAMES_PER_SECOND, codec="libx264", macro_block_size=2
+            path,
+            format="FFMPEG",
+            mode="I",
+            fps=FRAMES_PER_SECOND,
+            codec="libx264",
+            macro_block_size=2,
+            output_params=["-preset", "veryfast"],  # others drive meanwhile
         )
         self._transform = transform
         self._track = _Track(map_image)

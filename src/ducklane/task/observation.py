@@ -47,26 +47,47 @@ class FrameTransform:
         self.row_weights = area_weights(self.rows.stop - self.rows.start, settings.height)
         self.column_weights = area_weights(camera_width, settings.width)
         self.weight_sum = float(self.row_weights[0].sum() * self.column_weights[0].sum())
+        self._block = _even_block(settings, self.rows.stop - self.rows.start, camera_width)
 
     def __call__(self, frames: Frames) -> Frames:
         """Map uint8 frames [..., camera_height, camera_width, 3] to uint8 [..., height, width, channels]."""
-        cropped = frames[..., self.rows, :, :].astype(np.float32)
-        *batch, rows, columns, colors = cropped.shape
-        height, width = self.settings.height, self.settings.width
-        by_row = self.row_weights @ cropped.reshape(*batch, rows, columns * colors)
-        by_both = self.column_weights @ by_row.reshape(*batch, height, columns, colors)
-        averaged = np.floor((2 * by_both + self.weight_sum) / (2 * self.weight_sum)).astype(np.uint8)
-        assert averaged.shape[-3:-1] == (height, width)
+        cropped = frames[..., self.rows, :, :]
+        sums = self._weighted(cropped) if self._block is None else _block_sums(cropped, *self._block)
+        averaged = np.floor((2 * sums + self.weight_sum) / (2 * self.weight_sum)).astype(np.uint8)
         return self.colored(averaged)
+
+    def _weighted(self, cropped: Frames) -> NDArray[np.float32]:
+        """Sums for any size: each pixel counts as much as it overlaps."""
+        *batch, rows, columns, colors = cropped.shape
+        as_floats = cropped.astype(np.float32).reshape(*batch, rows, columns * colors)
+        by_row = (self.row_weights @ as_floats).reshape(*batch, self.settings.height, columns, colors)
+        return self.column_weights @ by_row
 
     def colored(self, averaged: Frames) -> Frames:
         """Map averaged RGB images [..., height, width, 3] to the settings' colour [..., channels]."""
         return averaged if self.settings.color == "rgb" else _gray(averaged)
 
 
+def _even_block(settings: ObservationSettings, rows: int, columns: int) -> tuple[int, int] | None:
+    """(height, width) of the block of pixels that makes a pixel of the image, None if it is no whole one."""
+    if rows % settings.height or columns % settings.width:
+        return None
+    return rows // settings.height, columns // settings.width
+
+
+def _block_sums(frames: Frames, height: int, width: int) -> NDArray[np.float32]:
+    """Sums over blocks of pixels: a third of the time of products with weights that are mostly 0."""
+    *batch, rows, columns, colors = frames.shape
+    strips = frames.reshape(*batch, rows // height, height, columns * colors)
+    by_row = strips.sum(axis=-2, dtype=np.float32)
+    adds_up = np.tile(np.eye(colors, dtype=np.float32), (width, 1))
+    return by_row.reshape(*batch, rows // height, columns // width, width * colors) @ adds_up
+
+
 def _gray(frames: Frames) -> Frames:
-    weighted = frames.astype(np.uint32) @ np.array(GRAY_WEIGHTS, dtype=np.uint32)
-    return ((weighted + 128) >> 8).astype(np.uint8)[..., None]
+    red, green, blue = (weight * frames[..., i].astype(np.uint16) for i, weight in enumerate(GRAY_WEIGHTS))
+    # at most 255 * 256 + 128, which 16 bits hold
+    return ((red + green + blue + 128) >> 8).astype(np.uint8)[..., None]
 
 
 class FrameStack:
