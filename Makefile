@@ -19,7 +19,7 @@ PORT ?= 5000
 # processes that run the tests; each may train
 TEST_WORKERS ?= 2
 
-.PHONY: help repository repro test test-full setup setup-tests lint types unit format doctor ui bench-simulator bench-transfer bench-training tune-controller seeds study recipes parity screenshots test-faults suite-times reference
+.PHONY: help repository repro test test-full setup setup-tests lint types unit format doctor ui bench-simulator bench-transfer bench-training bench-turnaround tune-controller seeds study recipes parity screenshots test-faults suite-times reference
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ recipes: setup ## train on several maps and around obstacles, and drive (after m
 
 test-faults: setup ## disturb trainings in every way, and see what is lost (about twenty minutes)
 	@$(IN_VENV) python benchmarks/faults.py
+
+bench-turnaround: setup ## measure an experiment from typing to compared scores, five times (about half an hour)
+	@$(IN_VENV) python benchmarks/turnaround.py
 
 bench-training: setup ## measure PPO beside a bare loop and the stock simulator (about five minutes)
 	@$(IN_VENV) python benchmarks/training.py

@@ -1,4 +1,4 @@
-"""A throw-away clone of this project, with a tiny budget, in which commands are typed."""
+"""A throw-away clone of this project, most with a tiny budget, in which commands are typed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +71,14 @@ class Project:
         return MlflowClient(f"sqlite:///{self.root}/mlflow.db")
 
 
-def clone(folder: Path) -> Project:
+def clone(folder: Path, budget: Mapping[str, object] = BUDGET) -> Project:
     """A clone of what is committed, with the changes of the working tree on top.
 
     Where this project is a folder of a larger repository, it is one in the clone.
+
+    Args:
+        folder: of the clone, new.
+        budget: settings that are changed in it.
     """
     (top,), (place,) = _listed("rev-parse", "--show-toplevel"), _listed("rev-parse", "--show-prefix")
     subprocess.run(["git", "clone", "-q", top, str(folder)], check=True)
@@ -86,12 +91,12 @@ def clone(folder: Path) -> Project:
         else:
             (folder / name).unlink()
     project = Project(folder)
-    for key, value in BUDGET.items():
+    for key, value in budget.items():
         set_param(folder / "params.yaml", key, value)
     project.type("git config user.name tester")
     project.type("git config user.email tester@localhost")
     project.type("git add -A")
-    project.type("git commit -qm budget")
+    project.type("git commit -q --allow-empty -m budget")
     return project
 
 

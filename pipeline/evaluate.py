@@ -88,8 +88,11 @@ def _drive_all(
         driver.name: evaluator.share(drive_laps, chosen, driver)
         for driver in (policy, ProportionalController())
     }
+    lasting = f"{chosen.evaluate.max_seconds:g} s each"
+    print(f"driving from {len(evaluator.starts)} starts, {lasting}, and laps beside them ...", flush=True)
     evaluation = _film(chosen, evaluator, policy)
     laps = {name: task.result() for name, task in shared.items()}
+    print("driven; now the scores and the pictures", flush=True)
     _tabulate_tiles(evaluator, {"fixed starts": evaluation, "laps": laps[policy.name]})
     return evaluation, {name: summarize_laps(driven) for name, driven in laps.items()}
 

@@ -46,6 +46,7 @@ def _export(chosen: Settings) -> None:
 
         with tracking.continued_run(origin.mlflow_run_id, chosen.mlflow.experiment_name) as run:
             drives = evaluator.record(policy, chosen.export.check_frames)
+            print(f"recorded {sum(map(len, drives))} frames to check the file on", flush=True)
             _register(chosen, policy, drives, run)
 
 
