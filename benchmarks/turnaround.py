@@ -2,7 +2,7 @@
 
 `make bench-turnaround` types it five times, each time with another learning rate, in a throw-away clone with
 the default budget, and writes benchmarks/results/turnaround.json: the seconds of each round and part, their
-medians, and a headline. Each round is kept in build/ when it is complete: a benchmark that was stopped goes on.
+medians, and a headline. Each complete round is kept in build/: a benchmark that was stopped goes on.
 Nothing else should run on the machine meanwhile.
 """
 
