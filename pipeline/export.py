@@ -13,8 +13,8 @@ from ducklane.settings import Settings
 from ducklane.simulator.maps import check_maps
 
 if TYPE_CHECKING:
+    from ducklane.evaluation.evaluator import Evaluator
     from ducklane.policy import TrainedPolicy
-    from ducklane.task.observation import Frames
     from ducklane.tracking import Run
 
 CHECKPOINT = Path("models/checkpoint")
@@ -45,17 +45,15 @@ def _export(chosen: Settings) -> None:
         from ducklane import tracking
 
         with tracking.continued_run(origin.mlflow_run_id, chosen.mlflow.experiment_name) as run:
-            drives = evaluator.record(policy, chosen.export.check_frames)
-            print(f"recorded {sum(map(len, drives))} frames to check the file on", flush=True)
-            _register(chosen, policy, drives, run)
+            _register(chosen, evaluator, policy, run)
 
 
-def _register(chosen: Settings, policy: TrainedPolicy, drives: list[Frames], run: Run) -> None:
+def _register(chosen: Settings, evaluator: Evaluator, policy: TrainedPolicy, run: Run) -> None:
     """Write the file, log it, and say what came of it."""
     registered, origin = chosen.export.registered_model_name, policy.spec.provenance
     with together():
         with replacing(MODEL) as draft:
-            check = _write_model(chosen, policy, draft, drives)
+            check = _write_model(chosen, evaluator, policy, draft)
             frames_shape = (policy.spec.observation.frame_stack, *_camera(policy))
             model = run.log_policy(draft, registered_name=registered, frames_shape=frames_shape)
         write_json(CHECK, {**check, "mlflow": {"run_id": run.id, "model": model}})
@@ -89,12 +87,16 @@ def _camera(policy: TrainedPolicy) -> tuple[int, int, int]:
     return policy.spec.camera_height, policy.spec.camera_width, 3
 
 
-def _write_model(chosen: Settings, policy: TrainedPolicy, path: Path, drives: list[Frames]) -> dict[str, Any]:
-    """Write the file, and refuse it unless it drives as the trained network does on these drives."""
+def _write_model(chosen: Settings, evaluator: Evaluator, policy: TrainedPolicy, path: Path) -> dict[str, Any]:
+    """Write the file, and refuse it unless it drives as the trained network does."""
     # imported here: ONNX takes seconds to load
     from ducklane.export.onnx_file import check_onnx, export_onnx
 
-    export_onnx(policy, path, chosen.export.opset)
+    def write() -> None:
+        export_onnx(policy, path, chosen.export.opset)
+
+    drives = evaluator.record(policy, chosen.export.check_frames, meanwhile=write)
+    print(f"recorded {sum(map(len, drives))} frames, on which the file is checked", flush=True)
     check = check_onnx(policy, path, drives)
     if check["max_abs_difference"] > chosen.export.tolerance:
         raise UserError(

@@ -21,7 +21,10 @@ REPOSITORY = Path(__file__).parents[1]
 @pytest.mark.parametrize(
     "program",
     [
-        *(f"run_path('pipeline/{stage}.py'" for stage in ("train", "baselines", "evaluate", "export")),
+        *(
+            f"run_path('pipeline/{stage}.py'"
+            for stage in ("inputs", "train", "baselines", "evaluate", "export")
+        ),
         *(f"run_module('ducklane.{module}'" for module in ("cli", "doctor", "tracking")),
     ],
 )

@@ -125,8 +125,15 @@ class Evaluator:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def record(self, policy: Policy, at_least: int) -> list[NDArray[np.uint8]]:
+    def record(
+        self, policy: Policy, at_least: int, meanwhile: Callable[[], object] = lambda: None
+    ) -> list[NDArray[np.uint8]]:
         """Drive from the fixed starts, two at a time, until so many frames were seen.
+
+        Args:
+            policy: the driver.
+            at_least: how many frames.
+            meanwhile: other work for this process, called while the others begin.
 
         Returns:
             [n, height, width, 3] of each drive, the same in however many processes.
@@ -136,6 +143,8 @@ class Evaluator:
         while (missing := at_least - sum(map(len, drives))) > 0:
             steps = math.ceil(missing / RECORDED_AT_ONCE)
             tasks = [self.share(_frames, policy, next(starts), steps) for _ in range(RECORDED_AT_ONCE)]
+            if not drives:
+                meanwhile()
             self._workers.work(self.simulator)
             drives += [task.result() for task in tasks]
         return drives

@@ -6,6 +6,7 @@ and each takes the next task when it is free.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 from collections.abc import Callable
@@ -123,6 +124,7 @@ def _open(world: SimulatorSettings) -> None:
     global _simulator
     one_core_is_enough()
     _simulator = ReferenceSimulator(world)
+    gc.freeze()  # what is loaded stays: no search for garbage in it, least of all when the process ends
 
 
 def _nothing() -> None:
