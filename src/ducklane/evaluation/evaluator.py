@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 
+STEPS_WORTH_A_PROCESS = 500
+"""In the time of so many steps a process starts: it is worth it where there are more for it."""
+
 RECORDED_AT_ONCE = 2
 """Drives for which frames are recorded side by side."""
 
@@ -59,6 +62,10 @@ class Evaluation:
             yield {"policy": self.policy, "episode": number, **start, "survived": episode.survived, **scored}
 
 
+def _processes(steps: int) -> int:
+    return max(1, min(usable_cpus(), steps // STEPS_WORTH_A_PROCESS))
+
+
 def scored(policy: str, episodes: list[Episode], lane_map: LaneMap) -> Evaluation:
     """The episodes of a policy with their scores."""
     scores = [lane_map.score(episode.poses, survived=episode.survived) for episode in episodes]
@@ -74,7 +81,8 @@ class Evaluator:
     Args:
         settings: all of them.
         simulator: to drive in, made for `evaluation_simulator(settings)`; gym-duckietown if not given.
-        processes: to drive in, with gym-duckietown; one for each core if not given.
+        processes: to drive in, with gym-duckietown; if not given one for each core, as far as there is work
+            for it.
     """
 
     def __init__(
@@ -82,10 +90,11 @@ class Evaluator:
     ) -> None:
         chosen = settings.evaluate
         world = evaluation_simulator(settings)
+        others = 0
         if simulator is None:
             one_core_is_enough()
-        drivers = processes or usable_cpus() if simulator is None else 1
-        self._workers = Workers(world, drivers - 1)
+            others = (processes or _processes(chosen.episodes * world.max_steps)) - 1
+        self._workers = Workers(world, others)
         self.simulator = simulator or ReferenceSimulator(world)
         self.lane_map = LaneMap(chosen.map_name)
         self.starts: list[Start] = [
@@ -105,9 +114,11 @@ class Evaluator:
         first, *others = self.starts if starts is None else starts
         seed = self.simulator.settings.seed
         driven = [self.share(drive, policy, start, None, seed + n) for n, start in enumerate(others, 1)]
-        # it may be filmed
-        episode = drive(self.simulator, policy, first, on_frame, seed)
-        self._workers.work(self.simulator)
+
+        def drive_first() -> Episode:  # it may be filmed
+            return drive(self.simulator, policy, first, on_frame, seed)
+
+        episode = self._workers.work(self.simulator, drive_first)
         return scored(policy.name, [episode, *(task.result() for task in driven)], self.lane_map)
 
     def share(self, function: Callable[..., Result], *args: Any) -> Task[Result]:
@@ -143,9 +154,7 @@ class Evaluator:
         while (missing := at_least - sum(map(len, drives))) > 0:
             steps = math.ceil(missing / RECORDED_AT_ONCE)
             tasks = [self.share(_frames, policy, next(starts), steps) for _ in range(RECORDED_AT_ONCE)]
-            if not drives:
-                meanwhile()
-            self._workers.work(self.simulator)
+            self._workers.work(self.simulator, meanwhile if not drives else lambda: None)
             drives += [task.result() for task in tasks]
         return drives
 

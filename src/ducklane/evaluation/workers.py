@@ -47,6 +47,11 @@ class Task(Generic[Result]):
         if self._elsewhere is None or self._elsewhere.cancel():
             self._here.append(self._function(simulator, *self._args))
 
+    def drop(self) -> None:
+        """Do it no more, unless it has begun."""
+        if self._elsewhere is not None:
+            self._elsewhere.cancel()
+
     def result(self) -> Result:
         """What the function returned; waits for another process if that has begun it."""
         if self._here:
@@ -90,11 +95,24 @@ class Workers:
         self._tasks.append(task)
         return task
 
-    def work(self, simulator: Simulator) -> None:
-        """Do here what no other process has begun, in the order of the tasks, until all are begun."""
-        for task in self._tasks:
-            task.do(simulator)
-        self._tasks.clear()
+    def work(self, simulator: Simulator, first: Callable[[], Result]) -> Result:
+        """Do here what no other process has begun, in the order of the tasks, until all are begun.
+
+        Where something fails, what has not begun is dropped.
+
+        Args:
+            simulator: to do it with.
+            first: what this process does before.
+        """
+        try:
+            result = first()
+            for task in self._tasks:
+                task.do(simulator)
+        finally:
+            for task in self._tasks:
+                task.drop()
+            self._tasks.clear()
+        return result
 
     def close(self) -> None:
         """End the processes; what has not begun is dropped."""
