@@ -55,7 +55,7 @@ def table(report: dict[str, Any]) -> str:
     minutes, cores, cpu = report["seconds"] / 60, report["machine"]["cores"], report["machine"]["cpu"]
     lines += [
         "",
-        f"The whole `make test` took {minutes:.1f} minutes on {cores} cores ({cpu}): two processes share "
+        f"The whole `make test` took {minutes:.1f} minutes on {cores} cores ({cpu}): the processes share "
         "these seconds, and set-up, style and types come on top.",
     ]
     return "\n".join(lines) + "\n"
