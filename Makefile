@@ -16,8 +16,8 @@ IN_VENV := PATH="$$PWD/.venv/bin:$$PATH"
 PYTEST = -n $(TEST_WORKERS) --junitxml=build/tests.xml
 FULL_PARITY := DUCKLANE_PARITY_STEPS=1000 DUCKLANE_PARITY_POSES=24 DUCKLANE_PARITY_STARTS=20
 PORT ?= 5000
-# processes that run the tests; more than there are cores, for trainings often wait
-TEST_WORKERS ?= 3
+# processes that run the tests; each may train
+TEST_WORKERS ?= 2
 
 .PHONY: help repository repro test test-full setup setup-tests lint types unit format doctor ui bench-simulator bench-transfer bench-training bench-turnaround tune-controller seeds study recipes parity screenshots test-faults suite-times reference
 
