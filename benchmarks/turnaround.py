@@ -40,7 +40,7 @@ MARKS = {
     r"best checkpoint": "train: end",
     r"driving from": "evaluate: drives and laps",
     r"driven": "evaluate: scores, pictures and tracking",
-    r"recorded": "export: file, check and tracking",
+    r".* is written; comparing": "export: check and tracking",
 }
 """Lines that DVC and the stages print -> the part of the experiment that begins with each."""
 

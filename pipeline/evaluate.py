@@ -120,7 +120,7 @@ def _tabulate_tiles(evaluator: Evaluator, drives: dict[str, Evaluation]) -> None
     from ducklane.evaluation.tiles import tile_rows, write_tiles
 
     rows = {
-        name: tile_rows(evaluator.simulator, evaluator.lane_map, driven.episodes)
+        name: tile_rows(evaluator.simulator, driven.episodes, driven.laterals_m)
         for name, driven in drives.items()
     }
     with replacing(RESULTS / "tiles.csv") as draft:

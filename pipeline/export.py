@@ -92,12 +92,9 @@ def _write_model(chosen: Settings, evaluator: Evaluator, policy: TrainedPolicy, 
     # imported here: ONNX takes seconds to load
     from ducklane.export.onnx_file import check_onnx, export_onnx
 
-    def write() -> None:
-        export_onnx(policy, path, chosen.export.opset)
-
-    drives = evaluator.record(policy, chosen.export.check_frames, meanwhile=write)
-    print(f"recorded {sum(map(len, drives))} frames, on which the file is checked", flush=True)
-    check = check_onnx(policy, path, drives)
+    export_onnx(policy, path, chosen.export.opset)
+    print(f"{MODEL} is written; comparing it with torch while that drives ...", flush=True)
+    check = check_onnx(evaluator, policy, path, chosen.export.check_frames)
     if check["max_abs_difference"] > chosen.export.tolerance:
         raise UserError(
             f"export.tolerance: ONNX and torch differ by {check['max_abs_difference']:.1e}, more than "

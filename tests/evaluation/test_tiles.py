@@ -24,7 +24,7 @@ def test_every_step_and_every_failure_lies_on_a_tile(
             "controller": evaluator.evaluate(ProportionalController()),
         }
         rows = {
-            name: tile_rows(evaluator.simulator, evaluator.lane_map, drives.episodes)
+            name: tile_rows(evaluator.simulator, drives.episodes, drives.laterals_m)
             for name, drives in driven.items()
         }
     for name, drives in driven.items():

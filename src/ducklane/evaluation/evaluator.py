@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import itertools
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,9 +35,6 @@ Result = TypeVar("Result")
 STEPS_WORTH_A_PROCESS = 500
 """In the time of so many steps a process starts: it is worth it where there are more for it."""
 
-RECORDED_AT_ONCE = 2
-"""Drives for which frames are recorded side by side."""
-
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -48,6 +43,8 @@ class Evaluation:
     policy: str
     episodes: list[Episode]
     scores: list[Scores]
+    laterals_m: list[NDArray[np.float64]]
+    """of each episode, as from `LaneMap.judge`"""
 
     def summary(self) -> dict[str, Any]:
         """Medians and counts, as `scores.summarize` describes them."""
@@ -68,8 +65,8 @@ def _processes(steps: int) -> int:
 
 def scored(policy: str, episodes: list[Episode], lane_map: LaneMap) -> Evaluation:
     """The episodes of a policy with their scores."""
-    scores = [lane_map.score(episode.poses, survived=episode.survived) for episode in episodes]
-    return Evaluation(policy, episodes, scores)
+    judged = [lane_map.judge(episode.poses, survived=episode.survived) for episode in episodes]
+    return Evaluation(policy, episodes, [scores for scores, _ in judged], [off for _, off in judged])
 
 
 class Evaluator:
@@ -125,6 +122,10 @@ class Evaluator:
         """Have other work done beside the drives, by whichever process is free: `Workers.submit`."""
         return self._workers.submit(function, *args)
 
+    def work(self) -> None:
+        """Help with what is shared, until all of it is begun."""
+        self._workers.work(self.simulator, lambda: None)
+
     def close(self) -> None:
         """Close the simulators."""
         self._workers.close()
@@ -135,34 +136,6 @@ class Evaluator:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def record(
-        self, policy: Policy, at_least: int, meanwhile: Callable[[], object] = lambda: None
-    ) -> list[NDArray[np.uint8]]:
-        """Drive from the fixed starts, two at a time, until so many frames were seen.
-
-        Args:
-            policy: the driver.
-            at_least: how many frames.
-            meanwhile: other work for this process, called while the others begin.
-
-        Returns:
-            [n, height, width, 3] of each drive, the same in however many processes.
-        """
-        drives: list[NDArray[np.uint8]] = []
-        starts = itertools.cycle(self.starts)
-        while (missing := at_least - sum(map(len, drives))) > 0:
-            steps = math.ceil(missing / RECORDED_AT_ONCE)
-            tasks = [self.share(_frames, policy, next(starts), steps) for _ in range(RECORDED_AT_ONCE)]
-            self._workers.work(self.simulator, meanwhile if not drives else lambda: None)
-            drives += [task.result() for task in tasks]
-        return drives
-
-
-def _frames(simulator: Simulator, policy: Policy, start: Start, steps: int) -> NDArray[np.uint8]:
-    seen: list[NDArray[np.uint8]] = []
-    drive(simulator, policy, start, lambda frame, _: seen.append(frame), max_steps=steps)
-    return np.stack(seen)
 
 
 def write_episodes(path: Path, evaluations: Sequence[Evaluation]) -> None:

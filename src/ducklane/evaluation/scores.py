@@ -191,13 +191,23 @@ class LaneMap:
         self._loop_m = self._lanes.loop_lengths() * self.tile_size
 
     def score(self, poses: Floats, *, survived: bool, step_seconds: float = STEP_SECONDS) -> Scores:
-        """Score one episode.
+        """`judge` one episode: its scores alone."""
+        return self.judge(poses, survived=survived, step_seconds=step_seconds)[0]
+
+    def judge(
+        self, poses: Floats, *, survived: bool, step_seconds: float = STEP_SECONDS
+    ) -> tuple[Scores, Floats]:
+        """Score one episode, and say how far off the lane it was.
 
         Args:
             poses: float64 (T + 1, 3), (x, z, angle) in the simulator's frame, metres and radians, the start
                 pose first, `step_seconds` apart.
             survived: whether the episode ended by its time limit.
             step_seconds: seconds between two poses.
+
+        Returns:
+            the scores; and float64 (T,) metres from the centre of the lane that each step began in, NaN where
+            it began in none.
 
         Raises:
             ValueError: there are fewer than two poses, or they are not finite or of another shape; or
@@ -213,7 +223,7 @@ class LaneMap:
         seconds_in_lane = len(best.step) * step_seconds
         deviation = float(best.lateral.sum()) * step_seconds
         distance = _total(progress, found.step, found.in_first_lane_of_tile())
-        return Scores(
+        scores = Scores(
             driven_lanedir_consec=distance,
             survival_time=seconds,
             deviation_center_line=deviation,
@@ -225,13 +235,9 @@ class LaneMap:
             lateral_mean_m=deviation * self.tile_size / seconds_in_lane if seconds_in_lane else None,
             laps=self._laps(distance, best),
         )
-
-    def laterals_m(self, poses: Floats) -> Floats:
-        """(T,) metres from the centre of the lane that each step of an episode began in, NaN outside any."""
-        best = self._lanes.find(self._in_world(poses)[:-1]).best_aligned()
-        laterals = np.full(len(poses) - 1, np.nan)
-        laterals[best.step] = best.lateral * self.tile_size
-        return laterals
+        laterals_m = np.full(len(path) - 1, np.nan)
+        laterals_m[best.step] = best.lateral * self.tile_size
+        return scores, laterals_m
 
     def _in_world(self, poses: Floats) -> Floats:
         """The poses in the frame of duckietown-world: y up the map."""

@@ -8,16 +8,24 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ducklane.evaluation.episodes import Episode
-from ducklane.evaluation.scores import STEP_SECONDS, LaneMap
+from ducklane.evaluation.scores import STEP_SECONDS
 from ducklane.evaluation.starts import LaneGeometry
 
 Row = dict[str, object]
 
 
-def tile_rows(geometry: LaneGeometry, lane_map: LaneMap, episodes: Sequence[Episode]) -> list[Row]:
+def tile_rows(
+    geometry: LaneGeometry, episodes: Sequence[Episode], laterals_m: Sequence[NDArray[np.float64]]
+) -> list[Row]:
     """One row for each tile with road, those where most episodes ended before their time first.
+
+    Args:
+        geometry: of the map.
+        episodes: what was driven.
+        laterals_m: of each, as from `LaneMap.judge`.
 
     Returns:
         `tile`, its name, made of its `kind`, `tile_i` and `tile_j`; `failures`, the episodes that ended on it
@@ -25,7 +33,7 @@ def tile_rows(geometry: LaneGeometry, lane_map: LaneMap, episodes: Sequence[Epis
         centre; and `in_lane_share` of the time, both empty where no time was spent.
     """
     poses = np.concatenate([episode.poses[:-1] for episode in episodes])
-    laterals = np.concatenate([lane_map.laterals_m(episode.poses) for episode in episodes])
+    laterals = np.concatenate(laterals_m)
     i, j = np.floor(poses[:, :2] / geometry.tile_size).astype(int).T
     # where the last step began: it may have ended beside the road
     last = [episode.poses[-2, :2] for episode in episodes if not episode.survived]

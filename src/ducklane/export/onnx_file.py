@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
+import math
 import statistics
 import time
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ducklane.evaluation.episodes import Start, drive
 from ducklane.export.onnx_policy import CONTENT, NO_DIGEST, OnnxPolicy, content_digest
-from ducklane.policy import Observations, PolicySpec, TrainedPolicy
+from ducklane.policy import Commands, Observations, Policy, PolicySpec, TrainedPolicy
 from ducklane.task.observation import GRAY_WEIGHTS
+
+if TYPE_CHECKING:
+    from ducklane.evaluation.episodes import Simulator
+    from ducklane.evaluation.evaluator import Evaluator
+
+DRIVES_AT_ONCE = 2
+"""On which the file is checked."""
 
 
 class CameraToWheels(nn.Module):
@@ -100,32 +109,75 @@ def _frames_shape(spec: PolicySpec) -> tuple[int, int, int, int]:
     return spec.observation.frame_stack, spec.camera_height, spec.camera_width, 3
 
 
-def check_onnx(policy: TrainedPolicy, path: Path, drives: list[NDArray[np.uint8]]) -> dict[str, Any]:
-    """Compare the file with torch on recorded drives.
+class ComparedPolicy(Policy):
+    """Drives by torch, and compares with it what the file says at each frame.
 
     Args:
         policy: the trained network, which makes its own observations.
+        exported: the file.
+    """
+
+    name = "compared"
+
+    def __init__(self, policy: TrainedPolicy, exported: OnnxPolicy) -> None:
+        self.camera_shape = policy.camera_shape
+        self._policy = policy
+        self._exported = exported
+        self.differences: list[float] = []
+        """Largest of a wheel's duty, at each frame."""
+        self.latencies_s: list[float] = []
+        """How long the file took, at each frame."""
+
+    def reset(self, n: int) -> None:
+        """Forget the stacked frames."""
+        self._policy.reset(n)
+        self._exported.reset(n)
+
+    def act(self, observations: Observations) -> Commands:
+        """Wheel duty by torch."""
+        started = time.perf_counter()
+        exported = self._exported.act(observations)
+        self.latencies_s.append(time.perf_counter() - started)
+        commands = self._policy.act(observations)
+        self.differences.append(float(np.abs(exported - commands).max()))
+        return commands
+
+
+def check_onnx(evaluator: Evaluator, policy: TrainedPolicy, path: Path, frames: int) -> dict[str, Any]:
+    """Compare the file with torch while that drives from the fixed starts, two drives at a time.
+
+    Args:
+        evaluator: to drive with.
+        policy: the trained network.
         path: the ONNX file.
-        drives: camera frames in the order seen, [n, camera_height, camera_width, 3] each.
+        frames: how many to compare, at least.
 
     Returns:
-        frames, max_abs_difference of a wheel's duty, latency_ms (median, one robot), onnx_bytes, sha256.
+        frames, max_abs_difference of a wheel's duty, latency_ms (median, one robot), onnx_bytes, sha256; the
+        same differences in however many processes.
     """
-    exported = OnnxPolicy(path)
-    differences, latencies = [], []
-    for frames in drives:
-        policy.reset(1)
-        exported.reset(1)
-        for frame in frames:
-            seen = Observations(frame[None], np.full((1, 2), np.nan))
-            started = time.perf_counter()
-            commands = exported.act(seen)
-            latencies.append(time.perf_counter() - started)
-            differences.append(float(np.abs(commands - policy.act(seen)).max()))
+    differences: list[float] = []
+    latencies_s: list[float] = []
+    starts = itertools.cycle(evaluator.starts)
+    while (missing := frames - len(differences)) > 0:
+        steps = math.ceil(missing / DRIVES_AT_ONCE)
+        tasks = [evaluator.share(_compare, policy, path, next(starts), steps) for _ in range(DRIVES_AT_ONCE)]
+        evaluator.work()
+        for task in tasks:
+            differences += task.result()[0]
+            latencies_s += task.result()[1]
     return {
         "frames": len(differences),
         "max_abs_difference": max(differences),
-        "latency_ms": round(statistics.median(latencies) * 1000, 3),
+        "latency_ms": round(statistics.median(latencies_s) * 1000, 3),
         "onnx_bytes": path.stat().st_size,
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
+
+
+def _compare(
+    simulator: Simulator, policy: TrainedPolicy, path: Path, start: Start, steps: int
+) -> tuple[list[float], list[float]]:
+    compared = ComparedPolicy(policy, OnnxPolicy(path))
+    drive(simulator, compared, start, max_steps=steps)
+    return compared.differences, compared.latencies_s
