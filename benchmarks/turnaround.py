@@ -34,8 +34,10 @@ RESULTS = Path(__file__).parent / "results" / "turnaround.json"
 STOCK = "stock-steps"
 """The argument with which this file measures the stock simulator, in the clone."""
 
+EACH_STAGE = r"\1: start-up"
+
 MARKS = {
-    r"Running stage '(\w+)'": r"\1: start-up",
+    r"Running stage '(\w+)'": EACH_STAGE,
     r"train \d+/\d+ steps": "train: training",
     r"best checkpoint": "train: end",
     r"driving from": "evaluate: drives and laps",
@@ -73,6 +75,17 @@ def _begun_by(text: str) -> str | None:
     return None
 
 
+def check_complete(seconds: dict[str, float]) -> None:
+    """Refuse parts that lack one: its seconds would count as those of the part before.
+
+    Raises:
+        UserError: a stage did not print the line with which a part begins.
+    """
+    for pattern, part in MARKS.items():
+        if part not in seconds and part != EACH_STAGE:
+            raise UserError(f"MARKS: no line like {pattern!r} was printed; give what the stage prints now")
+
+
 def headline(rounds: list[dict[str, Any]], test_s: float | None) -> dict[str, float | None]:
     """The medians that the project is judged by."""
     waited = [sum(one["parts"].values()) for one in rounds]
@@ -104,6 +117,7 @@ def _round(project: clones.Project, number: int) -> dict[str, Any]:
     if process.wait():
         raise UserError("".join(text for _, text in lines[-20:]) + "the experiment failed: see above")
     spent = parts(lines, time.monotonic() - begun)
+    check_complete(spent)
     stock = subprocess.run(
         [sys.executable, str(Path(__file__).resolve()), STOCK],
         cwd=project.root,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import turnaround
+
+from ducklane.errors import UserError
 
 PRINTED = [
     (1.0, "'results/x.dvc' didn't change, skipping\n"),
@@ -31,6 +34,13 @@ def test_each_part_ends_where_the_next_begins() -> None:
         "export: start-up": 15.0,
         "export: check and tracking": 10.0,
     }
+
+
+def test_a_part_that_no_line_begins_is_no_part_of_the_one_before() -> None:
+    turnaround.check_complete(turnaround.parts(PRINTED, 280.0))
+    without = [line for line in PRINTED if not line[1].startswith("driven")]
+    with pytest.raises(UserError, match="no line like 'driven'"):
+        turnaround.check_complete(turnaround.parts(without, 280.0))
 
 
 def test_the_headline_holds_medians_of_the_whole_and_of_scoring() -> None:
