@@ -17,7 +17,7 @@ from ducklane.settings import ObservationSettings, RewardSettings, Settings, Sim
 from ducklane.simulator.state import State
 from ducklane.task import reward
 from ducklane.task.action import action_mapping
-from ducklane.task.observation import BatchedFrameStack, FrameStack, FrameTransform
+from ducklane.task.observation import FrameStack, FrameTransform
 from ducklane.task.privileged import AHEAD, AHEAD_STEP_M, privileged_state
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[Image, Action, NDArray[Any]]):
 
     def __init__(self, settings: Settings, num_envs: int, threads: int | None = None) -> None:
         from ducklane.simulator.batch import BatchedSimulator
+        from ducklane.task.stacking import BatchedFrameStack
 
         blocks = image_blocks(settings.observation, settings.simulator)
         self.simulator = BatchedSimulator(settings.simulator, num_envs, blocks, threads)

@@ -41,11 +41,35 @@ class PolicyNetwork(nn.Module):
         # a nearly silent head: the first actions are noise around zero
         nn.init.orthogonal_(self.action_head.weight, 0.01)
 
+    @property
+    def convolutions(self) -> list[nn.Conv2d]:
+        """The layers that images go through, each followed by ReLU."""
+        return [layer for layer in self.trunk if isinstance(layer, nn.Conv2d)]
+
+    @staticmethod
+    def scaled(observations: Tensor, out: Tensor | None = None) -> Tensor:
+        """Map observations [n, height, width, channels], uint8 or float of 0 to 255, to images for layers.
+
+        Args:
+            observations: of 0 to 255.
+            out: where to put the images; a new tensor if not given.
+
+        Returns:
+            float32, [n, channels, height, width], of 0 to 1.
+        """
+        # a copy of its own, scaled where it lies: one pass over the images less than dividing them
+        images = observations.permute(0, 3, 1, 2)
+        copy = images.to(torch.float32, copy=True) if out is None else out.copy_(images)
+        return copy.mul_(1 / 255)
+
+    def hidden(self, maps: Tensor) -> Tensor:
+        """Map what the convolutions make of images [n, channels, height, width] to [n, hidden_size]."""
+        features: Tensor = self.trunk[2 * len(self.convolutions) :](maps)
+        return features
+
     def features(self, observations: Tensor) -> Tensor:
         """Map uint8 (or float of 0 to 255) observations [n, height, width, channels] to [n, hidden_size]."""
-        # a copy of its own, scaled where it lies: one pass over the images less than dividing them
-        images = observations.permute(0, 3, 1, 2).to(torch.float32, copy=True).mul_(1 / 255)
-        features: Tensor = self.trunk(images)
+        features: Tensor = self.trunk(self.scaled(observations))
         return features
 
     def action_mean(self, features: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import ray
 
@@ -37,6 +38,24 @@ def test_a_second_try_starts_what_was_too_slow_at_the_first(
     with ray_cluster(settings.ray, ONE_CPU) as have:
         assert ray.cluster_resources()["CPU"] == have.cpus == 1
     assert len(tries) == 2
+
+
+def test_no_process_runs_beside_a_training_that_it_does_not_need(settings: Settings) -> None:
+    def running() -> set[str]:
+        return {Path(part).name for child in psutil.Process().children() for part in child.cmdline()[:4]}
+
+    monitors = {"monitor.py", "log_monitor.py", "dashboard.py"}
+    with ray_cluster(settings.ray, ONE_CPU):
+        started = running()
+        assert ray.get(ray.remote(lambda: "done").remote()) == "done"
+    assert {"gcs_server", "raylet"} <= started
+    assert not monitors & started
+    # the same options of Ray's own start them: where upstream renames them this test notices
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+    try:
+        assert monitors <= running()
+    finally:
+        ray.shutdown()
 
 
 def test_a_cluster_has_what_ray_says_of_it(

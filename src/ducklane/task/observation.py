@@ -105,35 +105,3 @@ class FrameStack:
         missing = (self._frames.maxlen or 1) - len(self._frames)
         self._frames.extend([frame] * max(1, missing))
         return np.concatenate(self._frames, axis=-1)
-
-
-class BatchedFrameStack:
-    """The same for N robots whose episodes begin at different times.
-
-    Args:
-        settings: colour and number of frames.
-        num_envs: N.
-    """
-
-    def __init__(self, settings: ObservationSettings, num_envs: int) -> None:
-        self._settings = settings
-        self._images = np.zeros((num_envs, *settings.shape), np.uint8)
-
-    def push(self, frames: Frames, starting: NDArray[np.bool_]) -> Frames:
-        """Add RGB frames [N, height, width, 3] that are averaged already; return new images [N, ...].
-
-        Args:
-            frames: one a robot.
-            starting: of which robots this frame is the episode's first: it fills their stack.
-        """
-        if self._settings.color == "gray":
-            frames = _gray(frames)
-        channels = self._settings.channels
-        if self._settings.frame_stack == 1:
-            return frames
-        images = np.empty_like(self._images)
-        images[..., :-channels] = self._images[..., channels:]
-        images[..., -channels:] = frames
-        images[starting] = np.tile(frames[starting], self._settings.frame_stack)
-        self._images = images
-        return images

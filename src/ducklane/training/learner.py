@@ -14,6 +14,7 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 from torch import Tensor
 
+from ducklane.training.minibatches import gathered
 from ducklane.training.module import STATE, STATE_ESTIMATE
 
 STATE_COEFF = "state_coeff"
@@ -61,6 +62,9 @@ class PolicyLearner(PPOTorchLearner):  # type: ignore[misc]
             mean, _ = fwd_out[Columns.ACTION_DIST_INPUTS].chunk(2, dim=-1)
             loss = loss + coefficient * out_of_bounds(mean)
         return loss
+
+    def _create_iterator_if_necessary(self, **kwargs: Any) -> Any:
+        return gathered(super()._create_iterator_if_necessary(**kwargs))
 
     def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
         """Hold the noise of the next samples under its bound."""

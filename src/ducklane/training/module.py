@@ -10,9 +10,11 @@ from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.core.rl_module.torch import TorchRLModule
 from torch import Tensor, nn
 
+from ducklane.machine import usable_cpus
 from ducklane.network import Critic, PolicyNetwork
 from ducklane.settings import NetworkSettings
 from ducklane.task.privileged import STATE_SIZE
+from ducklane.training.convolutions import features
 
 STATE = "privileged_state"
 """Column of batches: [n, STATE_SIZE] of `privileged_state`."""
@@ -46,12 +48,18 @@ class PolicyModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]
             outputs[Columns.VF_PREDS] = self.compute_values(batch, features)
         return outputs
 
+    def forward_exploration(self, batch: dict[str, Any], **_: Any) -> dict[str, Tensor]:
+        """As RLlib's, which tells each layer before and after that it does not learn: ours do not care."""
+        with torch.no_grad():
+            return self._forward(batch)
+
     def _forward_train(self, batch: dict[str, Any], **_: Any) -> dict[str, Tensor]:
-        features = self.network.features(batch[Columns.OBS])
+        # the workers wait meanwhile, or there are none: all cores are free
+        seen = features(self.network, batch[Columns.OBS], usable_cpus())
         return {
-            **self._distribution(features),
-            Columns.EMBEDDINGS: features,
-            STATE_ESTIMATE: self.state_head(features),
+            **self._distribution(seen),
+            Columns.EMBEDDINGS: seen,
+            STATE_ESTIMATE: self.state_head(seen),
         }
 
     def _distribution(self, features: Tensor) -> dict[str, Tensor]:

@@ -36,6 +36,7 @@ from ducklane.settings import RaySettings, TuneSettings
 from ducklane.training.checkpoints import TRIAL, KeepProgress
 from ducklane.training.metrics import TIMESTEPS_TOTAL
 from ducklane.training.ppo import ppo_config
+from ducklane.training.ray_processes import only_what_trains
 from ducklane.training.scheduling import scheduler
 from ducklane.training.signals import ending_in_order
 from ducklane.training.state import SavedCheckpoint, TrainingState
@@ -168,7 +169,8 @@ def _start(have: Machine, settings: RaySettings) -> Machine:
     let_ray_do_without_home()
     for last in (False, True):
         try:
-            _init(have, settings, folder.path)
+            with only_what_trains():
+                _init(have, settings, folder.path)
             break
         except Exception as error:  # Ray raises no narrower one where its processes are not up in 30 s
             ray.shutdown()
