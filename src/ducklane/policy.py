@@ -119,16 +119,12 @@ class TrainedPolicy(Policy):
 
     def act(self, observations: Observations) -> Commands:
         """Wheel duty for frames [n, camera_height, camera_width, 3]."""
-        return self._act(self.transform(observations.frames))
+        return self.act_on_stacks(self._stack.push(self.transform(observations.frames)))
 
-    def act_on_images(self, images: NDArray[np.uint8]) -> Commands:
-        """Wheel duty for frames that are cropped and averaged already, uint8 [n, height, width, 3]."""
-        return self._act(self.transform.colored(images))
-
-    @torch.inference_mode()
-    def _act(self, images: NDArray[np.uint8]) -> Commands:
-        stacked = self._stack.push(images)
-        return self.mapping.to_wheels(self.network(torch.from_numpy(stacked)).numpy())
+    def act_on_stacks(self, stacks: NDArray[np.uint8]) -> Commands:
+        """Wheel duty for observations as the network takes them, uint8 [n, height, width, channels]."""
+        with torch.inference_mode():
+            return self.mapping.to_wheels(self.network(torch.from_numpy(stacks)).numpy())
 
 
 def save_policy(directory: Path, spec: PolicySpec, network: PolicyNetwork) -> None:

@@ -21,6 +21,7 @@ from ducklane.settings import Settings
 from ducklane.simulator.batch import BatchedSimulator
 from ducklane.simulator.reference import FRAMES_PER_SECOND
 from ducklane.simulator.single import SingleSimulator
+from ducklane.task.stacking import BatchedFrameStack
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
@@ -119,7 +120,15 @@ def _driver(
     simulator: BatchedSimulator, policy: TrainedPolicy | ProportionalController
 ) -> Callable[[NDArray[np.uint8]], Commands]:
     if isinstance(policy, TrainedPolicy):
-        return policy.act_on_images
+        stack = BatchedFrameStack(policy.spec.observation, simulator.num_envs)
+        starting = np.ones(simulator.num_envs, np.bool_)
+
+        def act(images: NDArray[np.uint8]) -> Commands:
+            stacks = stack.push(images, starting)
+            starting[:] = False  # who has ended drives on, which nobody looks at
+            return policy.act_on_stacks(stacks)
+
+        return act
     robots = simulator.robots
     return lambda images: policy.act(Observations(images, np.stack([robots.lane_dist, robots.lane_angle], 1)))
 

@@ -525,7 +525,9 @@ def _load_graphics() -> None:
         import triton  # noqa: F401
     import pyglet
 
-    pyglet.options["headless"] = True  # EGL, no X server; must be set before pyglet.gl is imported
+    # both must be set before pyglet.gl is imported
+    pyglet.options["headless"] = True  # EGL, no X server
+    pyglet.options["debug_gl"] = False  # ask after none of a frame's 230 calls of OpenGL whether it failed
     try:
         import pyglet.font.freetype
         import pyglet.window
