@@ -12,6 +12,7 @@ from clones import REPOSITORY, Project, clone
 from dvc.utils.hydra import apply_overrides
 
 from ducklane import settings
+from ducklane.machine import this_machine
 from ducklane.search import trials
 from ducklane.simulator.maps import check_maps
 
@@ -65,6 +66,10 @@ def test_an_experiment_of_the_docs_runs(project: Project, command: str) -> None:
     for pattern, smaller in SMALLER.items():
         command = re.sub(pattern, smaller, command)
     project.type("git restore .")
+    if "rllib.num_gpus" in command and not this_machine().gpus:
+        refusal = project.type(f"{command} train", code=255)
+        assert "rllib.num_gpus: 1 asks for a GPU, and this machine has none" in refusal
+        return
     project.type(f"{command} train")
     summary = project.json("results/train/summary.json")
     run = project.store.get_run(summary["mlflow"]["run_id"])

@@ -99,7 +99,9 @@ def train_imitator(world: SimulatorSettings) -> Imitator:
 def test_a_policy_trained_in_one_drives_the_same_way_in_the_other(make_evaluators):
     both = make_evaluators(seconds=8.0, starts=STARTS)
     policy = train_imitator(both[0].simulator.settings)
-    stock, batched = (evaluator.evaluate(policy).summary() for evaluator in both)
-    assert stock["survived"] == batched["survived"] == STARTS
-    for score in ("distance_m", "lateral_mean_m"):
-        assert batched["readable"][score] == pytest.approx(stock["readable"][score], rel=0.05)
+    stock, batched = (evaluator.evaluate(policy) for evaluator in both)
+    assert stock.summary()["survived"] == batched.summary()["survived"] == STARTS
+    # start by start: the median of many falls into a gap between starts, a little aside in one of the two
+    for theirs, ours in zip(stock.scores, batched.scores, strict=True):
+        assert ours.readable()["distance_m"] == pytest.approx(theirs.readable()["distance_m"], rel=0.05)
+        assert ours.lateral_mean_m == pytest.approx(theirs.lateral_mean_m, abs=0.003)
