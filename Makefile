@@ -26,7 +26,7 @@ help: ## list these targets
 
 # before anything is installed: where no Python is there for it, setup says so
 repository:
-	@! command -v python3 >/dev/null || python3 -I src/ducklane/git.py
+	@! command -v python3 >/dev/null || python3 -I src/ducklane/repository/git.py
 
 repro: repository setup ## set up what is missing, then train, evaluate and export: the main job
 	@$(IN_VENV) python -m ducklane.tracking
@@ -59,7 +59,7 @@ suite-times: setup ## write into CONTRIBUTING.md where the time of the last make
 	@$(IN_VENV) python benchmarks/suite_times.py
 
 reference: setup ## write docs/parameters.md and docs/metrics.md from what the code says
-	@$(IN_VENV) python -m ducklane.reference
+	@$(IN_VENV) python scripts/reference_pages.py
 
 format: setup ## mend style
 	$(IN_VENV) ruff check --fix .
@@ -106,5 +106,5 @@ screenshots: setup-tests ## take the pictures of MLflow for the docs again (abou
 	@$(IN_VENV) python benchmarks/screenshots.py
 
 parity: setup ## compare the simulators in full, where make test takes samples (about ten minutes)
-	@$(IN_VENV) $(FULL_PARITY) pytest -s tests/simulator/test_state_parity.py tests/simulator/test_pixel_parity.py \
+	@$(IN_VENV) $(FULL_PARITY) pytest -s tests/simulator/test_state_parity.py tests/simulator/camera/test_pixel_parity.py \
 		tests/evaluation/test_transfer.py

@@ -21,8 +21,8 @@ from ducklane.evaluation.episodes import evaluation_simulator, evaluation_starts
 from ducklane.evaluation.evaluator import scored
 from ducklane.evaluation.gate import GOAL, gate
 from ducklane.evaluation.laps import drive_all
-from ducklane.evaluation.scores import LaneMap
-from ducklane.outputs import write_json
+from ducklane.evaluation.scores.lane_map import LaneMap
+from ducklane.project.outputs import write_json
 from ducklane.settings import Settings
 from ducklane.simulator.batch import BatchedSimulator
 from ducklane.simulator.single import SingleSimulator

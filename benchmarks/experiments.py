@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ducklane import git
+from ducklane.repository import git
 
 
 def named(*parts: object) -> str:

@@ -31,8 +31,8 @@ from clones import Project, clone, set_param
 from mlflow import MlflowClient
 from reports import machine, write_section
 
-from ducklane.outputs import write_json
 from ducklane.policy import load_policy
+from ducklane.project.outputs import write_json
 
 RESULTS = Path(__file__).parent / "results" / "faults.json"
 PAGE = Path("docs/faults.md")

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ducklane.outputs import replacing, write_json
-from ducklane.provenance import git_commit
+from ducklane.project.outputs import replacing, write_json
+from ducklane.project.provenance import git_commit
 
 
 def machine(*packages: str) -> dict[str, Any]:

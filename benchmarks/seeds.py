@@ -18,7 +18,7 @@ import typer
 from matplotlib.figure import Figure
 from reports import write_section
 
-from ducklane.outputs import replacing, write_json
+from ducklane.project.outputs import replacing, write_json
 
 RESULTS = Path(__file__).parent / "results"
 README = Path("README.md")

@@ -33,13 +33,16 @@ from rich.table import Table
 from ducklane import settings as ducklane_settings
 from ducklane.environment import image_blocks
 from ducklane.evaluation.parity import MAPS, SAME_DB, Compared, compare, side_by_side
-from ducklane.outputs import replacing
+from ducklane.kernel import kernel
+from ducklane.project.outputs import replacing
 from ducklane.settings import ObservationSettings, Settings, SimulatorSettings
-from ducklane.simulator import ground, render, robots
-from ducklane.simulator.batch import BatchedSimulator, World
-from ducklane.simulator.camera import GROUPS, LEVELS, SAMPLES, TILE_TEXELS
-from ducklane.simulator.kernel import kernel
-from ducklane.simulator.reference import ReferenceSimulator
+from ducklane.simulator.batch import BatchedSimulator
+from ducklane.simulator.camera import ground, render
+from ducklane.simulator.camera.sampling import GROUPS, SAMPLES
+from ducklane.simulator.stepping import World
+from ducklane.simulator.stock.simulator import StockSimulator
+from ducklane.simulator.town.road import LEVELS, TILE_TEXELS
+from ducklane.simulator.world import robots
 from ducklane.task.observation import FrameTransform
 
 RESULTS = Path(__file__).parent / "results"
@@ -77,7 +80,7 @@ def image_of(width: int, height: int) -> ObservationSettings:
 @contextmanager
 def stock(world: SimulatorSettings, observation: ObservationSettings | None, seed: int) -> Iterator[Step]:
     """gym-duckietown, one robot, its frame averaged to the observation, or left as it is."""
-    simulator = ReferenceSimulator(world)
+    simulator = StockSimulator(world)
     transform = observation and FrameTransform(observation, world.camera_height, world.camera_width)
     commands = forward_commands(1, seed)
 
@@ -121,7 +124,7 @@ def batched(
     simulator.close()
 
 
-def _spread(simulator: ReferenceSimulator | BatchedSimulator, step: Step) -> None:
+def _spread(simulator: StockSimulator | BatchedSimulator, step: Step) -> None:
     simulator.camera_on = False
     for _ in range(SPREAD_STEPS):
         step()
@@ -260,7 +263,7 @@ import numpy as np
 from ducklane import settings
 from ducklane.environment import image_blocks
 from ducklane.simulator.batch import BatchedSimulator
-from ducklane.simulator.scene import load_scene
+from ducklane.simulator.scenes import load_scene
 world = settings.load(Path(sys.argv[2])).simulator.model_copy(update={"map_name": "loop_empty"})
 load_scene(("loop_empty",))
 start = time.perf_counter()

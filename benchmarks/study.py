@@ -17,8 +17,8 @@ import typer
 from reports import interval, machine, write_section
 
 from ducklane import settings as ducklane_settings
-from ducklane.outputs import write_json
-from ducklane.tracking import flatten
+from ducklane.project.outputs import write_json
+from ducklane.tracking.runs import flatten
 
 RESULTS = Path(__file__).parent / "results" / "study.json"
 PAGE = Path("docs/training.md")

@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 from reports import machine, write_section
 
 from ducklane.errors import UserError, exits_cleanly
-from ducklane.outputs import write_json
+from ducklane.project.outputs import write_json
 
 BUILD = Path("build")
 RESULTS = Path(__file__).parent / "results" / "suite_times.json"

@@ -31,11 +31,11 @@ from torch import Tensor, nn
 
 from ducklane import settings as ducklane_settings
 from ducklane.environment import Environment, action_space, observation_space
-from ducklane.machine import this_machine
+from ducklane.machine.hardware import this_machine
 from ducklane.network import Critic, PolicyNetwork
 from ducklane.settings import Settings
 from ducklane.task.privileged import STATE_SIZE
-from ducklane.training.module import ACTIONS_KEPT, PolicyModule
+from ducklane.training.learning.module import ACTIONS_KEPT, PolicyModule
 from ducklane.training.ppo import ppo_config
 from ducklane.training.sampling import Rollout, to_columns
 from ducklane.training.tuning import ray_cluster

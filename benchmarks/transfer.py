@@ -18,7 +18,7 @@ from ducklane.baselines import ProportionalController
 from ducklane.evaluation.episodes import evaluation_simulator
 from ducklane.evaluation.evaluator import Evaluation, Evaluator
 from ducklane.policy import Policy, load_policy
-from ducklane.provenance import git_commit
+from ducklane.project.provenance import git_commit
 from ducklane.settings import Settings
 from ducklane.simulator.single import SingleSimulator
 

@@ -22,9 +22,9 @@ from typing import Any
 import clones
 from reports import machine
 
-from ducklane import git
 from ducklane.errors import UserError, exits_cleanly
-from ducklane.outputs import write_json
+from ducklane.project.outputs import write_json
+from ducklane.repository import git
 
 ROUNDS = 5
 BUILD = Path("build")
@@ -139,7 +139,7 @@ def _stock_steps_per_s() -> float:
     """Of the trained policy in the stock simulator, in as many processes as there are cores."""
     from ducklane import settings
     from ducklane.evaluation.evaluator import Evaluator
-    from ducklane.machine import usable_cpus
+    from ducklane.machine.hardware import usable_cpus
     from ducklane.policy import load_policy
 
     policy = load_policy(Path("models/checkpoint"))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from ducklane import settings
 from ducklane.errors import exits_cleanly
-from ducklane.outputs import replacing, together, write_json
-from ducklane.simulator.maps import check_maps
+from ducklane.project.outputs import replacing, together, write_json
+from ducklane.simulator.town.maps import check_maps
 
 RESULTS = Path("results/baselines")
 

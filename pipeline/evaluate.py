@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from ducklane import settings
 from ducklane.errors import UserError, exits_cleanly
-from ducklane.outputs import replacing, together, write_json
+from ducklane.project.outputs import replacing, together, write_json
 from ducklane.settings import Settings
-from ducklane.simulator.maps import check_maps
+from ducklane.simulator.town.maps import check_maps
 
 if TYPE_CHECKING:
     from ducklane.evaluation.evaluator import Evaluation, Evaluator
     from ducklane.policy import TrainedPolicy
-    from ducklane.tracking import Run
+    from ducklane.tracking.runs import Run
 
 CHECKPOINT = Path("models/checkpoint")
 BASELINES = Path("results/baselines/scores.json")
@@ -40,7 +40,7 @@ def _evaluate_checkpoint(chosen: Settings) -> None:
 
     with Evaluator(chosen) as evaluator:
         # imported here: MLflow takes seconds to load, while the other processes start
-        from ducklane import tracking
+        from ducklane.tracking import runs as tracking
 
         origin = policy.spec.provenance
         with tracking.continued_run(origin.mlflow_run_id, chosen.mlflow.experiment_name) as run:
@@ -117,7 +117,7 @@ def _film(chosen: Settings, evaluator: Evaluator, policy: TrainedPolicy) -> Eval
 
 def _tabulate_tiles(evaluator: Evaluator, drives: dict[str, Evaluation]) -> None:
     """Say where on the map they fail."""
-    from ducklane.evaluation.tiles import tile_rows, write_tiles
+    from ducklane.evaluation.scores.tiles import tile_rows, write_tiles
 
     rows = {
         name: tile_rows(evaluator.simulator, driven.episodes, driven.laterals_m)

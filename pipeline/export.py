@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from ducklane import settings
 from ducklane.errors import UserError, exits_cleanly
-from ducklane.outputs import replacing, together, write_json
+from ducklane.project.outputs import replacing, together, write_json
 from ducklane.settings import Settings
-from ducklane.simulator.maps import check_maps
+from ducklane.simulator.town.maps import check_maps
 
 if TYPE_CHECKING:
     from ducklane.evaluation.evaluator import Evaluator
     from ducklane.policy import TrainedPolicy
-    from ducklane.tracking import Run
+    from ducklane.tracking.runs import Run
 
 CHECKPOINT = Path("models/checkpoint")
 MODEL = Path("models/policy.onnx")
@@ -42,7 +42,7 @@ def _export(chosen: Settings) -> None:
 
     with Evaluator(chosen) as evaluator:
         # imported here: MLflow takes seconds to load, while the other processes start
-        from ducklane import tracking
+        from ducklane.tracking import runs as tracking
 
         with tracking.continued_run(origin.mlflow_run_id, chosen.mlflow.experiment_name) as run:
             _register(chosen, evaluator, policy, run)
@@ -70,7 +70,7 @@ def _register(chosen: Settings, evaluator: Evaluator, policy: TrainedPolicy, run
 
 def _crown(model: str, name: str, weights_sha256: str) -> str:
     """Let the policy become the champion of the registry if it has earned it; say what was decided."""
-    from ducklane import tracking
+    from ducklane.tracking.registry import crown
 
     try:
         scores = json.loads(SCORES.read_text())
@@ -80,7 +80,7 @@ def _crown(model: str, name: str, weights_sha256: str) -> str:
         return f"champion stays: {SCORES} is of another model; run `dvc repro`"
     if not scores["gate"]["must"]:
         return "champion stays: the gate was not passed"
-    return tracking.crown(name, model.rpartition("/")[2], scores["gate"]["distance_m_median"])
+    return crown(name, model.rpartition("/")[2], scores["gate"]["distance_m_median"])
 
 
 def _camera(policy: TrainedPolicy) -> tuple[int, int, int]:

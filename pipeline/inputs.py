@@ -6,7 +6,7 @@ import sys
 
 from ducklane import settings
 from ducklane.errors import exits_cleanly
-from ducklane.inputs import (
+from ducklane.project.inputs import (
     PRETRAINED,
     RESULTS,
     check_older_policy,
@@ -15,10 +15,10 @@ from ducklane.inputs import (
     training_files,
     unseen,
 )
-from ducklane.outputs import together, write_json
-from ducklane.search import trials
-from ducklane.simulator.maps import check_maps
-from ducklane.simulator.resources import OWN
+from ducklane.project.outputs import together, write_json
+from ducklane.settings.trials import trials
+from ducklane.simulator.town.maps import check_maps
+from ducklane.simulator.town.resources import OWN
 
 
 def main() -> None:

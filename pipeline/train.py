@@ -7,20 +7,23 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ducklane import provenance, resources, settings
+from ducklane import settings
 from ducklane.errors import exits_cleanly
-from ducklane.outputs import replacing, together, write_json
-from ducklane.search import Trial, trials
+from ducklane.machine import resources
+from ducklane.project import provenance
+from ducklane.project.outputs import replacing, together, write_json
 from ducklane.settings import Settings
-from ducklane.simulator.maps import check_maps
-from ducklane.training.best import best_checkpoint
-from ducklane.training.resuming import pick_up, unfinished
-from ducklane.training.state import ALGORITHM, SavedCheckpoint, TrainingState, training_state
+from ducklane.settings.trials import Trial, trials
+from ducklane.simulator.town.maps import check_maps
+from ducklane.training.state.best import best_checkpoint
+from ducklane.training.state.resuming import pick_up, unfinished
+from ducklane.training.state.saved import ALGORITHM, SavedCheckpoint
+from ducklane.training.state.training_state import TrainingState, training_state
 
 if TYPE_CHECKING:
     from ducklane.policy import Provenance
-    from ducklane.tracking import Run
-    from ducklane.training.mlflow_callback import ExperimentLogger
+    from ducklane.tracking.runs import Run
+    from ducklane.training.reporting.mlflow_callback import ExperimentLogger
 
 CHECKPOINT = Path("models/checkpoint")
 RESULTS = Path("results/train")
@@ -39,7 +42,7 @@ def main() -> None:
             resources.check_machine(trial.settings, machine)
             workers.append(resources.num_workers(trial.settings, machine))
     beginning = _origin(wanted)
-    from ducklane.store.opening import reach  # imported here: MLflow takes seconds to load
+    from ducklane.tracking.store.opening import reach  # imported here: MLflow takes seconds to load
 
     reach()
     with training_state(chosen, len(wanted), workers) as state:
@@ -50,7 +53,7 @@ def _origin(wanted: list[Trial]) -> SavedCheckpoint | None:
     """What all trials begin with, if they can."""
     if wanted[0].settings.rllib.restore_from is None:
         return None
-    from ducklane.training.origin import origin
+    from ducklane.training.state.older_policy import origin
 
     beginnings = [origin(trial.settings) for trial in wanted]
     return beginnings[0]
@@ -60,9 +63,9 @@ def _train(
     chosen: Settings, wanted: list[Trial], state: TrainingState, beginning: SavedCheckpoint | None
 ) -> None:
     # imported here: Ray, torch and MLflow take seconds to load
-    from ducklane import tracking
-    from ducklane.store.opening import shown_store
-    from ducklane.training.mlflow_callback import ExperimentLogger
+    from ducklane.tracking import runs as tracking
+    from ducklane.tracking.store.opening import shown_store
+    from ducklane.training.reporting.mlflow_callback import ExperimentLogger
 
     if chosen.tune.restart_behavior == "restart":
         _start_again(state)
@@ -79,7 +82,7 @@ def _train(
 
 
 def _start_again(state: TrainingState) -> None:
-    from ducklane import tracking
+    from ducklane.tracking import runs as tracking
 
     for run_id in (state.run_id, *(trial.run_id for trial in state.trials)):
         if run_id is not None:
@@ -89,7 +92,7 @@ def _start_again(state: TrainingState) -> None:
 
 def _trial_runs(run: Run, wanted: list[Trial], state: TrainingState, nested: ExitStack) -> list[Run]:
     """A run for each trial, open as long as the stack."""
-    from ducklane import tracking
+    from ducklane.tracking import runs as tracking
 
     runs = []
     for number, (trial, known) in enumerate(zip(wanted, state.trials, strict=True), 1):
@@ -107,7 +110,7 @@ def _train_on(
     left: dict[int, SavedCheckpoint | None],
     runs: list[Run],
 ) -> None:
-    from ducklane.training.progress import TrainingProgress
+    from ducklane.training.reporting.progress import TrainingProgress
     from ducklane.training.tuning import train
 
     def abandon() -> None:
@@ -122,9 +125,9 @@ def _train_on(
 def _write_outputs(
     chosen: Settings, wanted: list[Trial], run: Run, runs: list[Run], state: TrainingState
 ) -> None:
-    from ducklane import tracking
-    from ducklane.training.learning_curve import write_learning_curve, write_trials
-    from ducklane.training.mlflow_callback import send_curve
+    from ducklane.tracking import runs as tracking
+    from ducklane.training.reporting.learning_curve import write_learning_curve, write_trials
+    from ducklane.training.reporting.mlflow_callback import send_curve
 
     number, best = best_checkpoint(chosen.tune, state)
     rows = state.trials[number].rows

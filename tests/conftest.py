@@ -53,7 +53,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _turn(nodeid: str) -> tuple[int, str]:
-    folder = Path(nodeid.partition("::")[0]).parent.name
+    folder = Path(nodeid).parts[1]
     turn = LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
     return turn, _group(nodeid)
 
@@ -93,7 +93,7 @@ def changed(settings: Settings) -> Changed:
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
     """Put an MLflow store without runs into a folder: MLflow takes seconds to make its tables."""
-    from ducklane import tracking
+    from ducklane.tracking import runs as tracking
 
     template = tmp_path_factory.mktemp("store")
     with pytest.MonkeyPatch.context() as patch:

@@ -14,7 +14,7 @@ import pytest
 
 from ducklane import doctor as rooms
 from ducklane.doctor import GL_PACKAGES, Check, _store
-from ducklane.simulator.maps import map_file
+from ducklane.simulator.town.maps import map_file
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -13,7 +13,7 @@ import pytest
 from ducklane.environment import Environment, TaskVectorEnv
 from ducklane.evaluation.parity import psnr
 from ducklane.simulator.batch import BatchedSimulator
-from ducklane.simulator.maps import MapError
+from ducklane.simulator.town.maps import MapError
 
 COMMANDS = np.array([[1.0, 0.7], [0.4, 0.45], [-0.8, 1.0]], np.float32)
 """Of three robots: one soon leaves the road, one drives, one turns on the spot."""

@@ -9,8 +9,8 @@ import typer
 
 from ducklane import settings
 from ducklane.errors import exits_cleanly
-from ducklane.outputs import replacing
-from ducklane.simulator.maps import check_map, tell
+from ducklane.project.outputs import replacing
+from ducklane.simulator.town.maps import check_map, tell
 
 if TYPE_CHECKING:
     from ducklane.policy import Policy
@@ -76,7 +76,8 @@ def lineage(
     ],
 ) -> None:
     """Print what made a model or a score, and check it; exit with 1 if anything disagrees."""
-    from ducklane.lineage import show, trace
+    from ducklane.tracking.findings import show
+    from ducklane.tracking.lineage import trace
 
     found = trace(thing)
     show(found)

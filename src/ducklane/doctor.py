@@ -18,10 +18,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ducklane import copies, folders, git
 from ducklane.errors import UserError, reason
-from ducklane.gpus import Gpus
-from ducklane.machine import this_machine
+from ducklane.machine import folders
+from ducklane.machine.gpus import Gpus
+from ducklane.machine.hardware import this_machine
+from ducklane.repository import copies, git
 
 PACKAGES = (
     "duckietown-gym-daffy",
@@ -174,8 +175,8 @@ def _folders() -> Iterator[Check]:
 
 def _settings() -> Iterator[Check]:
     from ducklane import settings
-    from ducklane.inputs import check_older_policy
-    from ducklane.simulator.maps import check_maps, map_inputs
+    from ducklane.project.inputs import check_older_policy
+    from ducklane.simulator.town.maps import check_maps, map_inputs
 
     if not settings.PARAMS_FILE.exists():
         return
@@ -245,8 +246,8 @@ def _installed(name: str) -> str | None:
 
 
 def _store() -> Iterator[Check]:
-    from ducklane.store.address import TrackingError, address
-    from ducklane.store.contact import knock
+    from ducklane.tracking.store.address import TrackingError, address
+    from ducklane.tracking.store.contact import knock
 
     try:
         place = address()

@@ -14,14 +14,14 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
 from ducklane.settings import ObservationSettings, RewardSettings, Settings, SimulatorSettings
-from ducklane.simulator.state import State
+from ducklane.simulator.interface import State
 from ducklane.task import reward
 from ducklane.task.action import action_mapping
 from ducklane.task.observation import FrameStack, FrameTransform
 from ducklane.task.privileged import AHEAD, AHEAD_STEP_M, privileged_state
 
 if TYPE_CHECKING:
-    from ducklane.simulator.camera import Blocks
+    from ducklane.simulator.camera.view import Blocks
 
 Image = NDArray[np.uint8]
 Action = NDArray[np.float32]
@@ -40,7 +40,7 @@ def action_space(settings: Settings) -> spaces.Box:
 
 def image_blocks(observation: ObservationSettings, camera: SimulatorSettings) -> Blocks:
     """How the batched simulator draws the frames of an observation, before colour and stack."""
-    from ducklane.simulator.camera import Blocks
+    from ducklane.simulator.camera.view import Blocks
 
     transform = FrameTransform(observation, camera.camera_height, camera.camera_width)
     return Blocks(transform.rows.start, transform.row_weights, transform.column_weights)
@@ -63,9 +63,9 @@ class Environment:
             from ducklane.simulator.single import SingleSimulator
 
             return SingleSimulator(self.settings.simulator)
-        from ducklane.simulator.reference import ReferenceSimulator
+        from ducklane.simulator.stock.simulator import StockSimulator
 
-        return ReferenceSimulator(self.settings.simulator)
+        return StockSimulator(self.settings.simulator)
 
     def create_vector_env(self, num_envs: int, threads: int | None = None) -> TaskVectorEnv | StockVectorEnv:
         """The task with many robots.

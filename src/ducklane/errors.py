@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import NoReturn
 
-from ducklane import copies
+from ducklane.repository import copies
 
 NEW_OBJECTS = 100_000
 """After so many Python looks for garbage. After 700, its own number, it would look for seconds while packages

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from ducklane.baselines import ProportionalController
 from ducklane.settings import Settings
-from ducklane.simulator.maps import check_maps
+from ducklane.simulator.town.maps import check_maps
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXPERIMENTS = {**study.VARIANTS, **study.CANDIDATES, **recipes.RECIPES}

@@ -14,7 +14,7 @@ from typing import Any
 
 from clones import REPOSITORY, Project, clone
 
-from ducklane import lineage
+from ducklane.tracking import lineage
 
 PAGE = REPOSITORY / "docs" / "comparing.md"
 EXPERIMENTS = ("slower", "bolder", "lr-1", "lr-2", "seed-1")

@@ -12,9 +12,9 @@ from clones import REPOSITORY, Project, clone
 from dvc.utils.hydra import apply_overrides
 
 from ducklane import settings
-from ducklane.machine import this_machine
-from ducklane.search import trials
-from ducklane.simulator.maps import check_maps
+from ducklane.machine.hardware import this_machine
+from ducklane.settings.trials import trials
+from ducklane.simulator.town.maps import check_maps
 
 PAGES = ("README.md", "docs/training.md", "docs/faults.md")
 SMALLER = {

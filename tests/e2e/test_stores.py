@@ -25,9 +25,11 @@ import pytest
 from clones import REPOSITORY, Project, clone, set_param
 from mlflow import MlflowClient
 
-from ducklane import settings, tracking
+from ducklane import settings
 from ducklane.export.onnx_policy import OnnxPolicy
 from ducklane.policy import Observations
+from ducklane.tracking import registry
+from ducklane.tracking import runs as tracking
 
 PAGE = (REPOSITORY / "docs" / "stores.md").read_text()
 COMMANDS = "".join(re.findall(r"^```\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)).splitlines()
@@ -280,7 +282,7 @@ def champion(project: Project, port: int) -> OnnxPolicy:
     """The server's champion, downloaded: so short a training does not become it by itself."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-        assert tracking.crown("ducklane-policy", "1", 7.0) == "champion is version 1 (7.00 m)"
+        assert registry.crown("ducklane-policy", "1", 7.0) == "champion is version 1 (7.00 m)"
     project.type(
         told("mlflow artifacts download --artifact-uri models:/ducklane-policy@champion --dst-path champion")
     )
@@ -329,7 +331,8 @@ def test_the_champion_is_served(project: Project, champion: OnnxPolicy, tmp_path
 WRITE = """
 import sys
 from pathlib import Path
-from ducklane import settings, tracking
+from ducklane import settings
+from ducklane.tracking import runs as tracking
 chosen = settings.load(Path(sys.argv[1]))
 with tracking.training_run(chosen, None) as run:
     for step in range(64, 704, 64):
@@ -364,7 +367,8 @@ def test_four_processes_write_to_one_sqlite_store_at_once(tmp_path: Path) -> Non
 PASSWORD = "Pa@ss:wo/rd%7"
 
 EXPORT = f"""{WRITE}
-from ducklane.lineage import show, trace
+from ducklane.tracking.findings import show
+from ducklane.tracking.lineage import trace
 show(trace(run.id))
 run.log_policy(Path(sys.argv[2]), registered_name=sys.argv[3], frames_shape=(1, 2, 2, 3))
 print(tracking.client().get_run(run.id).info.artifact_uri)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ducklane.evaluation.gate import GOAL, MUST, Line, gate, verdict
-from ducklane.evaluation.scores import Scores
+from ducklane.evaluation.scores.summary import Scores
 
 
 def scores(line: Line, episodes: int = 20) -> list[Scores]:

@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ducklane.evaluation.scores import LaneMap, Scores, summarize
-from ducklane.simulator.maps import MapError, map_file
-from ducklane.simulator.reference import import_duckietown_world
+from ducklane.evaluation.scores.lane_map import LaneMap
+from ducklane.evaluation.scores.summary import Scores, summarize
+from ducklane.simulator.stock.adaptations import import_duckietown_world
+from ducklane.simulator.town.maps import MapError, map_file
 
 HERE = Path(__file__).parent
 GOLDEN_SCORES = json.loads((HERE / "scores.json").read_text())
@@ -249,7 +250,7 @@ def test_loading_a_map_is_silent_and_leaves_logging_alone_and_needs_no_ray():
     program = """
 import logging, sys
 before = logging.root.handlers[:], logging.root.level, logging.root.manager.disable
-from ducklane.evaluation.scores import LaneMap
+from ducklane.evaluation.scores.lane_map import LaneMap
 LaneMap("loop_empty")
 assert before == (logging.root.handlers, logging.root.level, logging.root.manager.disable)
 assert not {"ray", "torch", "mlflow"} & set(sys.modules)

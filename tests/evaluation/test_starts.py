@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ducklane.errors import UserError
 from ducklane.evaluation.starts import LATERAL_SPREAD_M, fixed_starts
 from ducklane.settings import SimulatorSettings
-from ducklane.simulator.reference import ReferenceSimulator
+from ducklane.simulator.stock.simulator import StockSimulator
 
 MAX_ANGLE = math.radians(20)
 CLEARANCE = 1.3
@@ -23,7 +23,7 @@ CLEARANCE = 1.3
 
 @cache
 def simulator(map_name):
-    simulator = ReferenceSimulator(
+    simulator = StockSimulator(
         SimulatorSettings(
             backend="gym-duckietown",
             seed=1,

@@ -11,7 +11,7 @@ import pytest
 
 from ducklane.baselines import ConstantPolicy, ProportionalController
 from ducklane.evaluation.evaluator import Evaluator
-from ducklane.evaluation.tiles import tile_rows, write_tiles
+from ducklane.evaluation.scores.tiles import tile_rows, write_tiles
 from ducklane.settings import Settings
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from ducklane.settings import SimulatorSettings
 from ducklane.simulator.batch import BatchedSimulator
-from ducklane.simulator.reference import ReferenceSimulator
+from ducklane.simulator.stock.simulator import StockSimulator
 
 
 @pytest.fixture(scope="session")
@@ -30,12 +30,12 @@ def small() -> SimulatorSettings:
 
 
 @pytest.fixture
-def make_simulator(small) -> Iterator[Callable[..., ReferenceSimulator]]:
+def make_simulator(small) -> Iterator[Callable[..., StockSimulator]]:
     """Make small simulators, with the settings given changed; they are closed after the test."""
     made = []
 
-    def make(**changes) -> ReferenceSimulator:
-        made.append(ReferenceSimulator(SimulatorSettings.model_validate({**small.model_dump(), **changes})))
+    def make(**changes) -> StockSimulator:
+        made.append(StockSimulator(SimulatorSettings.model_validate({**small.model_dump(), **changes})))
         return made[-1]
 
     yield make
@@ -55,15 +55,15 @@ def make_batch(small) -> Callable[..., BatchedSimulator]:
 
 
 @pytest.fixture
-def simulator(make_simulator) -> ReferenceSimulator:
+def simulator(make_simulator) -> StockSimulator:
     """A small simulator of loop_empty."""
     return make_simulator()
 
 
 @pytest.fixture(scope="module")
-def udem1(small) -> Iterator[ReferenceSimulator]:
+def udem1(small) -> Iterator[StockSimulator]:
     """A small simulator of a map with crossings and obstacles, for many examples."""
-    simulator = ReferenceSimulator(small.model_copy(update={"map_name": "udem1"}))
+    simulator = StockSimulator(small.model_copy(update={"map_name": "udem1"}))
     yield simulator
     simulator.close()
 

@@ -8,7 +8,8 @@ import gymnasium
 import numpy as np
 import pytest
 
-from ducklane.simulator.batch import BatchedSimulator, advance
+from ducklane.simulator.batch import BatchedSimulator
+from ducklane.simulator.stepping import advance
 from ducklane.task import reward
 
 

@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 
 from ducklane.evaluation.parity import compare
 from ducklane.simulator.batch import BatchedSimulator
-from ducklane.simulator.maps import MapError
-from ducklane.simulator.reference import ReferenceSimulator
-from ducklane.simulator.scene import load_scene
+from ducklane.simulator.interface import State
+from ducklane.simulator.scenes import load_scene
 from ducklane.simulator.single import SingleSimulator
-from ducklane.simulator.state import State
+from ducklane.simulator.stock.simulator import StockSimulator
+from ducklane.simulator.town.maps import MapError
 
 MANY_MAPS = ["loop_empty", "udem1", "loop_pedestrians", "zigzag_dists"]
 LANE = ("lane_dist", "lane_angle", "lane_dot")
@@ -123,7 +123,7 @@ def test_a_map_of_ones_own_is_driven_and_seen_alike_in_both_simulators(settings,
     pairs = list(compare(settings.simulator, observation, [own_map], 4))
     assert np.mean([pair.psnr_db for pair in pairs]) >= 36
     world = settings.simulator.model_copy(update={"map_name": own_map})
-    stock, ours = ReferenceSimulator(world), SingleSimulator(world)
+    stock, ours = StockSimulator(world), SingleSimulator(world)
     assert ours.drivable_tiles == stock.drivable_tiles
     for simulator in (stock, ours):
         simulator.camera_on = False
@@ -149,7 +149,7 @@ def test_objects_stand_where_the_stock_simulator_puts_them_in_every_form(small, 
     path = tmp_path / "objects.yaml"
     path.write_text(f"tile_size: 1\ntiles: [[grass], [4way], [floor]]\n{OBJECTS}", encoding="utf-8")
     world = small.model_copy(update={"map_name": str(path)})
-    stock, layout = ReferenceSimulator(world), load_scene((str(path),)).layout
+    stock, layout = StockSimulator(world), load_scene((str(path),)).layout
     assert [thing.kind for thing in stock._upstream.objects] == re.findall(r"kind: (\w+)", OBJECTS)
     np.testing.assert_array_equal(
         layout.objects["position"][0], [thing.pos for thing in stock._upstream.objects]
@@ -160,7 +160,7 @@ def test_objects_stand_where_the_stock_simulator_puts_them_in_every_form(small, 
     stock.close()
 
 
-@pytest.mark.parametrize("make", [SingleSimulator, ReferenceSimulator])
+@pytest.mark.parametrize("make", [SingleSimulator, StockSimulator])
 def test_a_broken_map_is_refused_by_both_simulators(small, write_map, make):
     with pytest.raises(MapError, match=r"broken\.yaml: tiles"):
         make(small.model_copy(update={"map_name": write_map("broken", [["straight/Q"]])}))
@@ -173,14 +173,14 @@ def test_a_broken_map_is_refused_by_both_simulators(small, write_map, make):
 def mirrored_pairs(small, own_map, mirrored_map) -> Iterator[dict[type, tuple[Any, Any]]]:
     """The map and its mirror image in either simulator."""
     worlds = [small.model_copy(update={"map_name": name}) for name in (own_map, mirrored_map)]
-    pairs = {kind: tuple(map(kind, worlds)) for kind in (ReferenceSimulator, SingleSimulator)}
+    pairs = {kind: tuple(map(kind, worlds)) for kind in (StockSimulator, SingleSimulator)}
     yield pairs
     for pair in pairs.values():
         for simulator in pair:
             simulator.close()
 
 
-def poses(simulator: ReferenceSimulator, count: int) -> list[tuple[float, float, float]]:
+def poses(simulator: StockSimulator, count: int) -> list[tuple[float, float, float]]:
     generator = np.random.default_rng(0)
     size = simulator.tile_size * np.array([simulator.grid_width, simulator.grid_height])
     drawn = ((*generator.uniform(0, size).tolist(), generator.uniform(-np.pi, np.pi)) for _ in range(10_000))
@@ -215,7 +215,7 @@ def coarse(frame: np.ndarray) -> np.ndarray:
 def test_pictures_of_a_mirrored_map_are_mirrored(mirrored_pairs):
     """As far as they are in the stock simulator, too: photos of tiles are not quite their mirror images."""
     apart: dict[Any, list[float]] = {"same way": [], **{kind: [] for kind in mirrored_pairs}}
-    for x, z, angle in poses(mirrored_pairs[ReferenceSimulator][0], 20):
+    for x, z, angle in poses(mirrored_pairs[StockSimulator][0], 20):
         for kind, (real, mirrored) in mirrored_pairs.items():
             # a new world each: the lamp stands straight above its first camera
             seen = coarse(real.reset(seed=1, options={"pose": (x, z, angle)})[0])
@@ -224,8 +224,8 @@ def test_pictures_of_a_mirrored_map_are_mirrored(mirrored_pairs):
         apart["same way"].append(np.abs(seen - image).mean())
     means = {kind: np.mean(values) for kind, values in apart.items()}
     print({getattr(kind, "__name__", kind): round(mean, 2) for kind, mean in means.items()})
-    assert means[SingleSimulator] <= means[ReferenceSimulator] + 1
-    assert np.max(apart[SingleSimulator]) <= np.max(apart[ReferenceSimulator]) + 2
+    assert means[SingleSimulator] <= means[StockSimulator] + 1
+    assert np.max(apart[SingleSimulator]) <= np.max(apart[StockSimulator]) + 2
     assert means["same way"] > 3 * means[SingleSimulator]
 
 
@@ -235,8 +235,9 @@ LOAD = """
 import hashlib, sys
 if sys.argv[1] == "blocked":
     sys.modules.update({"pyglet.gl": None, "pyglet.window": None})
-from ducklane.simulator.reference import GraphicsError
-from ducklane.simulator.scene import _flat, load_scene
+from ducklane.simulator.stock.adaptations import GraphicsError
+from ducklane.simulator.town.scene import _flat
+from ducklane.simulator.scenes import load_scene
 try:
     scene = load_scene(("small_loop", "4way"))
 except GraphicsError:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ducklane.evaluation.parity import psnr
-from ducklane.simulator.reference import ReferenceSimulator
+from ducklane.simulator.stock.simulator import StockSimulator
 
 GOLDEN = Path(__file__).parent / "golden"
 SEEDS = {
@@ -64,7 +64,7 @@ def test_random_starts_are_those_recorded(make_simulator):
 
 
 def replay(
-    simulator: ReferenceSimulator, seed: int | None, recorded, wanted: set[int]
+    simulator: StockSimulator, seed: int | None, recorded, wanted: set[int]
 ) -> tuple[dict[int, np.ndarray], np.ndarray]:
     """The wanted frames, and a row (*state, reward, done) a step."""
     x, _, z = recorded["start_pos"]

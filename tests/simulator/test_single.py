@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from ducklane.simulator.obstacles import valid_pose
+from ducklane.simulator.interface import State
 from ducklane.simulator.single import SingleSimulator
-from ducklane.simulator.state import State
+from ducklane.simulator.world.obstacles import valid_pose
 
 
 def test_one_robot_is_an_environment_like_the_stock_one(small, udem1):

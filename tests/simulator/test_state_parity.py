@@ -6,14 +6,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ducklane.simulator.draws import integers
-from ducklane.simulator.layout import bake_layout, stack_layouts
-from ducklane.simulator.maps import drivable_map_names
-from ducklane.simulator.obstacles import valid_pose
-from ducklane.simulator.reference import ReferenceSimulator
-from ducklane.simulator.robots import new_robots, start_robot, start_robot_anywhere, start_world, step_robot
-from ducklane.simulator.state import State
-from ducklane.simulator.things import new_things
+from ducklane.simulator.interface import State
+from ducklane.simulator.stock.simulator import StockSimulator
+from ducklane.simulator.town.layout import bake_layout, stack_layouts
+from ducklane.simulator.town.maps import drivable_map_names
+from ducklane.simulator.world.draws import integers
+from ducklane.simulator.world.obstacles import valid_pose
+from ducklane.simulator.world.robots import (
+    new_robots,
+    start_robot,
+    start_robot_anywhere,
+    start_world,
+    step_robot,
+)
+from ducklane.simulator.world.things import new_things
 from ducklane.task import reward
 
 STEPS = int(os.environ.get("DUCKLANE_PARITY_STEPS", "150"))
@@ -48,7 +54,7 @@ DRAWN = {
 class Twins:
     """The stock simulator and a robot of the batched one, on the same map."""
 
-    def __init__(self, stock: ReferenceSimulator) -> None:
+    def __init__(self, stock: StockSimulator) -> None:
         self.stock = stock
         self.upstream = stock._upstream
         stock.camera_on = False

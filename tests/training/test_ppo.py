@@ -14,13 +14,13 @@ from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 from ray.tune.registry import ENV_CREATOR, _global_registry
 
 from ducklane.environment import action_space, observation_space
-from ducklane.machine import Machine
+from ducklane.machine.hardware import Machine
 from ducklane.settings import Settings
 from ducklane.task.privileged import STATE_SIZE
-from ducklane.training import metrics
-from ducklane.training.learner import BOUND_COEFF, STATE_COEFF, out_of_bounds
-from ducklane.training.module import ACTIONS_KEPT, PAST_ACTIONS, STATE, STATE_ESTIMATE, PolicyModule
+from ducklane.training.learning.learner import BOUND_COEFF, STATE_COEFF, out_of_bounds
+from ducklane.training.learning.module import ACTIONS_KEPT, PAST_ACTIONS, STATE, STATE_ESTIMATE, PolicyModule
 from ducklane.training.ppo import create_environment, ppo_config
+from ducklane.training.reporting import metrics
 
 
 def module(settings: Settings) -> PolicyModule:

@@ -14,8 +14,8 @@ import pytest
 import ray
 
 from ducklane.errors import UserError
-from ducklane.machine import Machine
-from ducklane.resources import check_machine
+from ducklane.machine.hardware import Machine
+from ducklane.machine.resources import check_machine
 from ducklane.settings import Settings, SettingsError
 from ducklane.training.tuning import ray_cluster
 
@@ -75,7 +75,7 @@ START = """
 from pathlib import Path
 import ray
 from ducklane import settings
-from ducklane.machine import Machine
+from ducklane.machine.hardware import Machine
 from ducklane.training.tuning import ray_cluster
 
 with ray_cluster(settings.load(Path("params.yaml")).ray, Machine(cpus=1, gpus=0)):

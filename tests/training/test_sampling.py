@@ -14,9 +14,9 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
 
 from ducklane.environment import Environment
-from ducklane.machine import Machine
+from ducklane.machine.hardware import Machine
 from ducklane.settings import Settings
-from ducklane.training.module import ACTIONS_KEPT, PAST_ACTIONS, STATE
+from ducklane.training.learning.module import ACTIONS_KEPT, PAST_ACTIONS, STATE
 from ducklane.training.ppo import ppo_config
 from ducklane.training.sampling import Rollout, RolloutsToBatch, VectorEnvRunner, gae
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ducklane.settings import Settings, TuneSettings
 from ducklane.training.scheduling import ResumedASHA, scheduler
-from ducklane.training.state import TrainingState
+from ducklane.training.state.training_state import TrainingState
 
 STEPS = 80
 

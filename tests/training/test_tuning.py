@@ -13,9 +13,9 @@ import pytest
 from ray import tune
 
 from ducklane.errors import Interrupted
-from ducklane.machine import Machine
+from ducklane.machine.hardware import Machine
 from ducklane.settings import Settings, TuneSettings
-from ducklane.training.state import TrainingState, TrialState
+from ducklane.training.state.training_state import TrainingState, TrialState
 from ducklane.training.tuning import TrainingFailed, ray_cluster, run_trials
 
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from ducklane.evaluation.starts import fixed_starts
 from ducklane.policy import Observations, Policy, PolicyError
 from ducklane.settings import EvaluateSettings, Settings, SimulatorSettings
-from ducklane.simulator.reference import FRAMES_PER_SECOND, ReferenceSimulator
-from ducklane.simulator.state import State
+from ducklane.simulator.interface import FRAMES_PER_SECOND, State
+from ducklane.simulator.stock.simulator import StockSimulator
 
 Start = tuple[float, float, float]
 """(x, z, angle): metres, metres, radians."""
@@ -22,7 +22,7 @@ Start = tuple[float, float, float]
 if TYPE_CHECKING:  # numba and its kernels are loaded by those who simulate with them
     from ducklane.simulator.single import SingleSimulator
 
-    Simulator = ReferenceSimulator | SingleSimulator
+    Simulator = StockSimulator | SingleSimulator
 
 OnFrame = Callable[[NDArray[np.uint8], State], None]
 """Takes a camera frame [height, width, 3] and the state that it shows."""

@@ -19,12 +19,13 @@ from ducklane.evaluation.episodes import (
     evaluation_simulator,
     evaluation_starts,
 )
-from ducklane.evaluation.scores import LaneMap, Scores, summarize
+from ducklane.evaluation.scores.lane_map import LaneMap
+from ducklane.evaluation.scores.summary import Scores, summarize
 from ducklane.evaluation.workers import Task, Workers, one_core_is_enough
-from ducklane.machine import usable_cpus
+from ducklane.machine.hardware import usable_cpus
 from ducklane.policy import Policy
 from ducklane.settings import Settings
-from ducklane.simulator.reference import ReferenceSimulator
+from ducklane.simulator.stock.simulator import StockSimulator
 
 if TYPE_CHECKING:
     from ducklane.evaluation.episodes import Simulator
@@ -92,7 +93,7 @@ class Evaluator:
             one_core_is_enough()
             others = (processes or _processes(chosen.episodes * world.max_steps)) - 1
         self._workers = Workers(world, others)
-        self.simulator = simulator or ReferenceSimulator(world)
+        self.simulator = simulator or StockSimulator(world)
         self.lane_map = LaneMap(chosen.map_name)
         self.starts: list[Start] = [
             (float(x), float(z), float(angle)) for x, z, angle in evaluation_starts(self.simulator, chosen)

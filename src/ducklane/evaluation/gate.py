@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Any
 
-from ducklane.evaluation.scores import Scores
+from ducklane.evaluation.scores.summary import Scores
 from ducklane.settings import EvaluateSettings
 
 

@@ -13,13 +13,13 @@ from ducklane.baselines import ProportionalController
 from ducklane.environment import image_blocks
 from ducklane.evaluation.episodes import Episode, evaluation_simulator, evaluation_starts
 from ducklane.evaluation.evaluator import Evaluation, scored
-from ducklane.evaluation.scores import LaneMap
+from ducklane.evaluation.scores.lane_map import LaneMap
 from ducklane.evaluation.starts import lanes_of
 from ducklane.evaluation.workers import one_core_is_enough
 from ducklane.policy import Commands, Observations, TrainedPolicy
 from ducklane.settings import Settings
 from ducklane.simulator.batch import BatchedSimulator
-from ducklane.simulator.reference import FRAMES_PER_SECOND
+from ducklane.simulator.interface import FRAMES_PER_SECOND
 from ducklane.simulator.single import SingleSimulator
 from ducklane.task.stacking import BatchedFrameStack
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from ducklane.environment import image_blocks
 from ducklane.settings import ObservationSettings, SimulatorSettings
 from ducklane.simulator.batch import BatchedSimulator
-from ducklane.simulator.reference import Pose, ReferenceSimulator
+from ducklane.simulator.interface import Pose
+from ducklane.simulator.stock.simulator import StockSimulator
 from ducklane.task.observation import FrameTransform
 
 Image = NDArray[np.uint8]
@@ -69,19 +70,19 @@ def compare(
     plain = {"domain_rand": False, "dynamics_rand": False, "camera_rand": False}
     for map_name in map_names:
         of_map = settings.model_copy(update={**plain, "map_name": map_name})
-        reference = ReferenceSimulator(of_map)
+        simulator = StockSimulator(of_map)
         batched = BatchedSimulator(of_map, 1, image_blocks(observation, settings), threads=1)
         fresh: int | None = settings.seed
-        for pose in _poses(reference, poses, np.random.default_rng(seed)):
-            stock = transform(reference.reset(seed=fresh, options={"pose": pose})[0])
+        for pose in _poses(simulator, poses, np.random.default_rng(seed)):
+            stock = transform(simulator.reset(seed=fresh, options={"pose": pose})[0])
             (ours,), _ = batched.reset(seed=fresh, options={"poses": [pose]})
             fresh = None  # the light goes on from the last view, as in training
             yield Compared(map_name, pose, ours, stock, psnr(ours, stock), ssim(ours, stock))
-        reference.close()
+        simulator.close()
         batched.close()
 
 
-def _poses(simulator: ReferenceSimulator, count: int, generator: np.random.Generator) -> Iterator[Pose]:
+def _poses(simulator: StockSimulator, count: int, generator: np.random.Generator) -> Iterator[Pose]:
     tiles = simulator.drivable_tiles
     while count:
         i, j, _ = tiles[generator.integers(len(tiles))]

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ducklane.folders import cache_folder
+from ducklane.machine.folders import cache_folder
 
 # matplotlib would warn of a home that cannot be written, and look for the system's fonts each time
 os.environ.setdefault("MPLCONFIGDIR", str(cache_folder("matplotlib")))
@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from ducklane.evaluation.episodes import Episode
-from ducklane.simulator.reference import FRAMES_PER_SECOND, MapImage
-from ducklane.simulator.state import State
+from ducklane.simulator.interface import FRAMES_PER_SECOND, MapImage, State
 from ducklane.task.observation import FrameTransform
 
 SURVIVED, FAILED = "#00b3a4", "#ff4d4d"

@@ -17,7 +17,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from ducklane.settings import SimulatorSettings
-from ducklane.simulator.reference import ReferenceSimulator
+from ducklane.simulator.stock.simulator import StockSimulator
 
 if TYPE_CHECKING:
     from ducklane.evaluation.episodes import Simulator
@@ -134,14 +134,14 @@ def one_core_is_enough() -> None:
     torch.set_num_threads(1)
 
 
-_simulator: ReferenceSimulator | None = None
+_simulator: StockSimulator | None = None
 """Of another process than the first."""
 
 
 def _open(world: SimulatorSettings) -> None:
     global _simulator
     one_core_is_enough()
-    _simulator = ReferenceSimulator(world)
+    _simulator = StockSimulator(world)
     gc.freeze()  # what is loaded stays: no search for garbage in it, least of all when the process ends
 
 

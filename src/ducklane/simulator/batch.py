@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import reprlib
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -16,72 +16,26 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
-from ducklane.machine import usable_cpus
+from ducklane.machine.hardware import usable_cpus
 from ducklane.settings import SimulatorSettings
-from ducklane.simulator.camera import (
-    FIELD_OF_VIEW_RAD,
-    HEIGHT_M,
-    PITCH_RAD,
-    Blocks,
-    aim,
-    new_rays,
-    projection,
-    stack_views,
-    view,
-    whole_frame,
+from ducklane.simulator.camera.view import Blocks, whole_frame
+from ducklane.simulator.interface import FRAMES_PER_SECOND, StartError, only_option
+from ducklane.simulator.stepping import (
+    Frames,
+    Outcome,
+    Poses,
+    advance,
+    look_ahead,
+    look_for_detours,
+    new_worlds,
 )
-from ducklane.simulator.conditions import draw_conditions, new_conditions
-from ducklane.simulator.detour import detour
-from ducklane.simulator.draws import seed_robots
-from ducklane.simulator.ground import new_chunk
-from ducklane.simulator.kernel import lean_kernel
-from ducklane.simulator.lane import lane_ahead
-from ducklane.simulator.lens import DUCKIEBOT_LENS, Lens, random_lens
-from ducklane.simulator.maps import check_map
-from ducklane.simulator.raster import new_canvas
-from ducklane.simulator.reference import FRAMES_PER_SECOND, StartError, only_option
-from ducklane.simulator.render import Cameras, draw_frame, prepare_camera
-from ducklane.simulator.robots import (
+from ducklane.simulator.town.maps import check_map
+from ducklane.simulator.town.scene import Scene
+from ducklane.simulator.world.draws import seed_robots
+from ducklane.simulator.world.robots import (
     Robots,
-    new_robots,
-    start_robot,
-    start_robot_anywhere,
-    start_world,
-    step_robot,
 )
-from ducklane.simulator.scene import Scene, load_scene
-from ducklane.simulator.things import Things, new_things
-
-Frames = NDArray[np.uint8]
-"""(N, height, width, 3), RGB."""
-Poses = NDArray[np.float64]
-"""(N, 3): x, z, angle; metres, metres, radians, in the frame of `State`."""
-
-CRASH_REWARD = -1000.0
-SPEED_IN_REWARD = 1.2
-"""gym-duckietown pays for this constant in place of the robot's real speed."""
-
-
-class World(NamedTuple):
-    """All that the kernels work on."""
-
-    scene: Scene
-    robots: Robots
-    things: Things
-    cameras: Cameras
-    domain_rand: bool
-    max_steps: int
-
-
-class Outcome(NamedTuple):
-    """What a step gives, for each of N robots."""
-
-    frames: Frames
-    rewards: NDArray[np.float64]
-    terminated: NDArray[np.bool_]
-    truncated: NDArray[np.bool_]
-    no_start: NDArray[np.bool_]
-    """a new episode found no place to begin"""
+from ducklane.simulator.world.things import Things
 
 
 class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], NDArray[Any]]):
@@ -138,7 +92,7 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
         self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._world = _new_world(settings, num_envs, blocks, self.threads)
+        self._world = new_worlds(settings, num_envs, blocks, self.threads)
         self._shares = np.linspace(0, num_envs, self.threads + 1).astype(int).tolist()
         self._restart = np.ones(num_envs, np.bool_)
         self._anywhere = np.full((num_envs, 3), np.nan)
@@ -307,61 +261,6 @@ def _threads(setting: int) -> int:
     return usable_cpus() if setting == -1 else setting
 
 
-def _new_world(settings: SimulatorSettings, n: int, blocks: Blocks, threads: int) -> World:
-    scene = load_scene(settings.map_names)
-    robots = new_robots(
-        np.arange(n) % len(settings.map_names),
-        seed=settings.seed,
-        max_steps=settings.max_steps,
-        max_start_angle_deg=settings.accept_start_angle_deg,
-        domain_rand=settings.domain_rand,
-        dynamics_rand=settings.dynamics_rand,
-    )
-    return World(
-        scene,
-        robots,
-        new_things(n, scene.layout),
-        _new_cameras(settings, scene, n, blocks, threads),
-        settings.domain_rand,
-        settings.max_steps,
-    )
-
-
-def _new_cameras(settings: SimulatorSettings, scene: Scene, n: int, blocks: Blocks, threads: int) -> Cameras:
-    height, width = settings.camera_height, settings.camera_width
-    own_view = settings.camera_rand and settings.distortion
-    own_rays = own_view or settings.domain_rand
-    looks = [
-        (view(height, width, lens, blocks), projection(height, width, lens, blocks))
-        for lens in _lenses(settings, n)
-    ]
-    views, projections = stack_views([look[0] for look in looks]), stack_views([look[1] for look in looks])
-    pixels = views.x.shape[1]
-    rays = new_rays(n if own_rays else 1, pixels)
-    if not own_rays:
-        aim(views, 0, rays, 0, HEIGHT_M, PITCH_RAD, float(np.tan(FIELD_OF_VIEW_RAD / 2)))
-    return Cameras(
-        views=views,
-        projection=projections,
-        rays=rays,
-        lit=np.zeros((n, pixels), np.float32),
-        own_view=own_view,
-        own_rays=own_rays,
-        conditions=new_conditions(n),
-        canvas=new_canvas(threads, len(blocks.row_weights), len(blocks.column_weights), scene.meshes),
-        chunk=new_chunk(threads),
-    )
-
-
-def _lenses(settings: SimulatorSettings, n: int) -> list[Lens | None]:
-    """One for all robots, or one for each."""
-    if not settings.distortion:
-        return [None]
-    if not settings.camera_rand:
-        return [DUCKIEBOT_LENS]
-    return [random_lens(np.random.default_rng([settings.seed, i])) for i in range(n)]
-
-
 def _checked_seed(seed: int | list[int | None] | None, n: int) -> int | list[int | None] | None:
     given = seed.tolist() if isinstance(seed, np.ndarray | np.integer) else seed
     seeds = given if isinstance(given, list | tuple) else [given] * n
@@ -394,94 +293,3 @@ def _commands(actions: ArrayLike, n: int) -> NDArray[np.float64]:
 def _for_kernels(numbers: ArrayLike) -> NDArray[np.float64]:
     # kernels would be compiled anew for an array of another order, or one that may not be written to
     return np.array(numbers, dtype=np.float64, order="C")
-
-
-@lean_kernel
-def advance(
-    world: World,
-    outcome: Outcome,
-    commands: NDArray[np.float64],
-    restart: NDArray[np.bool_],
-    poses: Poses,
-    new_world: bool,
-    first: int,
-    end: int,
-    thread: int,
-    draw: bool,
-) -> None:
-    """One step of robots [first, end), or the beginning of an episode of those to restart.
-
-    These begin at their poses or, where these are NaN, anywhere.
-    """
-    robots = world.robots
-    for i in range(first, end):
-        if restart[i]:
-            _begin(world, outcome, i, poses[i, 0], poses[i, 1], poses[i, 2], new_world)
-        else:
-            step_robot(world.scene.layout, world.things, robots, i, commands[i, 0], commands[i, 1])
-            outcome.terminated[i] = not robots.valid[i]
-            outcome.truncated[i] = robots.valid[i] and robots.step[i] >= world.max_steps
-            outcome.rewards[i] = _stock_reward(robots, i, outcome.terminated[i], outcome.truncated[i])
-        if draw:
-            _draw(world, outcome, i, thread)
-
-
-@lean_kernel
-def _begin(world: World, outcome: Outcome, i: int, x: float, z: float, angle: float, new_world: bool) -> None:
-    robots, layout = world.robots, world.scene.layout
-    last_x, last_z, last_angle = robots.x[i], robots.z[i], robots.angle[i]
-    if new_world:
-        start_world(layout, world.things, robots, i)
-    draw_conditions(
-        world.cameras.conditions,
-        i,
-        robots.streams[i],
-        world.domain_rand,
-        world.cameras.own_view,
-        new_world,
-        last_x,
-        last_z,
-        last_angle,
-    )
-    prepare_camera(world.cameras, i)
-    if np.isnan(x):
-        outcome.no_start[i] = not start_robot_anywhere(layout, world.things, robots, i)
-    else:
-        start_robot(layout, world.things, robots, i, x, z, angle)
-
-
-@lean_kernel
-def _draw(world: World, outcome: Outcome, i: int, thread: int) -> None:
-    frame = outcome.frames[i]
-    image = frame.reshape((frame.shape[0] * frame.shape[1], 3))
-    draw_frame(world.scene, world.robots, world.things, world.cameras, i, thread, image)
-
-
-@lean_kernel
-def _stock_reward(robots: Robots, i: int, terminated: bool, truncated: bool) -> float:
-    if terminated:
-        return CRASH_REWARD
-    if truncated:
-        return 0.0
-    reward = 40 * robots.proximity[i]
-    if not np.isnan(robots.lane_dist[i]):
-        reward += SPEED_IN_REWARD * robots.lane_dot[i] - 10 * abs(robots.lane_dist[i])
-    return reward
-
-
-@lean_kernel
-def look_ahead(world: World, step_m: float, directions: NDArray[np.float64]) -> None:
-    """Write `lane_ahead` of all robots."""
-    layout, robots = world.scene.layout, world.robots
-    for i in range(len(directions)):
-        m, x, z, angle = robots.map_index[i], robots.x[i], robots.z[i], robots.angle[i]
-        lane_ahead(layout, m, x, z, angle, step_m, directions[i])
-
-
-@lean_kernel
-def look_for_detours(world: World, margin_m: float, found: NDArray[np.float64]) -> None:
-    """Write `detour` of all robots."""
-    layout, robots = world.scene.layout, world.robots
-    for i in range(len(found)):
-        m, x, z, angle = robots.map_index[i], robots.x[i], robots.z[i], robots.angle[i]
-        found[i] = detour(layout, world.things, i, m, x, z, angle, margin_m)

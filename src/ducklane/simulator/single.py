@@ -1,4 +1,4 @@
-"""One robot of the batched simulator, as a gymnasium environment like the reference simulator."""
+"""One robot of the batched simulator, as a gymnasium environment like the stock simulator."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from ducklane.settings import SimulatorSettings
 from ducklane.simulator.batch import BatchedSimulator
-from ducklane.simulator.maps import road_tiles
-from ducklane.simulator.obstacles import valid_pose
-from ducklane.simulator.reference import FRAMES_PER_SECOND, MapImage, ReferenceSimulator, only_option
-from ducklane.simulator.state import State
-from ducklane.simulator.stock_camera import Frame
+from ducklane.simulator.interface import FRAMES_PER_SECOND, Frame, MapImage, State, only_option
+from ducklane.simulator.town.maps import road_tiles
+from ducklane.simulator.world.obstacles import valid_pose
 
 
 class SingleSimulator(gymnasium.Env[Frame, NDArray[Any]]):
     """The batched simulator's physics and pictures, one robot and whole camera frames at a time.
 
-    Actions, observations, rewards, `reset` and what can be asked are those of `ReferenceSimulator`; info
+    Actions, observations, rewards, `reset` and what can be asked are those of `StockSimulator`; info
     holds the fields of `State` and no report of gym-duckietown's.
 
     Args:
@@ -34,7 +32,7 @@ class SingleSimulator(gymnasium.Env[Frame, NDArray[Any]]):
     metadata = {"render_modes": ["rgb_array"], "render_fps": FRAMES_PER_SECOND}  # noqa: RUF012 - gymnasium's
 
     first_row: int = 0
-    """As of `ReferenceSimulator`, but all rows are drawn."""
+    """As of `StockSimulator`, but all rows are drawn."""
 
     def __init__(self, settings: SimulatorSettings) -> None:
         self.settings = settings
@@ -161,12 +159,14 @@ class SingleSimulator(gymnasium.Env[Frame, NDArray[Any]]):
 
     def map_image(self) -> MapImage:
         """The map from straight above, drawn by gym-duckietown, with its objects where they begin."""
-        reference = ReferenceSimulator(self.settings.model_copy(update={"backend": "gym-duckietown"}))
+        from ducklane.simulator.stock.simulator import StockSimulator
+
+        stock = StockSimulator(self.settings.model_copy(update={"backend": "gym-duckietown"}))
         try:
-            reference.reset(seed=self.settings.seed)
-            return reference.map_image()
+            stock.reset(seed=self.settings.seed)
+            return stock.map_image()
         finally:
-            reference.close()
+            stock.close()
 
     def _info(self) -> dict[str, Any]:
         return self.state._asdict()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ducklane.kernel import lean_kernel
 from ducklane.settings import ObservationSettings
-from ducklane.simulator.kernel import lean_kernel
 from ducklane.task.observation import GRAY_WEIGHTS, Frames
 
 RED, GREEN, BLUE = GRAY_WEIGHTS

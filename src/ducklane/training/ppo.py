@@ -12,15 +12,15 @@ from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from ducklane.environment import Environment, action_space, observation_space
-from ducklane.machine import Machine, usable_cpus
-from ducklane.resources import num_workers
+from ducklane.machine.hardware import Machine, usable_cpus
+from ducklane.machine.resources import num_workers
 from ducklane.settings import Settings
-from ducklane.training.checkpoints import restore
-from ducklane.training.learner import BOUND_COEFF, STATE_COEFF, STD_BOUND, PolicyLearner
-from ducklane.training.metrics import ResultMetrics
-from ducklane.training.module import PolicyModule
+from ducklane.training.learning.learner import BOUND_COEFF, STATE_COEFF, STD_BOUND, PolicyLearner
+from ducklane.training.learning.module import PolicyModule
+from ducklane.training.reporting.metrics import ResultMetrics
 from ducklane.training.sampling import RolloutsToBatch, VectorEnvRunner
-from ducklane.training.state import SavedCheckpoint
+from ducklane.training.state.checkpoints import restore
+from ducklane.training.state.saved import SavedCheckpoint
 
 TRAINER_CPUS = 0.01
 """What Ray counts for a trainer with workers, and not for these: it learns while they wait, on their cores.

@@ -21,10 +21,10 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 from ray.rllib.evaluation.postprocessing import Postprocessing
 from ray.rllib.utils.metrics import ENV_STEP_TIMER, RLMODULE_INFERENCE_TIMER, SAMPLE_TIMER
-from ray.tune.registry import ENV_CREATOR, _global_registry
 
-from ducklane.training.metrics import EPISODES_FOR_SMOOTHING, REWARD_PREFIX
-from ducklane.training.module import ACTIONS_KEPT, PAST_ACTIONS, STATE
+from ducklane.training.learning.module import ACTIONS_KEPT, PAST_ACTIONS, STATE
+from ducklane.training.ray_private import environment_creator
+from ducklane.training.reporting.metrics import EPISODES_FOR_SMOOTHING, REWARD_PREFIX
 
 Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]
@@ -129,7 +129,7 @@ class VectorEnvRunner(SingleAgentEnvRunner):  # type: ignore[misc]
         """
         if self.env is not None:
             self.env.close()
-        create = _global_registry.get(ENV_CREATOR, self.config.env)
+        create = environment_creator(self.config.env)
         self.num_envs = self.config.num_envs_per_env_runner
         self.env = create({**self.config.env_config, "num_envs": self.num_envs})
         self._begin()

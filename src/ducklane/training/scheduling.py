@@ -7,9 +7,10 @@ from typing import Any
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
 from ducklane.settings import TuneSettings
-from ducklane.training.checkpoints import TRIAL, state_of
-from ducklane.training.metrics import TIMESTEPS_TOTAL
-from ducklane.training.state import TrainingState
+from ducklane.training.ray_private import hand_over, recall
+from ducklane.training.reporting.metrics import TIMESTEPS_TOTAL
+from ducklane.training.state.checkpoints import TRIAL, state_of
+from ducklane.training.state.training_state import TrainingState
 
 
 def scheduler(settings: TuneSettings, state: TrainingState) -> TrialScheduler:
@@ -42,34 +43,28 @@ class ResumedASHA(ASHAScheduler):  # type: ignore[misc]
             grace_period=settings.asha.grace_period,
             reduction_factor=settings.asha.reduction_factor,
         )
-        self._state = state
+        self._state, self._steps = state, settings.stop.timesteps_total
         self._recall(settings.checkpoint_score_attr)
 
     def _recall(self, score: str) -> None:
-        (bracket,) = self._brackets
         for number, trial in enumerate(self._state.trials):
             for row in trial.rows:
                 if score in row:
-                    bracket.on_result(_Earlier(number), row[TIMESTEPS_TOTAL], row[score])
+                    recall(self, _earlier(number), row[TIMESTEPS_TOTAL], row[score])
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """Let what it reached before be its own."""
         super().on_trial_add(tune_controller, trial)
-        earlier = _Earlier(trial.config[TRIAL]).trial_id
-        for _, recorded in self._trial_info[trial.trial_id]._rungs:
-            if earlier in recorded:
-                recorded[trial.trial_id] = recorded.pop(earlier)
+        hand_over(self, trial.trial_id, _earlier(trial.config[TRIAL]))
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Remember whom it stops."""
         decision: str = super().on_trial_result(tune_controller, trial, result)
-        if decision == TrialScheduler.STOP and result[TIMESTEPS_TOTAL] < self._max_t:
+        if decision == TrialScheduler.STOP and result[TIMESTEPS_TOTAL] < self._steps:
             state_of(self._state, trial).end()
         return decision
 
 
-class _Earlier:
-    """A trial before this process, as a bracket sees it."""
-
-    def __init__(self, number: int) -> None:
-        self.trial_id = f"earlier {number}"
+def _earlier(number: int) -> str:
+    """The id of a trial before this process."""
+    return f"earlier {number}"

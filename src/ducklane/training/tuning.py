@@ -26,20 +26,21 @@ from ray.rllib.algorithms.ppo import PPO, PPOConfig
 from ray.rllib.core.rl_module.rl_module import RLModule
 
 from ducklane.errors import Interrupted, UserError, reason
-from ducklane.folders import RayFolder, let_ray_do_without_home, ray_folder
-from ducklane.gpus import Gpus
-from ducklane.machine import Machine
+from ducklane.machine.folders import RayFolder, let_ray_do_without_home, ray_folder
+from ducklane.machine.gpus import Gpus
+from ducklane.machine.hardware import Machine
+from ducklane.machine.resources import check_machine, cluster_address, notes, offered
 from ducklane.network import PolicyNetwork
-from ducklane.resources import check_machine, cluster_address, notes, offered
-from ducklane.search import Trial
 from ducklane.settings import RaySettings, TuneSettings
-from ducklane.training.checkpoints import TRIAL, KeepProgress
-from ducklane.training.metrics import TIMESTEPS_TOTAL
+from ducklane.settings.trials import Trial
 from ducklane.training.ppo import ppo_config
-from ducklane.training.ray_processes import only_what_trains
+from ducklane.training.ray_private import only_what_trains
+from ducklane.training.reporting.metrics import TIMESTEPS_TOTAL
 from ducklane.training.scheduling import scheduler
 from ducklane.training.signals import ending_in_order
-from ducklane.training.state import SavedCheckpoint, TrainingState
+from ducklane.training.state.checkpoints import TRIAL, KeepProgress
+from ducklane.training.state.saved import SavedCheckpoint
+from ducklane.training.state.training_state import TrainingState
 
 # RLlib tries the spaces out on an environment that gymnasium then warns of
 gymnasium.logger.min_level = gymnasium.logger.ERROR

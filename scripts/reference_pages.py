@@ -1,0 +1,148 @@
+"""The pages that list all settings and all metrics, made of what the code itself says of them.
+
+`make reference` writes them; a test tells when they are out of date.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ducklane.evaluation.scores import summary as scores
+from ducklane.project.outputs import replacing
+from ducklane.settings import PARAMS_FILE, Settings, read_yaml
+from ducklane.settings.refusals import allowed
+from ducklane.settings.section import is_section
+
+PARAMETERS_PAGE = Path("docs", "parameters.md")
+METRICS_PAGE = Path("docs", "metrics.md")
+
+_COMMENT = re.compile(r"^(?P<indent> *)(?P<key>[\w]+):[^#]*# (?P<comment>.+)$")
+_SECTION = re.compile(r"^# (?P<comment>.+)\n(?P<name>\w+):$", re.MULTILINE)
+
+
+def parameters(params: Path = PARAMS_FILE) -> str:
+    """All settings as Markdown: default, what is allowed, and what it means, by section.
+
+    Args:
+        params: whose values are the defaults, and whose comments say what they mean.
+    """
+    text = params.read_text()
+    said = {match["name"]: match["comment"] for match in _SECTION.finditer(text)}
+    defaults: Any = read_yaml(params)
+    meanings = dict(comments(text))
+    parts = [
+        "# Parameters",
+        "`make reference` writes this page from `params.yaml` and the settings' own checks. Change one "
+        "there, or for one experiment with `dvc exp run -S section.key=value`.",
+    ]
+    for name, section in Settings.named_fields().items():
+        rows = _rows(name, section.annotation, defaults[name], meanings)
+        parts += [f"## {name}", said[name], "\n".join([*_HEAD, *rows])]
+    return "\n\n".join(parts) + "\n"
+
+
+_HEAD = ("| key | default | allowed | meaning |", "| --- | --- | --- | --- |")
+
+
+def comments(text: str) -> Iterator[tuple[str, str]]:
+    """(section.key, comment) of all lines of params.yaml that have one."""
+    path: list[str] = []
+    for line in text.splitlines():
+        if found := re.match(r"^( *)(\w+):", line):
+            path = [*path[: len(found[1]) // 2], found[2]]
+        if found := _COMMENT.match(line):
+            yield ".".join(path), found["comment"]
+
+
+def _rows(prefix: str, section: Any, defaults: dict[str, Any], meanings: dict[str, str]) -> Iterator[str]:
+    for key, field in section.named_fields().items():
+        name, value = f"{prefix}.{key}", defaults[key]
+        if is_section(field.annotation):
+            yield from _rows(name, field.annotation, value, meanings)
+            continue
+        shown = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+        cells = (f"`{name}`", f"`{shown}`", allowed(field), meanings[name])
+        yield f"| {' | '.join(cells)} |"
+
+
+def metrics() -> str:
+    """All metrics of an MLflow run as Markdown: what each means, by the stage that logs it."""
+    # imported here: Ray takes seconds to load
+    from ducklane.training.reporting.metrics import COMPUTED, METRICS
+
+    reported = {name: metric.meaning for name, metric in METRICS.items()} | COMPUTED
+    scored = {name: f"median: {meaning[:1].lower()}{meaning[1:]}" for name, meaning in _score_meanings()}
+    parts = [
+        "# Metrics",
+        "`make reference` writes this page from the code that logs them.",
+        "## train",
+        "One point in each iteration, at its `timesteps_total`.",
+        _table(reported),
+        "## evaluate",
+        "One point at the model's `timesteps_total`, over the drives from the fixed starts in the stock "
+        "simulator. `results/evaluate/scores.json` has more: the gate's numbers, and laps with intervals.",
+        _table({f"evaluate/{name}": meaning for name, meaning in {**EVALUATED, **scored}.items()}),
+        "## export",
+        "One point at the same step, of the ONNX file.",
+        _table({f"export/{name}": meaning for name, meaning in EXPORTED.items()}),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+EVALUATED = {
+    "survived": "drives that ended by their time limit, of `evaluate.episodes`",
+    "gate_must": "1 if the gate is passed, else 0",
+    "gate_goal": "1 if its goal is reached, else 0",
+    "full_lap_share": "share of the long drives in the batched simulator that made a full lap",
+}
+EXPORTED = {
+    "max_abs_difference": "largest difference between a wheel's commands by ONNX Runtime and by torch",
+    "latency_ms": "milliseconds for one robot's frame, median",
+    "onnx_bytes": "size of the file",
+}
+
+
+def _table(meanings: Mapping[str, str]) -> str:
+    rows = [f"| `{name}` | {meaning} |" for name, meaning in meanings.items()]
+    return "\n".join(["| metric | meaning |", "| --- | --- |", *rows])
+
+
+def _score_meanings() -> Iterator[tuple[str, str]]:
+    """The scores under the names that they are logged by, with what their class says of them."""
+    (body,) = (
+        node.body
+        for node in ast.parse(inspect.getsource(scores)).body
+        if isinstance(node, ast.ClassDef) and node.name == scores.Scores.__name__
+    )
+    said = {
+        field.target.id: " ".join(ast.literal_eval(text.value).split())
+        for field, text in itertools.pairwise(body)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(text, ast.Expr)
+    }
+    said |= {
+        name: inspect.getdoc(value).rstrip(".")  # type: ignore[union-attr]
+        for name, value in vars(scores.Scores).items()
+        if isinstance(value, property)
+    }
+    blank = scores.Scores(**dict.fromkeys(scores.Scores.__dataclass_fields__, 1))  # type: ignore[arg-type]
+    for name in (*blank.official(), *blank.readable()):
+        yield name, said[name.replace("-", "_")]
+
+
+def main() -> None:
+    """Write the pages."""
+    for page, text in {PARAMETERS_PAGE: parameters(), METRICS_PAGE: metrics()}.items():
+        with replacing(page) as draft:
+            draft.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,215 @@
+"""What a training asks of the machine; what is not there is refused, or it would wait for it for ever."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+
+from ducklane.machine.hardware import Machine, this_machine
+from ducklane.settings import PARAMS_FILE, RaySettings, RllibSettings, Settings, SettingsError
+
+OBJECT_STORE_BYTES = 2**28
+"""What params.yaml comes with."""
+
+PARTS = 10_000
+"""Of a GPU, as Ray counts shares."""
+
+
+def cluster_address() -> str | None:
+    """Where a Ray cluster is to be joined, as Ray's own RAY_ADDRESS says; None for Ray on this machine."""
+    return os.environ.get("RAY_ADDRESS") or None
+
+
+def machine_for(settings: Settings) -> Machine:
+    """This machine; its GPUs are looked for where the training asks for any and there is no cluster."""
+    return this_machine(look_for_gpus=asks_for_gpus(settings.rllib) and cluster_address() is None)
+
+
+def asks_for_gpus(rllib: RllibSettings) -> bool:
+    """Whether anything of the training is to run on a GPU."""
+    return rllib.num_gpus > 0 or (rllib.gpu_per_worker > 0 and rllib.num_workers != 0)
+
+
+def check_machine(settings: Settings, machine: Machine) -> None:
+    """Refuse a training that asks for more than the machine, or `ray`, offers; it would wait for ever.
+
+    Args:
+        settings: all of them.
+        machine: this machine, or the cluster that was joined.
+
+    Raises:
+        SettingsError: a line for each key that does not fit, with what would.
+    """
+    problems = [*_too_much_offered(settings, machine), *_too_much_needed(settings, machine)]
+    if problems:
+        raise SettingsError(*(f"{PARAMS_FILE}: {problem}" for problem in problems))
+
+
+def offered(settings: RaySettings, machine: Machine) -> Machine:
+    """What Ray is given of the machine: -1 stands for all of it. A cluster offers what it has itself."""
+    if machine.cluster:
+        return machine
+    gpus = machine.gpus if settings.num_gpus == -1 else min(settings.num_gpus, _most_gpus(settings, machine))
+    cpus = machine.cpus if settings.num_cpus == -1 else min(settings.num_cpus, machine.cpus)
+    return Machine(cpus, gpus, machine.memory, machine.gpu_search)
+
+
+def _most_gpus(settings: RaySettings, machine: Machine) -> int:
+    # where torch gives no answer the user's word counts
+    return machine.gpus if machine.gpu_search.sure else max(machine.gpus, settings.num_gpus)
+
+
+def num_workers(settings: Settings, machine: Machine) -> int:
+    """Sampling processes: `rllib.num_workers`; for -1 as many as fit, at least 1.
+
+    That is the largest number that shares the batch evenly, with no more workers than CPUs are offered, nor
+    more than find their shares of GPUs.
+    """
+    rllib, offer = settings.rllib, offered(settings.ray, machine)
+    return _most_workers(rllib, offer) if rllib.num_workers == -1 else rllib.num_workers
+
+
+def notes(settings: Settings, machine: Machine) -> list[str]:
+    """What the machine made of settings that leave it open, a line each."""
+    rllib, lines = settings.rllib, []
+    if rllib.num_workers == -1:
+        offer = offered(settings.ray, machine)
+        lines.append(
+            f"rllib.num_workers: -1 is {num_workers(settings, machine)} here (CPUs: {offer.cpus}); "
+            f"with env_per_worker {rllib.env_per_worker} they share train_batch_size {rllib.train_batch_size}"
+        )
+    if asks_for_gpus(rllib) and not machine.gpu_search.sure:
+        lines.append(f"ray.num_gpus: {settings.ray.num_gpus} is believed; {machine.gpu_search.problem}")
+    return lines
+
+
+def _too_much_offered(settings: Settings, machine: Machine) -> Iterator[str]:
+    if machine.cluster:
+        return
+    ray = settings.ray
+    for key, asked, most in (
+        ("num_cpus", ray.num_cpus, machine.cpus),
+        # without any, what is wrong is what asks for one
+        ("num_gpus", ray.num_gpus, _most_gpus(ray, machine) or ray.num_gpus),
+    ):
+        if asked > most:
+            yield (
+                f"ray.{key}: {asked} is more than the {most} of this machine; give -1 (all) or at most {most}"
+            )
+    if machine.memory is not None and ray.object_store_memory > machine.memory:
+        yield (
+            f"ray.object_store_memory: {ray.object_store_memory} is more than the {machine.memory} bytes of "
+            f"memory of this machine; give less (the usual {OBJECT_STORE_BYTES} is enough)"
+        )
+
+
+def _too_much_needed(settings: Settings, machine: Machine) -> Iterator[str]:
+    yield from _workers_and_robots(settings, machine)
+    yield from _gpus(settings, machine)
+
+
+def _workers_and_robots(settings: Settings, machine: Machine) -> Iterator[str]:
+    rllib, offer = settings.rllib, offered(settings.ray, machine)
+    batch, robots, workers = rllib.train_batch_size, rllib.env_per_worker, num_workers(settings, machine)
+    # robots that do not divide the batch are a problem of their own, whatever the number of workers
+    robots_fit = batch % robots == 0
+    fewer = _most_sharing(batch // robots if robots_fit else batch, min(workers, offer.cpus))
+    other_batch = _batch_for(rllib, max(1, fewer if workers > offer.cpus else workers))
+    if workers > offer.cpus:
+        # while they sample the trainer waits, and while it learns they do
+        yield (
+            f"rllib.num_workers: {workers} workers need {workers} CPUs, and there are {offer.cpus} "
+            f"{_where('cpus', settings.ray, machine)}; give {fewer}, or -1"
+        )
+    elif workers != fewer:
+        yield (
+            f"rllib.num_workers: {workers} workers with {robots} robots each (env_per_worker) do not share "
+            f"train_batch_size {batch} evenly; give {fewer}, or -1, or make train_batch_size {other_batch}"
+        )
+    if not robots_fit:
+        fitting = _nearest_divisor(batch // max(1, fewer), robots)
+        yield (
+            f"rllib.env_per_worker: {max(1, workers)} (workers) x {robots} robots do not share "
+            f"train_batch_size {batch} evenly; give {fitting}, or make train_batch_size {other_batch}"
+        )
+
+
+def _most_workers(rllib: RllibSettings, offer: Machine) -> int:
+    batch, robots = rllib.train_batch_size, rllib.env_per_worker
+    numbers = [n for n in range(offer.cpus, 0, -1) if batch % (n * robots) == 0]
+    return next((n for n in numbers if _shares_fit(rllib, n, offer.gpus)), 1)
+
+
+def _most_sharing(steps: int, limit: int) -> int:
+    """The largest divisor of steps up to a limit; 0 for 0, which stands for the trainer's own process."""
+    return next((n for n in range(limit, 0, -1) if steps % n == 0), 0)
+
+
+def _nearest_divisor(number: int, to: int) -> int:
+    small = [n for n in range(1, math.isqrt(number) + 1) if number % n == 0]
+    return min({*small, *(number // n for n in small)}, key=lambda n: (abs(n - to), n))
+
+
+def _batch_for(rllib: RllibSettings, workers: int) -> int:
+    """The size nearest to the batch's that all robots share and that minibatches divide."""
+    step = math.lcm(workers * rllib.env_per_worker, rllib.minibatch_size)
+    return max(1, round(rllib.train_batch_size / step)) * step
+
+
+def _gpus(settings: Settings, machine: Machine) -> Iterator[str]:
+    ray, rllib = settings.ray, settings.rllib
+    if not asks_for_gpus(rllib):
+        return
+    gpus = offered(ray, machine).gpus
+    if not gpus and machine.gpus:
+        yield (
+            f"ray.num_gpus: 0 hides the {machine.gpus} of this machine, and rllib asks for one; give -1 (all)"
+        )
+        gpus = machine.gpus
+    workers = 1 if rllib.num_workers == -1 else rllib.num_workers
+    if not gpus:
+        yield from _no_gpu(rllib, machine)
+    elif not _shares_fit(rllib, workers, gpus):
+        share = _largest_share(rllib, workers, gpus)
+        yield (
+            f"rllib.gpu_per_worker: {workers} x {rllib.gpu_per_worker:g} (workers) and {rllib.num_gpus:g} "
+            f"(num_gpus, the learner) do not fit on the GPUs, {gpus} {_where('gpus', ray, machine)}; "
+            f"give {'at most ' if share else ''}{share:g}"
+        )
+
+
+def _no_gpu(rllib: RllibSettings, machine: Machine) -> Iterator[str]:
+    search = machine.gpu_search
+    for key, share in (
+        ("num_gpus", rllib.num_gpus),
+        ("gpu_per_worker", rllib.gpu_per_worker if rllib.num_workers else 0),
+    ):
+        if share:
+            yield (
+                f"rllib.{key}: {share:g} asks for a GPU, and {machine.name} has none ({search.problem}); "
+                f"set it to 0, or {search.cure}"
+            )
+
+
+def _shares_fit(rllib: RllibSettings, workers: int, gpus: int, parts: int | None = None) -> bool:
+    """Whether the learner and all workers find their shares, none of which is spread over several GPUs."""
+    learner = round(rllib.num_gpus * PARTS)
+    worker = round(rllib.gpu_per_worker * PARTS) if parts is None else parts
+    if not workers or not worker:
+        return gpus > 0 or not learner
+    return gpus > 0 and (PARTS - learner) // worker + (gpus - 1) * (PARTS // worker) >= workers
+
+
+def _largest_share(rllib: RllibSettings, workers: int, gpus: int) -> float:
+    """Of a GPU for each worker, one over a whole number; 0 if the learner leaves nothing."""
+    shares = (PARTS // n for n in range(1, PARTS + 1))
+    return next((share for share in shares if _shares_fit(rllib, workers, gpus, share)), 0) / PARTS
+
+
+def _where(kind: str, ray: RaySettings, machine: Machine) -> str:
+    """What bounds the CPUs or GPUs."""
+    if machine.cluster:
+        return f"in {machine.name}"
+    least = getattr(offered(ray, machine), kind) < getattr(machine, kind)
+    return f"by ray.num_{kind}" if least else "on this machine"

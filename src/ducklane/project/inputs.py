@@ -1,0 +1,107 @@
+"""The files that settings name: maps with their meshes and signs, and an older policy to train on from.
+
+dvc.yaml cannot list them, for their names stand in params.yaml. So the stage `inputs` runs whenever anything
+in `maps` or `models/pretrained` has changed, or a name, and writes down the digests of the files that are in
+use; the other stages depend on those. Files of packages are not among them: the packages' versions stand for
+them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from ducklane.errors import UserError
+from ducklane.repository.copies import left_behind
+from ducklane.settings import Settings
+from ducklane.settings.trials import Trial
+from ducklane.simulator.town.maps import map_inputs
+from ducklane.simulator.town.resources import OWN, packaged_folder
+
+RESTORE_FROM = "rllib.restore_from"
+"""The setting that names an older policy."""
+
+CHECKPOINT = Path("models/checkpoint")
+"""What training writes."""
+
+PRETRAINED = Path("models/pretrained")
+"""Where older policies are kept: DVC sees when one of them changes."""
+
+RESULTS = Path("results/inputs")
+"""Where the digests are kept."""
+
+
+class OlderPolicyError(UserError):
+    """The older policy cannot be used. Exit code 2, as for any wrong setting."""
+
+    exit_code = 2
+
+
+def check_older_policy(settings: Settings) -> None:
+    """Refuse a `rllib.restore_from` that is no folder, or that training would write into.
+
+    Raises:
+        OlderPolicyError: it is.
+    """
+    if settings.rllib.restore_from is None:
+        return
+    folder = Path(settings.rllib.restore_from)
+    if folder.resolve().is_relative_to(CHECKPOINT.resolve()):
+        raise OlderPolicyError(
+            f"{RESTORE_FROM}: {folder}: is replaced by this training; copy it first (cp -r {CHECKPOINT} "
+            f"{PRETRAINED}/older) and give {PRETRAINED}/older"
+        )
+    if not folder.is_dir():
+        missing = f"{folder}: there is no such folder; give a copy of an older {CHECKPOINT}"
+        raise OlderPolicyError(f"{RESTORE_FROM}: {left_behind(folder) or missing}")
+
+
+def training_files(trials: Iterable[Trial]) -> list[Path]:
+    """Those that training depends on, sorted: of the maps of all trials and of `rllib.restore_from`.
+
+    Args:
+        trials: of settings whose maps `check_map` accepts.
+    """
+    chosen = [trial.settings for trial in trials]
+    maps = {name for settings in chosen for name in settings.simulator.map_names}
+    policies = {settings.rllib.restore_from for settings in chosen} - {None}
+    return sorted(_of_maps(maps).union(*(files_below(Path(str(folder))) for folder in policies)))
+
+
+def scoring_files(settings: Settings) -> list[Path]:
+    """Those that scores depend on, sorted: of `evaluate.map_name`, which `check_map` accepts."""
+    return sorted(_of_maps([settings.evaluate.map_name]))
+
+
+def _of_maps(names: Iterable[str]) -> set[Path]:
+    files = {path for name in names for path in map_inputs(name)}
+    return {path for path in files if not path.resolve().is_relative_to(packaged_folder())}
+
+
+def files_below(folder: Path) -> list[Path]:
+    """All files in a folder and in those below, sorted, without what Python leaves beside its sources."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.parent.name != "__pycache__")
+
+
+def unseen(files: Iterable[Path]) -> list[Path]:
+    """Those that lie where DVC does not see that they change."""
+    seen = [os.path.abspath(folder) for folder in (OWN, PRETRAINED)]
+    return [path for path in files if not any(Path(os.path.abspath(path)).is_relative_to(s) for s in seen)]
+
+
+def digests(files: Iterable[Path]) -> dict[str, str]:
+    """Hexadecimal SHA-256 of each file, by its path: below the working directory, or else in full."""
+    return {_shown(path): digest(path) for path in files}
+
+
+def _shown(path: Path) -> str:
+    below = os.path.relpath(path)
+    return str(path) if below.startswith(os.pardir) else below
+
+
+def digest(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,38 @@
+"""params.yaml as frozen, typed, validated settings.
+
+`load()` reads them, and refuses what is not exactly right. The sections and their types are in sections.py,
+what must fit together across them in schema.py, the wording of refusals in refusals.py, and what several
+trials of one training change in search_space.py and trials.py.
+"""
+
+from ducklane.settings.loading import PARAMS_FILE, load, read_yaml
+from ducklane.settings.refusals import SettingsError
+from ducklane.settings.schema import Settings
+from ducklane.settings.sections import (
+    ActionSettings,
+    EvaluateSettings,
+    NetworkSettings,
+    ObservationSettings,
+    RaySettings,
+    RewardSettings,
+    RllibSettings,
+    SimulatorSettings,
+    TuneSettings,
+)
+
+__all__ = [
+    "PARAMS_FILE",
+    "ActionSettings",
+    "EvaluateSettings",
+    "NetworkSettings",
+    "ObservationSettings",
+    "RaySettings",
+    "RewardSettings",
+    "RllibSettings",
+    "Settings",
+    "SettingsError",
+    "SimulatorSettings",
+    "TuneSettings",
+    "load",
+    "read_yaml",
+]

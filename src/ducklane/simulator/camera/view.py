@@ -1,0 +1,276 @@
+"""Where the camera looks: from the pixels of an image back through the lens to the image plane.
+
+The stock simulator draws a frame without a lens, moves its pixels to where the lens would put them, and the
+observation then averages blocks of them. Here a block is followed back through the lens once (`View`), so
+that only what is seen is ever computed; `Projection` is the way there, for what stands on the ground.
+
+Image plane: one unit of depth ahead of the camera, before its pitch; x right, y up, in units of the tangent
+of half the vertical field of view.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ducklane.simulator.camera.lens import DUCKIEBOT_LENS, Lens, inverse_maps, straightened
+
+Floats = NDArray[np.float32]
+
+Ints = NDArray[np.int32]
+
+Number = float | np.float32
+
+HEIGHT_M = 0.108
+"""Of the camera above the ground."""
+
+PITCH_RAD = math.radians(19.15)
+"""Downwards."""
+
+FIELD_OF_VIEW_RAD = math.radians(75.0)
+"""Vertical, of the whole frame."""
+
+SUBPIXELS = 3
+"""Points along each side of a pixel at which things are drawn."""
+
+
+class Blocks(NamedTuple):
+    """Which pixels of the camera's frame make a pixel of the image: weights of an average."""
+
+    first_row: int
+    """rows cut off the top of the frame"""
+    row_weights: Floats
+    """(image height, frame rows used); rows have equal sums"""
+    column_weights: Floats
+    """(image width, frame width); rows have equal sums"""
+
+
+def whole_frame(height: int, width: int) -> Blocks:
+    """The image is the camera's frame itself."""
+    return Blocks(0, np.eye(height, dtype=np.float32), np.eye(width, dtype=np.float32))
+
+
+class View(NamedTuple):
+    """Where the pixels of V images lie on the image plane; P = image height * width, row by row."""
+
+    x: Floats
+    """(V, P) centre, to the right"""
+    y: Floats
+    """(V, P) centre, up"""
+    half_width: Floats
+    """(V, P) from the centre to the pixel's right edge"""
+    down_x: Floats
+    """(V, P) from the centre to the middle of the pixel's lower edge, to the right"""
+    down_y: Floats
+    """(V, P) the same, up: negative"""
+
+
+class Projection(NamedTuple):
+    """From the image plane to the pixels of V images."""
+
+    frame_width: Floats
+    """(V,) pixels of the camera's frame"""
+    frame_height: Floats
+    """(V,)"""
+    aspect: Floats
+    """(V,) width over height"""
+    bends: NDArray[np.bool_]
+    """(V,) whether there is a lens"""
+    straight: Floats
+    """(V, 4) focal lengths and centre of the frame without the lens: along columns, rows, columns, rows"""
+    bent: Floats
+    """(V, 4) the same with it"""
+    bend: Floats
+    """(V, 5) k1, k2, p1, p2, k3"""
+    first_row: Floats
+    """(V,) rows of the frame above the image"""
+    rows: Floats
+    """(V,) rows of the image for each of the frame"""
+    columns: Floats
+    """(V,) columns of the image for each of the frame"""
+    pixel: Floats
+    """(V,) a pixel's larger side on the image plane"""
+    is_smeared: NDArray[np.bool_]
+    """(V, P) whether a pixel lies beyond the frame that the lens bends, which there repeats its edge"""
+    smeared: NDArray[np.int32]
+    """(V, Q) those pixels; -1 for none"""
+    smeared_at: NDArray[np.int32]
+    """(V, Q, 2) row and column of the pixel that each of them repeats, roughly; -1 for none"""
+    smeared_from: NDArray[np.int32]
+    """(V, Q, SUBPIXELS * SUBPIXELS) which points of the image each of a smeared pixel's repeats"""
+
+
+def view(height: int, width: int, lens: Lens | None, blocks: Blocks) -> View:
+    """Follow an image's pixels back through the lens.
+
+    Args:
+        height, width: of the camera's frame, pixels.
+        lens: which bends the frame, or None.
+        blocks: which of the frame's pixels an image's pixel averages.
+    """
+    columns, rows = _undistorted(height, width, lens)
+    used = slice(blocks.first_row, blocks.first_row + blocks.row_weights.shape[1])
+    aspect = width / height
+    x = (2 * (columns[used] + 0.5) / width - 1) * aspect
+    y = 1 - 2 * (rows[used] + 0.5) / height
+    along_rows = _normalised(blocks.row_weights)
+    along_columns = _normalised(blocks.column_weights)
+
+    def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return along_rows @ values @ along_columns.T
+
+    def slope(values: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Change of the value over half a block."""
+        middle = mean(places)
+        variance = mean(places**2) - middle**2
+        half = np.sqrt(3 * np.maximum(variance, 0))  # of a uniform distribution, half its width
+        covariance = mean(values * places) - mean(values) * middle
+        return np.divide(covariance * half, variance, out=np.zeros_like(half), where=variance > 1e-9)
+
+    places: list[NDArray[np.float64]] = list(np.indices(x.shape, dtype=np.float64))
+    row, column = places
+    half_width = np.hypot(slope(x, column), slope(y, column))
+    down_x, down_y = slope(x, row), slope(y, row)
+    # a single pixel of the frame has no slope to be found
+    if len(blocks.column_weights) == width:
+        half_width = half_width + 1 / height
+    if len(blocks.row_weights) == x.shape[0]:
+        down_y = down_y - 1 / height
+    parts = (mean(x), mean(y), half_width, down_x, down_y)
+    return View(*(part.reshape(1, -1).astype(np.float32) for part in parts))
+
+
+def projection(height: int, width: int, lens: Lens | None, blocks: Blocks) -> Projection:
+    """How points ahead of the camera fall onto the image that `view` looks from."""
+    rows = blocks.row_weights.shape[0] / blocks.row_weights.shape[1]
+    columns = blocks.column_weights.shape[0] / blocks.column_weights.shape[1]
+    bent, coefficients = DUCKIEBOT_LENS if lens is None else lens
+    straight = straightened(Lens(bent, coefficients), height, width)
+    mask, smeared, smeared_from = _smeared(height, width, lens, blocks)
+    focal = [straight[0, 0], straight[1, 1], straight[0, 2], straight[1, 2]]
+    bent_focal = [bent[0, 0], bent[1, 1], bent[0, 2], bent[1, 2]]
+    return Projection(
+        frame_width=np.array([width], np.float32),
+        frame_height=np.array([height], np.float32),
+        aspect=np.array([width / height], np.float32),
+        bends=np.array([lens is not None]),
+        straight=np.array([focal], np.float32),
+        bent=np.array([bent_focal], np.float32),
+        bend=np.array([coefficients.ravel()], np.float32),
+        first_row=np.array([blocks.first_row], np.float32),
+        rows=np.array([rows], np.float32),
+        columns=np.array([columns], np.float32),
+        pixel=np.array([2 / height / min(rows, columns)], np.float32),
+        is_smeared=mask[None],
+        smeared=smeared[None],
+        smeared_at=_pixel_of(smeared_from[:, 0], len(blocks.column_weights))[None],
+        smeared_from=smeared_from[None],
+    )
+
+
+Part = TypeVar("Part", View, Projection)
+
+
+def stack_views(parts: Sequence[Part]) -> Part:
+    """One of V images from V of one image each; what is shorter is filled up with -1."""
+
+    def joined(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        most = np.max([array.shape for array in arrays], axis=0)
+        return np.concatenate(
+            [
+                np.pad(array, [(0, more) for more in most - array.shape], constant_values=-1)
+                if (most != array.shape).any()
+                else array
+                for array in arrays
+            ]
+        )
+
+    return type(parts[0])(*map(joined, zip(*parts, strict=True)))
+
+
+def _normalised(weights: Floats) -> NDArray[np.float64]:
+    wide = weights.astype(np.float64)
+    return wide / wide.sum(axis=1, keepdims=True)
+
+
+def _undistorted(
+    height: int, width: int, lens: Lens | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(column, row), each [height, width], of the pixel that the lens shows at each pixel of the frame."""
+    if lens is None:
+        row, column = np.indices((height, width), dtype=np.float64)
+        return column, row
+    columns, rows = _inverse_maps(lens.matrix.tobytes(), lens.coefficients.tobytes(), height, width)
+    return np.rint(columns).astype(np.float64), np.rint(rows).astype(np.float64)  # the nearest pixel
+
+
+# a view and its projection ask for the same; those of many lenses would fill the memory
+@lru_cache(maxsize=2)
+def _inverse_maps(matrix: bytes, coefficients: bytes, height: int, width: int) -> tuple[Floats, Floats]:
+    return inverse_maps(
+        Lens(np.frombuffer(matrix).reshape(3, 3), np.frombuffer(coefficients).reshape(1, 5)), height, width
+    )
+
+
+_SMEAR_PIXELS = 1.5
+"""The numeric inverse of the lens is about this exact; what is farther off was filled up from elsewhere."""
+
+
+def _smeared(
+    height: int, width: int, lens: Lens | None, blocks: Blocks
+) -> tuple[NDArray[np.bool_], Ints, Ints]:
+    """`is_smeared`, `smeared` and `smeared_from` of one image."""
+    rows, columns = len(blocks.row_weights), len(blocks.column_weights)
+    if lens is None:
+        nothing = np.zeros((0, SUBPIXELS**2), np.int32)
+        return np.zeros(rows * columns, np.bool_), np.zeros(0, np.int32), nothing
+    shown_row, shown_column = _bent(lens, height, width)
+    # the frame's pixel at each point of the image
+    row_scale = blocks.row_weights.shape[1] / (rows * SUBPIXELS)
+    column_scale = width / (columns * SUBPIXELS)
+    row, column = np.indices((rows * SUBPIXELS, columns * SUBPIXELS))
+    frame_row = ((row + 0.5) * row_scale).astype(int) + blocks.first_row
+    frame_column = ((column + 0.5) * column_scale).astype(int)
+    from_row, from_column = shown_row[frame_row, frame_column], shown_column[frame_row, frame_column]
+    moved = np.hypot(from_row - frame_row, from_column - frame_column) > _SMEAR_PIXELS
+    point_row = ((from_row + 0.5 - blocks.first_row) / row_scale).astype(int).clip(0, row.shape[0] - 1)
+    point_column = ((from_column + 0.5) / column_scale).astype(int).clip(0, row.shape[1] - 1)
+    source = np.where(moved, point_row * row.shape[1] + point_column, row * row.shape[1] + column)
+
+    def by_pixel(points: NDArray[Any]) -> NDArray[Any]:
+        apart = points.reshape(rows, SUBPIXELS, columns, SUBPIXELS).transpose(0, 2, 1, 3)
+        return apart.reshape(rows * columns, SUBPIXELS**2)
+
+    mask = np.asarray(by_pixel(moved).any(axis=1), np.bool_)
+    return mask, np.flatnonzero(mask).astype(np.int32), by_pixel(source)[mask].astype(np.int32)
+
+
+def _pixel_of(points: Ints, columns: int) -> Ints:
+    """(row, column) of the pixels, [Q, 2], that these points of an image lie in."""
+    row, column = np.divmod(points, columns * SUBPIXELS)
+    return np.stack([row, column], axis=-1).astype(np.int32) // SUBPIXELS
+
+
+def _bent(lens: Lens, height: int, width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(row, column) on the bent frame where what the lens shows at each of its pixels really belongs."""
+    column, row = _undistorted(height, width, lens)
+    straight = straightened(lens, height, width)
+    rays = np.stack(
+        [
+            (column - straight[0, 2]) / straight[0, 0],
+            (row - straight[1, 2]) / straight[1, 1],
+            np.ones_like(row),
+        ],
+        axis=-1,
+    )
+    points, _ = cv2.projectPoints(
+        rays.reshape(-1, 1, 3), np.zeros(3), np.zeros(3), lens.matrix, lens.coefficients
+    )
+    flat = np.asarray(points, np.float64).reshape(height, width, 2)
+    return flat[..., 1], flat[..., 0]

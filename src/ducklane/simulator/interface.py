@@ -1,0 +1,89 @@
+"""What all simulators here share: the robot's state, the map from above, and what they refuse."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ducklane.errors import UserError
+
+Frame = NDArray[np.uint8]
+"""(camera_height, camera_width, 3), RGB."""
+
+Pose = tuple[float, float, float]
+"""(x, z, angle): metres, metres, radians, in the frame of `State`."""
+
+FRAMES_PER_SECOND = 30
+STEP_SECONDS = 1.0 / FRAMES_PER_SECOND
+"""Time from one pose to the next: a step of a simulator, for which a command acts."""
+
+
+class MapImage(NamedTuple):
+    """A map from straight above."""
+
+    pixels: Frame
+    """[height, width, 3], x to the right and z down"""
+    extent: tuple[float, float, float, float]
+    """metres at the left (x), right (x), bottom (z) and top (z) edge, as matplotlib's imshow takes them"""
+
+
+class StartError(UserError):
+    """No valid start pose was found. Exit code 2: the settings leave none.
+
+    Args:
+        max_angle_deg: how far a start may be turned from the lane.
+        map_name: where none was found.
+    """
+
+    exit_code = 2
+
+    def __init__(self, max_angle_deg: float, map_name: str) -> None:
+        super().__init__(
+            f"simulator.accept_start_angle_deg: no start within {max_angle_deg:g} degrees of the lane was "
+            f"found on {map_name}; allow a larger angle"
+        )
+
+
+def only_option(options: dict[str, Any] | None, name: str) -> Any:
+    """The one option that `reset` has, None where it is not given.
+
+    Raises:
+        ValueError: another is.
+    """
+    options = options or {}
+    if unknown := set(options) - {name}:
+        raise ValueError(f"reset has the option {name!r} only, not {', '.join(sorted(map(repr, unknown)))}")
+    return options.get(name)
+
+
+class State(NamedTuple):
+    """The true state of one robot; NaN in the lane fields while it is outside any lane.
+
+    Frame: x to the right of the map, z down the map; heading `angle` a means the direction
+    (cos a, -sin a) in (x, z). `lane_dist` and `lane_angle` are positive to the right of the lane.
+    """
+
+    x: float
+    """metres"""
+    z: float
+    """metres"""
+    angle: float
+    """heading, radians, in (-pi, pi] after a step"""
+    speed: float
+    """metres per second, without sign, over the last step"""
+    forward_speed: float
+    """metres per second along the heading, negative backwards"""
+    yaw_rate: float
+    """radians per second, positive to the left"""
+    lane_dist: float
+    """metres from the centre of the right lane"""
+    lane_angle: float
+    """radians from the lane's direction"""
+    lane_dot: float
+    """cosine of lane_angle"""
+    proximity: float
+    """overlap with the safety circles of objects, metres, 0 or negative"""
+    valid: bool
+    """on drivable ground and touching nothing"""

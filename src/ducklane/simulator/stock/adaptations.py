@@ -1,0 +1,311 @@
+"""gym-duckietown 6.1.34, imported in silence and adapted at run time.
+
+The few places where it fails on today's Python and numpy, is needlessly slow or shares what it should not are
+changed here, each with its reason; tests/simulator/stock/test_adaptations.py notices when upstream changes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial, wraps
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType, SimpleNamespace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ducklane.errors import UserError, reason
+from ducklane.simulator.camera.lens import inverted
+from ducklane.simulator.town.map_format import as_written
+from ducklane.simulator.town.maps import is_own, map_file, read_map
+from ducklane.simulator.town.resources import MapError, own_resource
+
+
+class GraphicsError(UserError):
+    """There is no OpenGL to draw with."""
+
+
+_LOGGERS = ("commons", "typing", "duckietown_world", "geometry", "aido_schemas", "nodes", "gym-duckietown")
+
+
+@cache
+def simulator_class() -> Callable[..., Any]:
+    """gym-duckietown's Simulator, imported in silence, without a display, and adapted."""
+    with silence():
+        _load_graphics()
+        _adapt_upstream()
+        from gym_duckietown.simulator import Simulator
+    simulator_class: Callable[..., Any] = Simulator
+    return simulator_class
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Swallow what upstream prints and logs on import, and undo what it does to Python's logging."""
+    handlers, disabled = logging.root.handlers[:], logging.root.manager.disable
+    logging.disable()  # or each line is made ready, with a look at all files under way: two seconds
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            logging.disable(disabled)
+            logging.root.handlers[:] = handlers
+            for name in _LOGGERS:
+                logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _load_graphics() -> None:
+    # torch for CUDA brings triton, whose LLVM crashes where it is loaded after that of Debian 12's Mesa
+    with contextlib.suppress(ImportError):
+        import triton  # noqa: F401
+    import pyglet
+
+    # both must be set before pyglet.gl is imported
+    pyglet.options["headless"] = True  # EGL, no X server
+    pyglet.options["debug_gl"] = False  # ask after none of a frame's 230 calls of OpenGL whether it failed
+    try:
+        import pyglet.font.freetype
+        import pyglet.window
+    except Exception as error:
+        # pyglet raises whatever its platform code comes upon
+        raise GraphicsError(
+            f"there is no OpenGL without a display here ({error}); install the Debian packages "
+            "libegl1 libgl1 libglu1-mesa libgl1-mesa-dri libopengl0 libfreetype6 libfontconfig1"
+        ) from error
+
+
+def _adapt_upstream() -> None:
+    """Every change to gym-duckietown 6.1.34 and the packages under it, each with its reason."""
+    import_duckietown_world()
+    import contracts
+    import geometry
+    from duckietown_world import resources
+
+    # meshes and pictures of one's own may lie in the folder maps, not only in the working directory; first of
+    # all, for the modules below take the function over
+    resources.get_resource_path = _of_ones_own_first(resources.get_resource_path)
+
+    from duckietown_world.world_duckietown import generic_kinematics, map_loading, pwm_dynamics
+    from gym_duckietown import distortion, objects, simulator
+    from gym_duckietown.randomization import randomizer
+
+    # geometry checks the types of every call's arguments: a waste in a loop
+    contracts.disable_all()
+
+    # DynamicModel.integrate mixes floats with arrays of one element, which numpy >= 1.24 refuses to join
+    pwm_dynamics.geo = SimpleNamespace(
+        linear_angular_from_se2=geometry.linear_angular_from_se2,
+        se2_from_linear_angular=lambda linear, angular: geometry.se2_from_linear_angular(
+            [_number(part) for part in linear], _number(angular)
+        ),
+    )
+
+    # each step asks geometry four times whether a pose is one: half of the time of the physics
+    generic_kinematics.geo = SimpleNamespace(
+        SE2=SimpleNamespace(
+            belongs=_unchecked,
+            group_from_algebra=geometry.SE2.group_from_algebra,
+            multiply=geometry.SE2.multiply,
+        ),
+        se2=SimpleNamespace(belongs=_unchecked),
+    )
+
+    # a walking duckie's wiggle, hence its angle, is an array of one element; ctypes passes none to OpenGL
+    objects.DuckieObj.__init__ = _with_float_wiggle(objects.DuckieObj.__init__)
+
+    # so are the camera's angle and field of view under domain randomization; of the trim it takes the first
+    randomizer.Randomizer.randomize = _with_floats(randomizer.Randomizer.randomize)
+
+    # a moving Duckiebot that has left the road ends the process; its randomized trim does drive it off
+    objects.DuckiebotObj.step_duckiebot = _standing_off_road(objects.DuckiebotObj.step_duckiebot)
+
+    # of the path of a map file upstream takes the name only, and looks for that among its own. On a map of R
+    # rows and C columns it puts objects placed by pos R - C + 1 rows too low; in map files they stand as
+    # written, packaged maps stay as they are, so that scores on them compare
+    simulator.Simulator._load_map = _or_a_file(simulator.Simulator._load_map)
+
+    # each reset searches the packaged files for each tile's texture: a third of a second on a common map
+    simulator.get_texture_file = map_loading.get_texture_file
+
+    # the lens is inverted by loops over pixels: two seconds for each simulator
+    distortion.Distortion._invert_map = _in_arrays(distortion.Distortion._invert_map)
+
+    # the mesh of a robot takes half a second to read, and one's own is seen in upstream's own views only
+    simulator.get_duckiebot_mesh = _when_needed(simulator.get_duckiebot_mesh)
+
+
+@cache
+def import_duckietown_world() -> ModuleType:
+    """Import duckietown_world, as anything under gym-duckietown must be imported: on Python 3.12, too.
+
+    It comes before geometry, which asks for an undeclared package otherwise.
+    """
+    # zuper_typing 6.2.3 sets TypeVar.__repr__ when it is imported, which Python refuses since 3.12
+    with _own_setattr("zuper_typing.monkey_patching_typing", _set_but_on_type_variables):
+        package = importlib.import_module("duckietown_world")
+    map_loading: Any = importlib.import_module("duckietown_world.world_duckietown.map_loading")
+    # each tile of a map searches all packaged files for five pictures: more than a second on a common map
+    map_loading.get_texture_file = _remembered(map_loading.get_texture_file)
+    return package
+
+
+@contextlib.contextmanager
+def _own_setattr(name: str, setattr_: Callable[[Any, str, Any], None]) -> Iterator[None]:
+    """Let the module of this name, imported meanwhile, call this function where it says `setattr`."""
+
+    class Finder:
+        @staticmethod
+        def find_spec(
+            fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+        ) -> ModuleSpec | None:
+            spec = PathFinder.find_spec(fullname, path, target) if fullname == name else None
+            if spec is None or spec.loader is None:
+                return None
+            execute = spec.loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                vars(module)["setattr"] = setattr_
+                execute(module)
+
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+            return spec
+
+    sys.meta_path.insert(0, Finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(Finder)
+
+
+def _set_but_on_type_variables(target: Any, name: str, value: Any) -> None:
+    if target is not TypeVar:
+        setattr(target, name, value)
+
+
+def _of_ones_own_first(find: Callable[[str], str]) -> Callable[[str], str]:
+    @wraps(find)
+    def adapted(name: str) -> str:
+        # of a map's file `map_file` decides
+        own = None if name.endswith(".yaml") else own_resource(name)
+        return find(name) if own is None else str(own)
+
+    return adapted
+
+
+def _unchecked(_: Any) -> None:
+    pass
+
+
+def _remembered(find: Callable[[str], list[str]]) -> Callable[[str], list[str]]:
+    """Find what a name stands for once, and that it stands for nothing once."""
+    found: dict[str, list[str]] = {}
+    missing: dict[str, KeyError] = {}
+
+    @wraps(find)
+    def adapted(name: str) -> list[str]:
+        if name in missing:
+            raise missing[name]
+        if name not in found:
+            try:
+                found[name] = find(name)
+            except KeyError as error:
+                missing[name] = error
+                raise
+        return found[name]
+
+    return adapted
+
+
+def _number(value: Any) -> float:
+    return float(np.asarray(value).item())
+
+
+def _with_float_wiggle(init: Callable[..., None]) -> Callable[..., None]:
+    @wraps(init)
+    def adapted(self: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        self.wiggle = _number(self.wiggle)
+
+    return adapted
+
+
+def _with_floats(randomize: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    @wraps(randomize)
+    def adapted(self: Any, rng: Any) -> dict[str, Any]:
+        drawn = randomize(self, rng)
+        return {
+            key: value.item() if np.size(value) == 1 and key != "trim" else value
+            for key, value in drawn.items()
+        }
+
+    return adapted
+
+
+def _standing_off_road(step_duckiebot: Callable[..., None]) -> Callable[..., None]:
+    @wraps(step_duckiebot)
+    def adapted(self: Any, delta_time: float, closest_curve_point: Callable[..., Any], others: Any) -> None:
+        nearest, _ = closest_curve_point(self.pos, self.angle)
+        if nearest is not None:
+            step_duckiebot(self, delta_time, closest_curve_point, others)
+
+    return adapted
+
+
+def _or_a_file(load_map: Callable[..., None]) -> Callable[..., None]:
+    @wraps(load_map)
+    def adapted(self: Any, map_name: str) -> None:
+        if not is_own(map_name):
+            load_map(self, map_name)
+            return
+        self.map_name, self.map_file_path = map_file(map_name).stem, str(map_file(map_name))
+        self.map_data = as_written(read_map(map_name))
+        try:
+            self._interpret_map(self.map_data)
+        except Exception as error:
+            # the cause is in the context of an error that holds the whole map
+            cause = reason(error.__context__ or error)
+            raise MapError(
+                f"map_name: {map_name}: gym-duckietown cannot load it ({cause}); look at its objects' meshes "
+                "and pictures"
+            ) from error
+
+    return adapted
+
+
+def _in_arrays(invert_map: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(invert_map)
+    def adapted(self: Any, mapx: Any, mapy: Any) -> Any:
+        return inverted(mapx, mapy)
+
+    return adapted
+
+
+def _when_needed(get_mesh: Callable[[str], Any]) -> Callable[[str], Any]:
+    mesh_of = cache(lambda color: _Mesh(partial(get_mesh, color)))
+
+    @wraps(get_mesh)
+    def adapted(color: str) -> Any:
+        return mesh_of(color)
+
+    return adapted
+
+
+class _Mesh:
+    """A mesh that is read when somebody asks for something of it."""
+
+    def __init__(self, read: Callable[[], Any]) -> None:
+        self._read = read
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._read(), name)  # which upstream keeps

@@ -1,0 +1,194 @@
+"""The maps that come with duckietown_world, and those of one's own: whether a robot can drive on them.
+
+Reads files only, so that a wrong `map_name` is refused before a simulator is loaded.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ducklane.repository.copies import left_behind
+from ducklane.settings import PARAMS_FILE, Settings, SettingsError, read_yaml
+from ducklane.simulator.town import map_format
+from ducklane.simulator.town.map_notes import notes_on
+from ducklane.simulator.town.resources import OWN, MapError, object_files, packaged_folder, tile_texture
+
+
+def map_names() -> list[str]:
+    """Names of all packaged maps, sorted, those without a road included."""
+    return sorted(path.stem for path in (_data_folder() / "maps").glob("*.yaml"))
+
+
+def drivable_map_names() -> list[str]:
+    """Names of the packaged maps that a robot can drive on, sorted."""
+    return [name for name in map_names() if road_tiles(name)]
+
+
+def own_map_names() -> list[str]:
+    """Names of the maps in the project's folder `maps`, sorted."""
+    return sorted(path.stem for path in OWN.glob("*.yaml"))
+
+
+def map_file(name: str) -> Path:
+    """The file of a map.
+
+    Args:
+        name: of a packaged map, or of one in the folder `maps`; or the path of a map file (*.yaml).
+    """
+    if is_path(name):
+        return Path(name)
+    packaged = _packaged(name)
+    # the packaged one first: what `loop_empty` is, and scores on it, stay comparable
+    return _own(name) if name in own_map_names() and not packaged.is_file() else packaged
+
+
+def _packaged(name: str) -> Path:
+    return _data_folder() / "maps" / f"{name}.yaml"
+
+
+def _own(name: str) -> Path:
+    return OWN / f"{name}.yaml"
+
+
+def is_path(name: str) -> bool:
+    """Whether a map's name is the path of a map file."""
+    return name.endswith(".yaml")
+
+
+def is_own(name: str) -> bool:
+    """Whether a map is one's own, and not packaged."""
+    return map_file(name) != _packaged(name)
+
+
+def read_map(name: str) -> Any:
+    """The content of a map's file."""
+    return read_yaml(map_file(name))
+
+
+def map_inputs(name: str) -> list[Path]:
+    """Every file that a map depends on: its own, and what its tiles and objects are drawn from.
+
+    Meshes, materials, textures and signs are those that gym-duckietown would load from here: files of one's
+    own are given as the map names them, seen from the working directory; packaged ones by their full path.
+
+    Args:
+        name: of a map that `check_map` accepts, or the path of its file.
+
+    Returns:
+        each file once, sorted; the map's own first.
+    """
+    content = read_map(name)
+    tiles = {map_format.kind_of(tile) for row in content["tiles"] for tile in row}
+    textures = {tile_texture(kind) for kind in tiles}
+    objects = map_format.named(content.get("objects") or {}).values()
+    skins = {path for kind in {thing["kind"] for thing in objects} for path in object_files(kind)}
+    own = map_file(name)
+    return [own, *sorted({path for path in textures | skins if path is not None} - {own})]
+
+
+def check_map(name: str, key: str = "map_name") -> None:
+    """Refuse a map that a robot cannot drive on.
+
+    Args:
+        name: of the map, or the path of a map file.
+        key: what the error calls the setting.
+
+    Raises:
+        MapError: there is no such map, its file is wrong, or it has no drivable tile.
+    """
+    if problem := _problem(name):
+        raise MapError(f"{key}: {problem}")
+
+
+def check_maps(settings: Settings) -> None:
+    """Refuse settings that name a map that a robot cannot drive on, to train or to be scored on.
+
+    Of the others it says on stderr what of their files the loader passes over.
+
+    Raises:
+        MapError: a line for each such setting.
+    """
+    named = [("simulator.map_name", name) for name in settings.simulator.map_names]
+    named.append(("evaluate.map_name", settings.evaluate.map_name))
+    problems = [f"{PARAMS_FILE}: {key}: {problem}" for key, name in named if (problem := _problem(name))]
+    if problems:
+        raise MapError(*problems)
+    for _, name in named:
+        tell(name)
+
+
+def notes(name: str) -> list[str]:
+    """What the loader passes over in a map that `check_map` accepts, or does otherwise than its file says.
+
+    Of packaged maps only the latter: they stand as gym-duckietown has them, so that scores stay comparable.
+    """
+    content = read_map(name)
+    if is_own(name):
+        return [f"{name}: {note}" for note in notes_on(content)]
+    said = []
+    if too_low := map_format.displacement(content):
+        said.append(f"{name}: objects stand {too_low} than its file says, as in gym-duckietown")
+    if name in own_map_names():
+        own = _own(name)
+        said.append(f"{name}: is gym-duckietown's map, and {own} is passed over; give {own} to take that one")
+    return said
+
+
+@cache
+def tell(name: str) -> None:
+    """Say on stderr, once in a process, what `notes` has of a map."""
+    for note in notes(name):
+        print(note, file=sys.stderr)
+
+
+def _problem(name: str) -> str | None:
+    names = map_names()
+    if is_path(name):
+        if not Path(name).is_file():
+            missing = f"there is no map file {name}; give the path of one, or the name of a packaged map"
+            return left_behind(Path(name)) or missing
+    elif name not in names and not is_own(name):
+        return left_behind(_own(name)) or _no_map(name, [*names, *own_map_names()])
+    try:
+        content = read_map(name)
+    except SettingsError as error:
+        return _unreadable(name, error)
+    problem = map_format.problem_of(content)
+    if problem is None and is_own(name):  # a packaged map's start is as gym-duckietown takes it
+        problem = map_format.problem_of_start(content)
+    if problem is not None:
+        return f"{name}: {problem}"
+    if not map_format.road_of(content):
+        return f"{name} has no road to drive on; choose another, e.g. loop_empty"
+    return None
+
+
+def _no_map(name: str, names: Iterable[str]) -> str:
+    path = Path(name)
+    if name and (path / "main.yaml").is_file():
+        return f"{name}: {map_format.second_format('a folder with main.yaml')}"
+    if path.is_file():
+        return f"{name}: the name of a map file ends in .yaml; rename it"
+    return f"there is no map {name!r}; {map_format.advice(name, names)}"
+
+
+def _unreadable(name: str, error: SettingsError) -> str:
+    try:
+        second = "!include" in map_file(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        second = False
+    return f"{name}: {map_format.second_format('with !include')}" if second else str(error)
+
+
+def _data_folder() -> Path:
+    return packaged_folder() / "gd1"
+
+
+@cache
+def road_tiles(name: str) -> dict[tuple[int, int], str]:
+    """Kind of each tile to drive on, by (column, row), row by row, of a map that `check_map` accepts."""
+    return map_format.road_of(read_map(name))

@@ -1,0 +1,283 @@
+"""The shapes of what stands on a map, and their skins (textures), in versions for any distance.
+
+Far away thousands of triangles fall into one pixel: coarser versions of a mesh have fewer.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ducklane.simulator.town.textures import Image, packed, read_texture
+
+SKIN_TEXELS = 256
+"""Sides of an object's texture at its finest resolution, at most."""
+
+SKIN_LEVELS = 7
+
+SEAMS = 0.01
+"""Of the edges of a mesh: more that have a triangle on one side alone, and one may see its inside."""
+
+LONGEST_EDGE = 0.15
+"""Of a triangle, as a part of its mesh's longest side."""
+
+DETAILS = 7
+"""Versions of a mesh."""
+
+COARSEST = 6
+"""Cells along the longest side of a mesh in its coarsest version."""
+
+
+class Meshes(NamedTuple):
+    """The shapes of all things, in DETAILS versions, and their skins (textures)."""
+
+    vertices: NDArray[np.float32]
+    """(V, 3) of all versions of all meshes"""
+    corners: NDArray[np.int32]
+    """(T, 3) of each triangle, among its version's vertices"""
+    normals: NDArray[np.float32]
+    """(T, 3, 3) of the corners of the original triangle that this is a part of"""
+    weights: NDArray[np.float32]
+    """(T, 3) of those corners in the middle of this triangle"""
+    colors: NDArray[np.float32]
+    """(T, 3) 0 to 1"""
+    uv: NDArray[np.float32]
+    """(T, 3, 2) texture coordinates of the corners"""
+    skin: NDArray[np.int32]
+    """(T,) -1 for none"""
+    first_vertex: NDArray[np.int64]
+    """(K, DETAILS + 1) of each version of mesh k; version d ends where d + 1 begins"""
+    first_triangle: NDArray[np.int64]
+    """(K, DETAILS + 1)"""
+    cell: NDArray[np.float32]
+    """(K, DETAILS) how coarse a version is, in the mesh's own unit; 0 is the original"""
+    closed: NDArray[np.bool_]
+    """(K,) whether nothing can be seen of the inside, but for seams"""
+    bounds: NDArray[np.float32]
+    """(K, 2, 3) smallest and largest coordinates"""
+    texels: NDArray[np.uint32]
+    """all skins and levels: red, green, blue, a byte each; row 0 is v = 0"""
+    skin_start: NDArray[np.int64]
+    """(S, SKIN_LEVELS)"""
+    skin_size: NDArray[np.int32]
+    """(S, SKIN_LEVELS, 2) rows and columns"""
+    second_skin: NDArray[np.int32]
+    """(S,) what a skin is changed to in a traffic light's second pattern"""
+
+
+class _Mesh(NamedTuple):
+    vertices: NDArray[np.float32]
+    corners: NDArray[np.int32]
+    normals: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    colors: NDArray[np.float32]
+    uv: NDArray[np.float32]
+    skin: NDArray[np.int32]
+    cell: float
+
+
+_NO_MESH = _Mesh(
+    vertices=np.zeros((1, 3), np.float32),
+    corners=np.zeros((0, 3), np.int32),
+    normals=np.zeros((0, 3, 3), np.float32),
+    weights=np.zeros((0, 3), np.float32),
+    colors=np.zeros((0, 3), np.float32),
+    uv=np.zeros((0, 3, 2), np.float32),
+    skin=np.zeros(0, np.int32),
+    cell=0.0,
+)
+
+
+def bake_meshes(objects: Sequence[Any]) -> tuple[Meshes, NDArray[np.int64]]:
+    """Read the meshes of a map's objects, and make their coarser versions.
+
+    Args:
+        objects: gym-duckietown's, traffic lights in their first pattern.
+
+    Returns:
+        the meshes, and which of them each object has, [K].
+    """
+    meshes = list({id(thing.mesh): thing.mesh for thing in objects}.values())
+    textures = _textures(objects)
+    order = {name: number for number, name in enumerate(textures)}
+    versions = [_versions(_read_mesh(mesh, order)) for mesh in meshes] or [_versions(_NO_MESH)]
+    flat = [version for of_mesh in versions for version in of_mesh]
+    texels, start, size = _bake_skins([read_texture(texture) for texture in textures.values()])
+    baked = Meshes(
+        **{
+            name: np.concatenate([getattr(version, name) for version in flat])
+            for name in _Mesh._fields
+            if name != "cell"
+        },
+        first_vertex=_firsts([[len(version.vertices) for version in of_mesh] for of_mesh in versions]),
+        first_triangle=_firsts([[len(version.corners) for version in of_mesh] for of_mesh in versions]),
+        cell=np.array([[version.cell for version in of_mesh] for of_mesh in versions], np.float32),
+        closed=np.array([_is_closed(of_mesh[0]) for of_mesh in versions]),
+        bounds=np.array([[m[0].vertices.min(0), m[0].vertices.max(0)] for m in versions], np.float32),
+        texels=texels,
+        skin_start=start,
+        skin_size=size,
+        second_skin=_second_skins(objects, order),
+    )
+    numbers = {id(mesh): number for number, mesh in enumerate(meshes)}
+    return baked, np.array([numbers[id(thing.mesh)] for thing in objects], np.int64)
+
+
+def stack_meshes(parts: Sequence[Meshes]) -> Meshes:
+    """All meshes of several maps."""
+
+    def offsets(sizes: Iterable[int]) -> list[int]:
+        return list(itertools.accumulate(sizes, initial=0))[:-1]
+
+    shifts = {
+        "first_vertex": offsets(len(part.vertices) for part in parts),
+        "first_triangle": offsets(len(part.corners) for part in parts),
+        "skin_start": offsets(len(part.texels) for part in parts),
+        "second_skin": offsets(len(part.second_skin) for part in parts),
+        "skin": offsets(len(part.second_skin) for part in parts),
+    }
+    joined = {}
+    for name in Meshes._fields:
+        arrays = [getattr(part, name) for part in parts]
+        if name in shifts:
+            moved = zip(arrays, shifts[name], strict=True)
+            arrays = [np.where(array < 0, array, array + shift).astype(array.dtype) for array, shift in moved]
+        joined[name] = np.concatenate(arrays)
+    return Meshes(**joined)
+
+
+def _textures(objects: Sequence[Any]) -> dict[int, Any]:
+    """OpenGL's textures of the objects by their names there, in order of appearance."""
+    all_of = [*(texture for thing in objects for texture in thing.mesh.textures)]
+    all_of += [texture for thing in objects for texture in getattr(thing, "texs", ())]
+    return {texture.id: texture for texture in all_of if texture is not None}
+
+
+def _second_skins(objects: Sequence[Any], order: dict[int, int]) -> NDArray[np.int32]:
+    """(S,) what each skin changes to in a traffic light's second pattern."""
+    second = np.arange(len(order), dtype=np.int32)
+    for first, other in (thing.texs for thing in objects if hasattr(thing, "texs")):
+        second[order[first.id]] = order[other.id]
+    return second
+
+
+def _firsts(counts: list[list[int]]) -> NDArray[np.int64]:
+    """Where each of the parts that follow each other begins, and where each row's last ends."""
+    ends = np.cumsum(np.array(counts, np.int64)).reshape(len(counts), -1)
+    return np.hstack([ends[:, :1] - np.array(counts, np.int64)[:, :1], ends])
+
+
+def _read_mesh(mesh: Any, order: dict[int, int]) -> _Mesh:
+    chunks = list(zip(mesh.vlists, mesh.textures, strict=True))
+
+    def join(name: str, size: int) -> NDArray[np.float32]:
+        parts = [np.array(getattr(chunk, name), np.float32).reshape(-1, 3, size) for chunk, _ in chunks]
+        return np.concatenate(parts)
+
+    skins = [-1 if texture is None else order[texture.id] for _, texture in chunks]
+    skin = np.repeat(skins, [chunk.count // 3 for chunk, _ in chunks])
+    positions, normals = join("vertices", 3), join("normals", 3)
+    weights = np.broadcast_to(np.eye(3), (len(skin), 3, 3))
+    number = np.broadcast_to(np.arange(len(skin))[:, None, None], (len(skin), 3, 1))
+    corners = np.concatenate([positions, join("tex_coords", 2), weights, number], axis=2)
+    corners = _divided(corners, LONGEST_EDGE * float(np.ptp(positions, axis=(0, 1)).max()))
+    original = np.rint(corners[:, 0, 8]).astype(np.int64)
+    vertices, indices = np.unique(
+        corners[:, :, :3].reshape(-1, 3).astype(np.float32), axis=0, return_inverse=True
+    )
+    return _Mesh(
+        vertices=vertices,
+        corners=indices.reshape(-1, 3).astype(np.int32),
+        normals=normals[original],
+        weights=corners[:, :, 5:8].mean(axis=1).astype(np.float32),
+        colors=join("colors", 3)[original, 0],
+        uv=corners[:, :, 3:5].astype(np.float32),
+        skin=skin[original].astype(np.int32),
+        cell=0.0,
+    )
+
+
+def _divided(triangles: NDArray[np.float64], limit: float) -> NDArray[np.float64]:
+    """Halve triangles [T, 3 corners, position and more] until no edge is longer than `limit`.
+
+    The lens bends long edges, and what is partly behind the camera is left out.
+    """
+    while True:
+        edges = np.linalg.norm(triangles[:, [1, 2, 0], :3] - triangles[:, :, :3], axis=2)
+        long = edges.max(axis=1) > limit
+        if not long.any():
+            return triangles
+        # turned so that the longest edge is the first
+        turn = (edges[long].argmax(axis=1)[:, None] + np.arange(3)) % 3
+        a, b, c = np.moveaxis(np.take_along_axis(triangles[long], turn[:, :, None], axis=1), 1, 0)
+        middle = (a + b) / 2
+        halves = [np.stack([a, middle, c], axis=1), np.stack([middle, b, c], axis=1)]
+        triangles = np.concatenate([triangles[~long], *halves])
+
+
+def _is_closed(mesh: _Mesh) -> bool:
+    """Whether nearly all edges have one triangle on either side, both turned the same way."""
+    fine = np.ptp(mesh.vertices, axis=0).max() * 1e-5  # corners that coincide but for rounding
+    _, place = np.unique(np.rint(mesh.vertices / max(fine, 1e-12)), axis=0, return_inverse=True)
+    corners = place.reshape(-1)[mesh.corners]
+    edges = np.concatenate([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [2, 0]]])
+    ways, count = np.unique(edges, axis=0, return_counts=True)
+    back = {tuple(way): number for way, number in zip(ways.tolist(), count.tolist(), strict=True)}
+    open_edges = sum(abs(number - back.get((b, a), 0)) for (a, b), number in back.items())
+    return bool(open_edges <= SEAMS * len(edges))
+
+
+def _versions(mesh: _Mesh) -> list[_Mesh]:
+    if mesh is _NO_MESH:
+        return [mesh] * DETAILS
+    longest = float(np.ptp(mesh.vertices, axis=0).max())
+    cells = [longest / (COARSEST * 2**finer) for finer in reversed(range(DETAILS - 1))]
+    return [mesh, *(_coarsened(mesh, cell) for cell in cells)]
+
+
+def _coarsened(mesh: _Mesh, cell: float) -> _Mesh:
+    """Move the vertices of each cell of a grid to their mean, and drop the triangles that vanish."""
+    keys = np.floor(mesh.vertices / cell + 0.5).astype(np.int64)
+    _, cluster = np.unique(keys, axis=0, return_inverse=True)
+    cluster = cluster.reshape(-1)
+    weight = np.bincount(cluster)[:, None]
+    vertices = np.stack([np.bincount(cluster, mesh.vertices[:, axis]) for axis in range(3)], axis=1) / weight
+    corners = cluster[mesh.corners]
+    whole = (np.diff(np.sort(corners, axis=1), axis=1) != 0).all(axis=1)
+    # of triangles that now coincide the largest stays
+    sides = mesh.vertices[mesh.corners]
+    area = np.linalg.norm(np.cross(sides[:, 1] - sides[:, 0], sides[:, 2] - sides[:, 0]), axis=1)
+    largest = np.argsort(-area, kind="stable")
+    largest = largest[whole[largest]]
+    _, first = np.unique(np.sort(corners[largest], axis=1), axis=0, return_index=True)
+    kept = np.sort(largest[first])
+    return _Mesh(
+        vertices=vertices.astype(np.float32),
+        corners=corners[kept].astype(np.int32),
+        normals=mesh.normals[kept],
+        weights=mesh.weights[kept],
+        colors=mesh.colors[kept],
+        uv=mesh.uv[kept],
+        skin=mesh.skin[kept],
+        cell=cell,
+    )
+
+
+def _bake_skins(skins: Sequence[Image]) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.int32]]:
+    """(texels, start [S, SKIN_LEVELS], size [S, SKIN_LEVELS, 2])."""
+    images = [_skin_level(skin, level) for skin in skins for level in range(SKIN_LEVELS)]
+    texels = np.concatenate([packed(image).ravel() for image in images] or [np.zeros(0, np.uint32)])
+    start = np.cumsum([0, *(image.shape[0] * image.shape[1] for image in images)], dtype=np.int64)[:-1]
+    size = np.array([image.shape[:2] for image in images], np.int32)
+    return texels, start.reshape(-1, SKIN_LEVELS), size.reshape(-1, SKIN_LEVELS, 2)
+
+
+def _skin_level(skin: Image, level: int) -> NDArray[np.float32]:
+    rows, columns = (max(1, min(SKIN_TEXELS, side) >> level) for side in skin.shape[:2])
+    shrunk = cv2.resize(skin.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
+    return np.dstack([shrunk.reshape(rows, columns, 3), np.full((rows, columns, 1), 255, np.float32)])

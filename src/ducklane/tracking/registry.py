@@ -1,0 +1,58 @@
+"""Versions of the registered policy, and which of them is the champion."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from mlflow import MlflowClient
+
+from ducklane.tracking.store.address import TrackingError as TrackingError
+from ducklane.tracking.store.opening import client, one_line
+
+CHAMPION = "champion"
+"""Alias of the registered policy that passed the gate and drove farthest."""
+
+DISTANCE = "gate_distance_m"
+"""Tag of a registered policy's version: median distance in the gate's episodes."""
+
+
+def crown(name: str, version: str, distance_m: float) -> str:
+    """Make a version of a registered policy the champion if it drives farther than the one before.
+
+    A champion that somebody chose by hand, and of which no distance is known, stays.
+
+    Args:
+        name: of the registered policy.
+        version: which has passed the gate.
+        distance_m: median distance in the gate's episodes.
+
+    Returns:
+        what was decided, in one line.
+    """
+    store = client()
+    with one_line():
+        before = _champion(store, name)
+        store.set_model_version_tag(name, version, DISTANCE, str(distance_m))
+        if before is not None and not distance_m > _distance(before):
+            return f"champion stays {_in_words(before)}: version {version} drives {distance_m:.2f} m"
+        store.set_registered_model_alias(name, CHAMPION, version)
+    earlier = f", before {_in_words(before)}" if before else ""
+    return f"champion is version {version} ({distance_m:.2f} m){earlier}"
+
+
+def _champion(store: MlflowClient, name: str) -> Any:
+    version = store.get_registered_model(name).aliases.get(CHAMPION)
+    # of a local store it is a number, of a server a text
+    return store.get_model_version(name, str(version)) if version else None
+
+
+def _distance(version: Any) -> float:
+    """In metres, NaN where it is not known."""
+    return float(version.tags.get(DISTANCE, math.nan))
+
+
+def _in_words(version: Any) -> str:
+    distance = _distance(version)
+    known = f"{distance:.2f} m" if math.isfinite(distance) else "distance unknown"
+    return f"version {version.version} ({known})"

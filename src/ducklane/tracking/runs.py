@@ -1,0 +1,279 @@
+"""Runs in the MLflow store: what the project writes to MLflow and reads from it.
+
+One experiment is one MLflow run: `train` starts it, `evaluate` and `export` add to it. Where the store is,
+and whether it can be used, is for ducklane.tracking.store.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunStatus, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from ducklane.errors import Interrupted
+from ducklane.project import provenance
+from ducklane.settings import Settings
+from ducklane.tracking.store.address import TrackingError as TrackingError
+from ducklane.tracking.store.opening import client, one_line, prepare_store, reach, store_uri
+
+PARAMS_PER_BATCH = 100
+"""MLflow's limit for one call."""
+
+PARENT_RUN = MLFLOW_PARENT_RUN_ID
+"""Tag of the run of one of several trials: the run of their experiment."""
+
+BEST_TRIAL = "best_trial_run_id"
+"""Tag of such an experiment's run: the trial that its model is of."""
+
+
+class Run:
+    """One MLflow run, addressed by its id: no global state, any stage may add to it."""
+
+    def __init__(self, run_id: str) -> None:
+        self.id = run_id
+
+    @property
+    def store(self) -> MlflowClient:
+        """The store it is in; not kept, so that a run can be pickled (MLflow shares the connections)."""
+        return client()
+
+    @property
+    @one_line()
+    def experiment_id(self) -> str:
+        """Of the experiment that it is in."""
+        return str(self.store.get_run(self.id).info.experiment_id)
+
+    @one_line()
+    def last_step(self, metric: str) -> int:
+        """The largest step at which a metric was logged, -1 for none."""
+        points = self.store.get_metric_history(self.id, metric)
+        return max((point.step for point in points), default=-1)
+
+    @one_line()
+    def described(self) -> tuple[str, dict[str, str]]:
+        """Its experiment and status in words, and its tags."""
+        found = self.store.get_run(self.id)
+        experiment = self.store.get_experiment(found.info.experiment_id)
+        return f"experiment {experiment.name}, {found.info.status}", dict(found.data.tags)
+
+    @one_line()
+    def fetch(self, artifact: str, folder: Path) -> Path | None:
+        """Copy an artifact into a folder; None if the run has none of that name."""
+        if artifact not in {item.path for item in self.store.list_artifacts(self.id)}:
+            return None
+        return Path(self.store.download_artifacts(self.id, artifact, str(folder)))
+
+    @one_line()
+    def log_params(self, params: Mapping[str, object]) -> None:
+        """Log parameters; those that stand already keep their value."""
+        known = self.store.get_run(self.id).data.params
+        new = [Param(key, str(value)[:6000]) for key, value in params.items() if key not in known]
+        for start in range(0, len(new), PARAMS_PER_BATCH):
+            self.store.log_batch(self.id, params=new[start : start + PARAMS_PER_BATCH])
+
+    @one_line()
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        """Log one point of each metric in one call; what is not finite is left out (MLflow would store 0)."""
+        now = int(time.time() * 1000)
+        points = [
+            Metric(key, float(value), now, step) for key, value in metrics.items() if math.isfinite(value)
+        ]
+        self.store.log_batch(self.id, metrics=points)
+
+    @one_line()
+    def set_tags(self, tags: Mapping[str, object]) -> None:
+        """Set tags in one call."""
+        self.store.log_batch(self.id, tags=[RunTag(key, str(value)) for key, value in tags.items()])
+
+    @one_line()
+    def log_artifact(self, path: Path, folder: str | None = None) -> None:
+        """Copy a file to the run's artifacts."""
+        self.store.log_artifact(self.id, str(path), folder)
+
+    @one_line()
+    def log_policy(self, path: Path, *, registered_name: str, frames_shape: tuple[int, ...]) -> str:
+        """Log an ONNX policy with its signature; register it.
+
+        It gets no input example: MLflow would keep each one's camera frames as 80 MB of text.
+
+        Args:
+            path: the ONNX file.
+            registered_name: name in the model registry.
+            frames_shape: (frames, camera_height, camera_width, 3) of its input.
+
+        Returns:
+            the registered version as models:/<name>/<version>.
+        """
+        import mlflow
+        import onnx
+        from mlflow.models import ModelSignature
+        from mlflow.types import Schema, TensorSpec
+
+        inputs = TensorSpec(np.dtype(np.uint8), (-1, *frames_shape), "frames")
+        outputs = TensorSpec(np.dtype(np.float32), (-1, 2), "wheels")
+        mlflow.set_tracking_uri(store_uri())
+        mlflow.set_registry_uri(store_uri())
+        with mlflow.start_run(run_id=self.id):
+            logged = mlflow.onnx.log_model(
+                onnx.load(path),
+                name="policy",
+                registered_model_name=registered_name,
+                signature=ModelSignature(inputs=Schema([inputs]), outputs=Schema([outputs])),
+                pip_requirements=[f"{name}=={version(name)}" for name in ("mlflow", "onnx", "onnxruntime")],
+                onnx_execution_providers=["CPUExecutionProvider"],
+                # the file as it is: what is downloaded can be driven and traced
+                save_as_external_data=False,
+            )
+        return f"models:/{registered_name}/{logged.registered_model_version}"
+
+    @one_line()
+    def end(self, status: str) -> None:
+        """Close the run: FINISHED, FAILED or KILLED."""
+        self.store.set_terminated(self.id, RunStatus.to_string(RunStatus.from_string(status)))
+
+
+@contextmanager
+def training_run(settings: Settings, run_id: str | None) -> Iterator[Run]:
+    """The run of one experiment, with all settings as its params and its origin as its tags.
+
+    It is RUNNING meanwhile and FINISHED, FAILED or KILLED afterwards.
+
+    Args:
+        settings: all of them.
+        run_id: of the run that an interrupted training began; without one, or in a store or an experiment
+            that it is not in, a new run is started.
+
+    Raises:
+        TrackingError: the store cannot be used.
+    """
+    reach()
+    with one_line():
+        experiment_id = prepare_store(settings.mlflow.experiment_name)
+    with _run_of(settings, run_id, experiment_id, provenance.dvc_experiment(), {}) as run:
+        yield run
+
+
+@contextmanager
+def trial_run(parent: Run, settings: Settings, name: str, run_id: str | None) -> Iterator[Run]:
+    """The run of one of several trials, nested in that of their experiment; else as `training_run`.
+
+    Args:
+        parent: run of the experiment.
+        settings: of the trial alone.
+        name: what the run is called.
+        run_id: as for `training_run`.
+    """
+    with one_line():
+        experiment_id = parent.store.get_run(parent.id).info.experiment_id
+    with _run_of(settings, run_id, experiment_id, name, {PARENT_RUN: parent.id}) as run:
+        yield run
+
+
+@contextmanager
+def _run_of(
+    settings: Settings, run_id: str | None, experiment_id: str, name: str | None, tags: Mapping[str, str]
+) -> Iterator[Run]:
+    with one_line():
+        run = find_run(run_id) if run_id else None
+        if run is None or run.experiment_id != experiment_id:
+            # tags at once: a process that is killed now must not leave a trial without its parent
+            run = Run(client().create_run(experiment_id, run_name=name, tags=dict(tags)).info.run_id)
+        run.store.update_run(run.id, "RUNNING")
+    with _closing(run):
+        run.log_params(flatten(settings.as_dict()))
+        run.set_tags(_origin(settings))
+        yield run
+
+
+def give_up(run_id: str) -> None:
+    """End a run as KILLED that an interrupted training began and nothing goes on from."""
+    if run := find_run(run_id):
+        run.end("KILLED")
+
+
+def _origin(settings: Settings) -> dict[str, object]:
+    tags: dict[str, object] = {
+        "git_commit": provenance.git_commit(),
+        "git_dirty": str(provenance.git_dirty()).lower(),
+        "params_digest": settings.digest(),
+    }
+    if experiment := provenance.dvc_experiment():
+        tags["dvc_experiment"] = experiment
+    return tags
+
+
+@contextmanager
+def continued_run(run_id: str, experiment_name: str) -> Iterator[Run]:
+    """Add to the run of an experiment; it is RUNNING meanwhile and FINISHED, FAILED or KILLED afterwards.
+
+    In a store that does not know the run (the model came from elsewhere) a new one takes its place, with
+    the original id as the tag `origin_run_id`.
+
+    Raises:
+        TrackingError: the store cannot be used.
+    """
+    with one_line():
+        run = find_run(run_id) or _stand_in(run_id, experiment_name)
+        run.store.update_run(run.id, "RUNNING")
+    with _closing(run):
+        yield run
+
+
+@contextmanager
+def _closing(run: Run) -> Iterator[None]:
+    try:
+        yield
+    except (Interrupted, KeyboardInterrupt):
+        run.end("KILLED")
+        raise
+    except BaseException:
+        run.end("FAILED")
+        raise
+    run.end("FINISHED")
+
+
+@one_line()
+def find_run(run_id: str) -> Run | None:
+    """The run with an id, None if the store does not know it or has deleted it."""
+    store = client()
+    try:
+        found = store.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            raise
+        return None
+    return Run(run_id) if found.info.lifecycle_stage == "active" else None
+
+
+def _stand_in(run_id: str, experiment_name: str) -> Run:
+    experiment_id = prepare_store(experiment_name)
+    store = client()
+    earlier = store.search_runs([experiment_id], f"tags.origin_run_id = '{run_id}'", max_results=1)
+    if earlier:
+        return Run(earlier[0].info.run_id)
+    created = store.create_run(experiment_id, run_name=provenance.dvc_experiment())
+    run = Run(created.info.run_id)
+    run.set_tags({"origin_run_id": run_id})
+    return run
+
+
+def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
+    """{"rllib": {"lr": 1}} as {"rllib.lr": 1}; what is empty stays."""
+    flat: dict[str, object] = {}
+    for key, value in nested.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -1,0 +1,82 @@
+"""PPO's loss with a second task, to tell the true state from the image; and exploration that fades."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from ray.rllib.algorithms.ppo.ppo import PPOConfig
+from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.columns import Columns
+from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
+from torch import Tensor
+
+from ducklane.training.learning.minibatches import gathered
+from ducklane.training.learning.module import STATE, STATE_ESTIMATE
+
+STATE_COEFF = "state_coeff"
+"""Key of `learner_config_dict`: weight of the second task's loss."""
+
+BOUND_COEFF = "bound_coeff"
+"""Key of `learner_config_dict`: weight of the loss for mean actions beyond -1 and 1."""
+
+STD_BOUND = "std_bound"
+"""Key of `learner_config_dict`: the bound on the actions' standard deviation as [step, bound] pairs."""
+
+STATE_LOSS = "state_loss"
+"""Name of the second task's loss among RLlib's results: mean squared error of numbers of unit size."""
+
+ACTION_STD = "action_std"
+"""Name of the actions' mean standard deviation among RLlib's results."""
+
+
+class PolicyLearner(PPOTorchLearner):  # type: ignore[misc]
+    """RLlib's, with the auxiliary loss, a loss for actions out of bounds, and a bound on their noise.
+
+    Where the lane is can be learnt from every single image, long before returns say what it is good for.
+
+    PPO lowers the noise by itself, but too slowly for a short training: to the end it would drive with much
+    noise, be scored by drives that noise ends, and learn to drive well with it rather than without.
+
+    Actions are clipped to [-1, 1]. Nothing else keeps their mean from going far beyond, where noise changes
+    nothing any more: a robot that drives straight at full speed then never finds out what a turn is worth.
+
+    References:
+        Jaderberg et al., Reinforcement Learning with Unsupervised Auxiliary Tasks (2017).
+    """
+
+    def compute_loss_for_module(
+        self, *, module_id: str, config: PPOConfig, batch: dict[str, Any], fwd_out: dict[str, Tensor]
+    ) -> Tensor:
+        """PPO's loss, and by their weights those of the estimated state and of actions out of bounds."""
+        loss: Tensor = super().compute_loss_for_module(
+            module_id=module_id, config=config, batch=batch, fwd_out=fwd_out
+        )
+        error = torch.nn.functional.mse_loss(fwd_out[STATE_ESTIMATE], batch[STATE])
+        self.metrics.log_value((module_id, STATE_LOSS), error.detach(), window=1)
+        loss = loss + config.learner_config_dict[STATE_COEFF] * error
+        if coefficient := config.learner_config_dict[BOUND_COEFF]:
+            mean, _ = fwd_out[Columns.ACTION_DIST_INPUTS].chunk(2, dim=-1)
+            loss = loss + coefficient * out_of_bounds(mean)
+        return loss
+
+    def _create_iterator_if_necessary(self, **kwargs: Any) -> Any:
+        return gathered(super()._create_iterator_if_necessary(**kwargs))
+
+    def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+        """Hold the noise of the next samples under its bound."""
+        super().after_gradient_based_update(timesteps=timesteps)
+        steps, bounds = zip(*self.config.learner_config_dict[STD_BOUND], strict=True)
+        bound = float(np.interp(timesteps[NUM_ENV_STEPS_SAMPLED_LIFETIME], steps, bounds))
+        log_std = self.module[DEFAULT_MODULE_ID].unwrapped().network.log_std
+        with torch.no_grad():
+            log_std.clamp_(max=math.log(bound))
+        self.metrics.log_value((DEFAULT_MODULE_ID, ACTION_STD), log_std.exp().mean().item(), window=1)
+
+
+def out_of_bounds(actions: Tensor) -> Tensor:
+    """Mean square of how far actions are beyond -1 or 1."""
+    return torch.relu(actions.abs() - 1).square().mean()

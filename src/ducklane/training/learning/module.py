@@ -1,0 +1,74 @@
+"""The project's networks as RLlib's RLModule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
+from ray.rllib.core.rl_module.torch import TorchRLModule
+from torch import Tensor, nn
+
+from ducklane.machine.hardware import usable_cpus
+from ducklane.network import Critic, PolicyNetwork
+from ducklane.settings import NetworkSettings
+from ducklane.task.privileged import STATE_SIZE
+from ducklane.training.learning.convolutions import features
+
+STATE = "privileged_state"
+"""Column of batches: [n, STATE_SIZE] of `privileged_state`."""
+PAST_ACTIONS = "past_actions"
+"""Column of batches: [n, ACTIONS_KEPT * action size], the latest first, 0 before the episode began."""
+STATE_ESTIMATE = "privileged_state_estimate"
+"""Output of `forward_train`: STATE as the policy's features tell it."""
+
+ACTIONS_KEPT = 5
+"""Commands act 0.15 s, or 4 to 5 steps, late: what these will do is part of the state."""
+
+
+class PolicyModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]
+    """Takes uint8 observations as they come; RLlib's default network would need them as floats."""
+
+    def setup(self) -> None:
+        """Build the networks from `model_config`, the fields of NetworkSettings."""
+        # RLlib adds keys of its own to model_config
+        ours = {key: self.model_config[key] for key in NetworkSettings.model_fields}
+        settings = NetworkSettings.model_validate(ours)
+        actions = self.action_space.shape[0]
+        self.network = PolicyNetwork(self.observation_space.shape, actions, settings)
+        self.critic = Critic(STATE_SIZE + ACTIONS_KEPT * actions, settings)
+        self.state_head = nn.Linear(settings.hidden_size, STATE_SIZE)
+
+    def _forward(self, batch: dict[str, Any], **_: Any) -> dict[str, Tensor]:
+        """The distribution of actions; and the values of the states, where the batch tells what they are."""
+        features = self.network.features(batch[Columns.OBS])
+        outputs = self._distribution(features)
+        if STATE in batch:
+            outputs[Columns.VF_PREDS] = self.compute_values(batch, features)
+        return outputs
+
+    def forward_exploration(self, batch: dict[str, Any], **_: Any) -> dict[str, Tensor]:
+        """As RLlib's, which tells each layer before and after that it does not learn: ours do not care."""
+        with torch.no_grad():
+            return self._forward(batch)
+
+    def _forward_train(self, batch: dict[str, Any], **_: Any) -> dict[str, Tensor]:
+        # the workers wait meanwhile, or there are none: all cores are free
+        seen = features(self.network, batch[Columns.OBS], usable_cpus())
+        return {
+            **self._distribution(seen),
+            Columns.EMBEDDINGS: seen,
+            STATE_ESTIMATE: self.state_head(seen),
+        }
+
+    def _distribution(self, features: Tensor) -> dict[str, Tensor]:
+        mean = self.network.action_mean(features)
+        return {Columns.ACTION_DIST_INPUTS: torch.cat([mean, self.network.log_std.expand_as(mean)], dim=-1)}
+
+    def compute_values(self, batch: dict[str, Any], embeddings: Tensor | None = None) -> Tensor:
+        """State values, [n]; `embeddings` are the policy's features of the batch's observations."""
+        if embeddings is None:
+            embeddings = self.network.features(batch[Columns.OBS])
+        values: Tensor = self.critic(embeddings, torch.cat([batch[STATE], batch[PAST_ACTIONS]], dim=-1))
+        return values

@@ -1,0 +1,93 @@
+"""How a training shows that it is alive."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Self
+
+from ray.tune import Callback
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from ducklane.training.reporting.metrics import EPISODE_REWARD_MEAN, TIMESTEPS_TOTAL
+from ducklane.training.state.checkpoints import TRIAL
+
+
+class TrainingProgress(Callback):  # type: ignore[misc]
+    """A bar for each trial in a terminal, a line per iteration elsewhere.
+
+    Steps of total, steps/s, time left, reward.
+
+    Args:
+        total: environment steps of each trial.
+        trials: how many there are.
+    """
+
+    def __init__(self, total: int, trials: int = 1) -> None:
+        self._total = total
+        self._trials = trials
+        self._console = Console(stderr=True)
+        self._bar: Progress | None = None
+        self._tasks: dict[int, TaskID] = {}
+        if self._console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=None),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]} steps/s"),
+                TimeRemainingColumn(),
+                TextColumn(EPISODE_REWARD_MEAN + " {task.fields[reward]}"),
+                console=self._console,
+            )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Tune pickles its callbacks; a terminal's lock cannot be pickled
+        return TrainingProgress, (self._total, self._trials)
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+            if self._trials == 1:
+                self._task(0)
+        return self
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
+    ) -> None:
+        """Show one iteration."""
+        steps = result[TIMESTEPS_TOTAL]
+        # of the iterations alone: what starting Ray took says nothing of the time left
+        rate = steps / max(result["time_total_s"], 1e-9)
+        reward = result[EPISODE_REWARD_MEAN]
+        shown = "-" if math.isnan(reward) else f"{reward:.1f}"
+        number = trial.config[TRIAL]
+        if self._bar is not None:
+            done = min(steps, self._total)
+            self._bar.update(self._task(number), completed=done, rate=f"{rate:.0f}", reward=shown)
+            return
+        left = max(self._total - steps, 0) / max(rate, 1e-9)
+        print(
+            f"{self._name(number)} {steps}/{self._total} steps, {rate:.0f} steps/s, {_clock(left)} left, "
+            f"{EPISODE_REWARD_MEAN} {shown}",
+            flush=True,
+        )
+
+    def _task(self, number: int) -> TaskID:
+        assert self._bar is not None
+        if number not in self._tasks:
+            self._tasks[number] = self._bar.add_task(
+                self._name(number), total=self._total, rate="-", reward="-"
+            )
+        return self._tasks[number]
+
+    def _name(self, number: int) -> str:
+        return "train" if self._trials == 1 else f"trial {number + 1}/{self._trials}"
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"

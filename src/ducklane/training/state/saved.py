@@ -1,0 +1,56 @@
+"""Checkpoints on the disk: when one is complete, and whether it is whole."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ducklane.project.inputs import digest
+from ducklane.project.outputs import write_json
+
+ALGORITHM = "algorithm"
+"""In models/checkpoint: RLlib's checkpoint of the whole algorithm."""
+
+RECORD = "record.json"
+"""In a checkpoint's folder, written last: what it reached, and the digests of its files."""
+
+TIMESTEPS_TOTAL = "timesteps_total"
+
+
+@dataclass(frozen=True)
+class SavedCheckpoint:
+    """A complete checkpoint of the whole algorithm."""
+
+    path: Path
+    metrics: dict[str, float]
+    """named, of the iteration that it was saved in"""
+
+    @property
+    def timesteps(self) -> int:
+        """Environment steps until then."""
+        return int(self.metrics[TIMESTEPS_TOTAL])
+
+
+def write_record(checkpoint: Path, metrics: Mapping[str, float]) -> None:
+    """Declare a checkpoint complete."""
+    finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
+    write_json(checkpoint / RECORD, {"metrics": finite, "files": _digests(checkpoint)})
+
+
+def read_checkpoint(folder: Path) -> SavedCheckpoint | None:
+    """The checkpoint in a folder, None if its record is missing or does not fit its files."""
+    try:
+        record = json.loads((folder / RECORD).read_text())
+    except (OSError, ValueError):
+        return None
+    if record.get("files") != _digests(folder):
+        return None
+    return SavedCheckpoint(folder, record["metrics"])
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != RECORD)
+    return {str(path.relative_to(folder)): digest(path) for path in files}

@@ -1,0 +1,28 @@
+"""A map that was read is kept where there is room, and is of use where there is none."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+import pytest
+
+from ducklane.simulator.town import scene
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "ducklane" / "scenes"
+
+
+def test_a_full_disk_only_keeps_nothing(cache: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # as if the disk were full for every file
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        town = scene._load_map.__wrapped__("loop_empty")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert len(town.layout) > 0
+    assert list(cache.iterdir()) == []

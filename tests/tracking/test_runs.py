@@ -1,0 +1,206 @@
+"""One experiment is one MLflow run in one store, whoever asks from wherever."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ducklane.settings import Settings
+from ducklane.tracking import registry
+from ducklane.tracking import runs as tracking
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path: Path, empty_store: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository's root, as DVC would name it, with a store that holds no run."""
+    empty_store(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    for name in ("MLFLOW_TRACKING_URI", "DVC_EXP_NAME", "MLFLOW_EXPERIMENT_ID"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def test_the_store_is_at_the_root_also_from_a_copy(
+    store: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (store / "mlflow.db").unlink()
+    monkeypatch.chdir(tmp_path_factory.mktemp("temporary-copy"))
+    tracking.prepare_store("ducklane")
+    assert (store / "mlflow.db").is_file()
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_without_dvc_the_root_is_where_dvc_yaml_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DVC_ROOT")
+    (tmp_path / "dvc.yaml").touch()
+    (tmp_path / "pipeline").mkdir()
+    monkeypatch.chdir(tmp_path / "pipeline")
+    assert tracking.store_uri() == f"sqlite:///{tmp_path}/mlflow.db"
+
+
+def test_a_server_is_used_where_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    assert tracking.store_uri() == "http://127.0.0.1:1"
+
+
+def test_preparing_twice_is_preparing_once() -> None:
+    assert tracking.prepare_store("ducklane") == tracking.prepare_store("ducklane")
+
+
+def test_a_deleted_experiment_is_restored() -> None:
+    first = tracking.prepare_store("ducklane")
+    tracking.client().delete_experiment(first)
+    assert tracking.prepare_store("ducklane") == first
+    assert tracking.client().get_experiment(first).lifecycle_stage == "active"
+
+
+def test_a_run_holds_every_setting_and_its_origin(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_EXP_NAME", "brave-duck")
+    with tracking.training_run(settings, None) as run:
+        assert _status(run) == "RUNNING"
+    stored = tracking.client().get_run(run.id)
+    assert stored.info.status == "FINISHED"
+    assert stored.info.run_name == "brave-duck"
+    assert stored.data.params["rllib.lr"] == str(settings.rllib.lr)
+    assert stored.data.params["rllib.lambda"] == str(settings.rllib.lambda_)
+    assert stored.data.params["tune.stop.timesteps_total"] == str(settings.tune.stop.timesteps_total)
+    assert stored.data.tags["params_digest"] == settings.digest()
+    assert stored.data.tags["dvc_experiment"] == "brave-duck"
+    assert stored.data.tags.keys() >= {"git_commit", "git_dirty"}
+
+
+def test_what_the_environment_names_diverts_no_run(
+    settings: Settings, smallest_policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tracking.client().create_experiment("elsewhere")
+    other = tracking.client().create_run(elsewhere).info.run_id
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", elsewhere)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "nowhere")
+    monkeypatch.setenv("MLFLOW_RUN_ID", other)
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", "http://127.0.0.1:1")
+    # what is set here for MLflow itself goes away again
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking.store_uri())
+    with tracking.training_run(settings, None) as run:
+        run.log_policy(smallest_policy, registered_name="policy", frames_shape=(1, 2, 2, 3))
+    experiment = tracking.prepare_store(settings.mlflow.experiment_name)
+    assert tracking.client().get_run(run.id).info.experiment_id == experiment
+    assert tracking.client().get_model_version("policy", "1").run_id == run.id
+    (model,) = tracking.client().search_logged_models([experiment])
+    assert model.source_run_id == run.id
+    assert len(tracking.client().search_runs([elsewhere])) == 1
+    assert tracking.client().get_experiment_by_name("nowhere") is None
+
+
+@pytest.mark.parametrize(("error", "status"), [(ValueError, "FAILED"), (KeyboardInterrupt, "KILLED")])
+def test_a_run_that_did_not_end_well_says_so(
+    settings: Settings, error: type[BaseException], status: str
+) -> None:
+    with pytest.raises(error), tracking.training_run(settings, None) as run:
+        raise error
+    assert _status(run) == status
+
+
+def test_a_training_that_goes_on_under_another_name_has_a_run_there(settings: Settings) -> None:
+    with pytest.raises(KeyboardInterrupt), tracking.training_run(settings, None) as stopped:
+        raise KeyboardInterrupt
+    named = settings.mlflow.model_copy(update={"experiment_name": "another"})
+    with tracking.training_run(settings.model_copy(update={"mlflow": named}), stopped.id) as run:
+        pass
+    assert run.id != stopped.id
+    assert run.experiment_id == tracking.prepare_store("another") != stopped.experiment_id
+    assert [_status(stopped), _status(run)] == ["KILLED", "FINISHED"]
+    with tracking.training_run(settings, stopped.id) as again:
+        assert again.id == stopped.id
+
+
+def test_later_stages_add_to_the_same_run(settings: Settings) -> None:
+    with tracking.training_run(settings, None) as run:
+        run.log_metrics({"episode_reward_mean": 1.0}, step=10)
+    with tracking.continued_run(run.id, "ducklane") as again:
+        assert again.id == run.id
+        assert _status(run) == "RUNNING"
+        again.log_metrics({"evaluate/distance_m": 2.0}, step=10)
+    stored = tracking.client().get_run(run.id)
+    assert stored.info.status == "FINISHED"
+    assert stored.data.metrics == {"episode_reward_mean": 1.0, "evaluate/distance_m": 2.0}
+
+
+def test_a_model_from_elsewhere_gets_one_run_that_names_its_origin() -> None:
+    with tracking.continued_run("0" * 32, "ducklane") as first:
+        pass
+    with tracking.continued_run("0" * 32, "ducklane") as second:
+        pass
+    assert first.id == second.id != "0" * 32
+    assert tracking.client().get_run(first.id).data.tags["origin_run_id"] == "0" * 32
+
+
+def test_metrics_stand_at_their_step_and_nan_is_no_zero(settings: Settings) -> None:
+    with tracking.training_run(settings, None) as run:
+        run.log_metrics({"episode_reward_mean": math.nan, "loss": 3.0}, step=128)
+        run.log_metrics({"episode_reward_mean": 2.5, "loss": math.inf}, step=256)
+    client = tracking.client()
+    reward = client.get_metric_history(run.id, "episode_reward_mean")
+    loss = client.get_metric_history(run.id, "loss")
+    assert [(point.step, point.value) for point in reward] == [(256, 2.5)]
+    assert [(point.step, point.value) for point in loss] == [(128, 3.0)]
+
+
+def test_params_stand_as_first_logged(settings: Settings) -> None:
+    with tracking.training_run(settings, None) as run:
+        run.log_params({"rllib.lr": 5, "new": 1})
+    params = tracking.client().get_run(run.id).data.params
+    assert params["rllib.lr"] == str(settings.rllib.lr)
+    assert params["new"] == "1"
+
+
+def test_artifacts_are_at_the_root(
+    settings: Settings, store: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path_factory.mktemp("temporary-copy"))
+    Path("scores.json").write_text("{}")
+    with tracking.training_run(settings, None) as run:
+        run.log_artifact(Path("scores.json"), "evaluate")
+    assert [path.name for path in (store / "mlartifacts").rglob("*.json")] == ["scores.json"]
+
+
+def test_a_store_that_cannot_be_opened_is_named_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////dev/null/mlflow.db")
+    with pytest.raises(tracking.TrackingError, match=r"MLflow store sqlite:////dev/null") as raised:
+        tracking.prepare_store("ducklane")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_damaged_store_is_named_in_one_line(store: Path) -> None:
+    (store / "mlflow.db").write_bytes(b"this is no database" * 100)
+    with pytest.raises(tracking.TrackingError, match=r"MLflow store sqlite:.*cannot be opened") as raised:
+        tracking.prepare_store("ducklane")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda: tracking.prepare_store("ducklane"),
+        lambda: tracking.continued_run("0" * 32, "ducklane").__enter__(),
+        lambda: tracking.find_run("0" * 32),
+        lambda: registry.crown("ducklane-policy", "1", 7.0),
+    ],
+    ids=["prepare", "continue", "find", "crown"],
+)
+def test_a_server_that_is_away_is_named_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, use: Callable[[], object]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(tracking.TrackingError, match=r"MLflow store http://127.0.0.1:1: does not") as raised:
+        use()
+    assert "\n" not in str(raised.value)
+
+
+def _status(run: tracking.Run) -> str:
+    return str(tracking.client().get_run(run.id).info.status)
