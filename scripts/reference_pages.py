@@ -74,7 +74,7 @@ def _rows(prefix: str, section: Any, defaults: dict[str, Any], meanings: dict[st
 def metrics() -> str:
     """All metrics of an MLflow run as Markdown: what each means, by the stage that logs it."""
     # imported here: Ray takes seconds to load
-    from ducklane.training.reporting.metrics import COMPUTED, METRICS
+    from ducklane.training.metrics import COMPUTED, METRICS
 
     reported = {name: metric.meaning for name, metric in METRICS.items()} | COMPUTED
     scored = {name: f"median: {meaning[:1].lower()}{meaning[1:]}" for name, meaning in _score_meanings()}

@@ -17,7 +17,7 @@ from ducklane.machine.resources import num_workers
 from ducklane.settings import Settings
 from ducklane.training.learning.learner import BOUND_COEFF, STATE_COEFF, STD_BOUND, PolicyLearner
 from ducklane.training.learning.module import PolicyModule
-from ducklane.training.reporting.metrics import ResultMetrics
+from ducklane.training.metrics import ResultMetrics
 from ducklane.training.sampling import RolloutsToBatch, VectorEnvRunner
 from ducklane.training.state.checkpoints import restore
 from ducklane.training.state.saved import SavedCheckpoint

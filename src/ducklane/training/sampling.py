@@ -23,8 +23,8 @@ from ray.rllib.evaluation.postprocessing import Postprocessing
 from ray.rllib.utils.metrics import ENV_STEP_TIMER, RLMODULE_INFERENCE_TIMER, SAMPLE_TIMER
 
 from ducklane.training.learning.module import ACTIONS_KEPT, PAST_ACTIONS, STATE
+from ducklane.training.metrics import EPISODES_FOR_SMOOTHING, REWARD_PREFIX
 from ducklane.training.ray_private import environment_creator
-from ducklane.training.reporting.metrics import EPISODES_FOR_SMOOTHING, REWARD_PREFIX
 
 Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]

@@ -8,7 +8,7 @@ from typing import Any
 from ray.tune import Callback
 
 from ducklane.training import ray_private
-from ducklane.training.reporting.metrics import named_metrics
+from ducklane.training.metrics import named_metrics
 from ducklane.training.state.saved import SavedCheckpoint, write_record
 from ducklane.training.state.training_state import TrainingState, TrialState
 
