@@ -17,10 +17,10 @@ from ducklane.environment import action_space, observation_space
 from ducklane.machine.hardware import Machine
 from ducklane.settings import Settings
 from ducklane.task.privileged import STATE_SIZE
+from ducklane.training import metrics
 from ducklane.training.learning.learner import BOUND_COEFF, STATE_COEFF, out_of_bounds
 from ducklane.training.learning.module import ACTIONS_KEPT, PAST_ACTIONS, STATE, STATE_ESTIMATE, PolicyModule
 from ducklane.training.ppo import create_environment, ppo_config
-from ducklane.training.reporting import metrics
 
 
 def module(settings: Settings) -> PolicyModule:
