@@ -1,1 +1,1 @@
-"""What is told of a training: metrics, the line of progress, the learning curve, MLflow."""
+"""What a training reports: metrics, progress, the learning curve, MLflow runs."""
