@@ -97,10 +97,10 @@ def test_the_space_is_kept_as_params_yaml_has_it(changed: Changed) -> None:
     [
         (
             {"rlib": {}},
-            "rlib: is no section of settings to vary; those are simulator, rllib, observation, action, "
+            "rlib: is not a section that trials can vary; those are simulator, rllib, observation, action, "
             "reward, network",
         ),
-        ({"rllib": {"lrr": {"grid": [1]}}}, "rllib.lrr: is no setting; did you mean lr?"),
+        ({"rllib": {"lrr": {"grid": [1]}}}, "rllib.lrr: is not a setting; did you mean lr?"),
         ({"rllib": {"num_workers": {"grid": [1]}}}, "rllib.num_workers: cannot differ between trials"),
         (
             {"rllib": {"lr": [0.1]}},
