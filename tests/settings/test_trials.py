@@ -113,8 +113,7 @@ def test_the_space_is_kept_as_params_yaml_has_it(changed: Changed) -> None:
         ),
         (
             {"rllib": {"lr": {"loguniform": [0, 1]}}},
-            "rllib.lr.loguniform: got [0, 1]; give [low, high], both > 0: any number between, each power of "
-            "ten as likely",
+            "rllib.lr.loguniform: got [0, 1]; give [low, high], both > 0: any number between, log-uniformly",
         ),
         (
             {"rllib": {"num_epochs": {"randint": [1, 2.5]}}},
