@@ -102,7 +102,7 @@ class Lanes:
         self._is_straight = np.array([lane.is_straight for lane in lanes])
         self._last = np.array([len(lane.knots) - 1 for lane in lanes])
         self._ends = np.array([lane.to_world @ lane.knots[[0, -1]] for lane in lanes])
-        # one row for each piece of each lane: where it starts, as (x, y, cos, sin), and how it goes on
+        # one row for each piece of each lane: its start as (x, y, cos, sin), and its twist
         pieces = self._last + 2
         self._first_piece = np.cumsum(pieces) - pieces
         self._origin = np.concatenate([_piece_origins(lane.knots) for lane in lanes]).T.copy()
