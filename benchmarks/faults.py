@@ -89,7 +89,7 @@ class Training:
     @property
     def began(self) -> int:
         """Environment steps that it went on from."""
-        found = re.search(r"^going on from (\d+) of", self.printed, re.MULTILINE)
+        found = re.search(r"^resuming from (\d+) of", self.printed, re.MULTILINE)
         return int(found[1]) if found else 0
 
     def wait_for(self, steps: int) -> None:

@@ -1,12 +1,12 @@
-"""Score the baselines that a trained policy is compared with; they do not depend on any training."""
+"""Score the baselines that a trained policy is compared with; they depend on no training."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from ducklane import settings
 from ducklane.errors import exits_cleanly
 from ducklane.project.outputs import replacing, together, write_json
+from ducklane.settings import load
 from ducklane.simulator.town.maps import check_maps
 
 RESULTS = Path("results/baselines")
@@ -14,8 +14,8 @@ RESULTS = Path("results/baselines")
 
 def main() -> None:
     """Drive each baseline from the fixed starts."""
-    chosen = settings.load()
-    check_maps(chosen)
+    settings = load()
+    check_maps(settings)
     # imported here: OpenGL and torch take seconds to load
     from ducklane.baselines import baselines
     from ducklane.evaluation.evaluator import Evaluator, write_episodes
@@ -23,11 +23,11 @@ def main() -> None:
     from ducklane.evaluation.pictures import save_trajectories
     from ducklane.evaluation.table import print_table
 
-    with Evaluator(chosen) as evaluator:
+    with Evaluator(settings) as evaluator:
         evaluations = [evaluator.evaluate(policy) for policy in baselines()]
         map_image = evaluator.simulator.map_image()
     summaries = {
-        evaluation.policy: {**evaluation.summary(), "gate": gate(chosen.evaluate, evaluation.scores)}
+        evaluation.policy: {**evaluation.summary(), "gate": gate(settings.evaluate, evaluation.scores)}
         for evaluation in evaluations
     }
     with together():

@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ducklane import settings
 from ducklane.errors import UserError, exits_cleanly
 from ducklane.project.outputs import replacing, together, write_json
-from ducklane.settings import Settings
+from ducklane.settings import Settings, load
 from ducklane.simulator.town.maps import check_maps
 
 if TYPE_CHECKING:
@@ -23,13 +22,13 @@ RESULTS = Path("results/evaluate")
 
 
 def main() -> None:
-    """Refuse wrong settings before anything is loaded; then evaluate."""
-    chosen = settings.load()
-    check_maps(chosen)
-    _evaluate_checkpoint(chosen)
+    """Refuse invalid settings before anything heavy is loaded; then evaluate."""
+    settings = load()
+    check_maps(settings)
+    _evaluate_checkpoint(settings)
 
 
-def _evaluate_checkpoint(chosen: Settings) -> None:
+def _evaluate_checkpoint(settings: Settings) -> None:
     # imported here: torch takes seconds to load
     from ducklane.policy import load_policy
 
@@ -38,30 +37,30 @@ def _evaluate_checkpoint(chosen: Settings) -> None:
     # imported here: a missing model is refused before OpenGL is loaded
     from ducklane.evaluation.evaluator import Evaluator
 
-    with Evaluator(chosen) as evaluator:
-        # imported here: MLflow takes seconds to load, while the other processes start
+    with Evaluator(settings) as evaluator:
+        # imported here: MLflow takes seconds to load, in which the other processes start
         from ducklane.tracking import runs as tracking
 
         origin = policy.spec.provenance
-        with tracking.continued_run(origin.mlflow_run_id, chosen.mlflow.experiment_name) as run:
+        with tracking.continued_run(origin.mlflow_run_id, settings.mlflow.experiment_name) as run:
             with together():
-                scores = _score(chosen, evaluator, policy, baselines, run)
+                scores = _score(settings, evaluator, policy, baselines, run)
             _log(run, scores, origin.timesteps_total)
 
 
 def _score(
-    chosen: Settings, evaluator: Evaluator, policy: TrainedPolicy, baselines: dict[str, Any], run: Run
+    settings: Settings, evaluator: Evaluator, policy: TrainedPolicy, baselines: dict[str, Any], run: Run
 ) -> dict[str, Any]:
-    """Drive, write the scores and print them beside the baselines'."""
+    """Drive, write the scores and print them next to the baselines'."""
     from ducklane.evaluation.gate import gate, verdict
 
-    evaluation, laps = _drive_all(chosen, evaluator, policy)
-    summary, found = evaluation.summary(), gate(chosen.evaluate, evaluation.scores)
+    evaluation, laps = _drive_all(settings, evaluator, policy)
+    summary, gate_scores = evaluation.summary(), gate(settings.evaluate, evaluation.scores)
     model = {"model_sha256": policy.spec.provenance.weights_sha256}
-    scores = {**summary, "gate": found, "laps": laps, **model, "mlflow": {"run_id": run.id}}
+    scores = {**summary, "gate": gate_scores, "laps": laps, **model, "mlflow": {"run_id": run.id}}
     write_json(RESULTS / "scores.json", scores)
     _compare({policy.name: summary, **baselines})
-    print(verdict(found))
+    print(verdict(gate_scores))
     return scores
 
 
@@ -76,36 +75,36 @@ def _read_baselines() -> dict[str, Any]:
 
 
 def _drive_all(
-    chosen: Settings, evaluator: Evaluator, policy: TrainedPolicy
+    settings: Settings, evaluator: Evaluator, policy: TrainedPolicy
 ) -> tuple[Evaluation, dict[str, Any]]:
-    """The fixed starts in the stock simulator; and, in the batched one, laps, which it summarizes."""
+    """Drive from the fixed starts in the stock simulator, and laps in the batched one; summarise the laps."""
     # imported here: numba takes a second to load
     from ducklane.baselines import ProportionalController
     from ducklane.evaluation.laps import drive_laps, summarize_laps
 
-    # the longest work first, so that all processes end at about the same time
+    # the longest tasks first, so that all processes finish at about the same time
     shared = {
-        driver.name: evaluator.share(drive_laps, chosen, driver)
+        driver.name: evaluator.share(drive_laps, settings, driver)
         for driver in (policy, ProportionalController())
     }
-    lasting = f"{chosen.evaluate.max_seconds:g} s each"
-    print(f"driving from {len(evaluator.starts)} starts, {lasting}, and laps beside them ...", flush=True)
-    evaluation = _film(chosen, evaluator, policy)
+    duration = f"{settings.evaluate.max_seconds:g} s each"
+    print(f"driving from {len(evaluator.starts)} starts, {duration}, and laps in parallel ...", flush=True)
+    evaluation = _film(settings, evaluator, policy)
     laps = {name: task.result() for name, task in shared.items()}
-    print("driven; now the scores and the pictures", flush=True)
+    print("driven; now writing scores and pictures", flush=True)
     _tabulate_tiles(evaluator, {"fixed starts": evaluation, "laps": laps[policy.name]})
     return evaluation, {name: summarize_laps(driven) for name, driven in laps.items()}
 
 
-def _film(chosen: Settings, evaluator: Evaluator, policy: TrainedPolicy) -> Evaluation:
-    """Drive from the fixed starts; the first drive is filmed, all are drawn and listed."""
+def _film(settings: Settings, evaluator: Evaluator, policy: TrainedPolicy) -> Evaluation:
+    """Drive from the fixed starts; film the first episode, draw and list all of them."""
     from ducklane.evaluation.evaluator import write_episodes
     from ducklane.evaluation.pictures import DriveVideo, save_trajectories
 
     map_image = evaluator.simulator.map_image()
     with (
         replacing(RESULTS / "drive.mp4") as draft,
-        DriveVideo(draft, map_image, policy.transform, chosen.evaluate.video_seconds) as video,
+        DriveVideo(draft, map_image, policy.transform, settings.evaluate.video_seconds) as video,
     ):
         evaluation = evaluator.evaluate(policy, on_frame=video.add)
     with replacing(RESULTS / "episodes.csv") as draft:
@@ -116,7 +115,7 @@ def _film(chosen: Settings, evaluator: Evaluator, policy: TrainedPolicy) -> Eval
 
 
 def _tabulate_tiles(evaluator: Evaluator, drives: dict[str, Evaluation]) -> None:
-    """Say where on the map they fail."""
+    """Write where on the map the policy fails."""
     from ducklane.evaluation.scores.tiles import tile_rows, write_tiles
 
     rows = {

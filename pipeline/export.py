@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ducklane import settings
 from ducklane.errors import UserError, exits_cleanly
 from ducklane.project.outputs import replacing, together, write_json
-from ducklane.settings import Settings
+from ducklane.settings import Settings, load
 from ducklane.simulator.town.maps import check_maps
 
 if TYPE_CHECKING:
@@ -25,13 +24,13 @@ MEASURED = ("max_abs_difference", "latency_ms", "onnx_bytes")
 
 
 def main() -> None:
-    """Refuse wrong settings before anything is loaded; then export."""
-    chosen = settings.load()
-    check_maps(chosen)
-    _export(chosen)
+    """Refuse invalid settings before anything heavy is loaded; then export."""
+    settings = load()
+    check_maps(settings)
+    _export(settings)
 
 
-def _export(chosen: Settings) -> None:
+def _export(settings: Settings) -> None:
     # imported here: torch takes seconds to load
     from ducklane.policy import load_policy
 
@@ -40,36 +39,36 @@ def _export(chosen: Settings) -> None:
     # imported here: a missing model is refused before OpenGL is loaded
     from ducklane.evaluation.evaluator import Evaluator
 
-    with Evaluator(chosen) as evaluator:
-        # imported here: MLflow takes seconds to load, while the other processes start
+    with Evaluator(settings) as evaluator:
+        # imported here: MLflow takes seconds to load, in which the other processes start
         from ducklane.tracking import runs as tracking
 
-        with tracking.continued_run(origin.mlflow_run_id, chosen.mlflow.experiment_name) as run:
-            _register(chosen, evaluator, policy, run)
+        with tracking.continued_run(origin.mlflow_run_id, settings.mlflow.experiment_name) as run:
+            _register(settings, evaluator, policy, run)
 
 
-def _register(chosen: Settings, evaluator: Evaluator, policy: TrainedPolicy, run: Run) -> None:
-    """Write the file, log it, and say what came of it."""
-    registered, origin = chosen.export.registered_model_name, policy.spec.provenance
+def _register(settings: Settings, evaluator: Evaluator, policy: TrainedPolicy, run: Run) -> None:
+    """Write the ONNX file, log and register it, and print the result."""
+    registered, origin = settings.export.registered_model_name, policy.spec.provenance
     with together():
         with replacing(MODEL) as draft:
-            check = _write_model(chosen, evaluator, policy, draft)
+            check = _write_model(settings, evaluator, policy, draft)
             frames_shape = (policy.spec.observation.frame_stack, *_camera(policy))
             model = run.log_policy(draft, registered_name=registered, frames_shape=frames_shape)
         write_json(CHECK, {**check, "mlflow": {"run_id": run.id, "model": model}})
     measured = {f"export/{name}": check[name] for name in MEASURED}
     run.log_metrics(measured, step=origin.timesteps_total)
     run.log_artifact(CHECK, "export")
-    crowned = _crown(model, registered, origin.weights_sha256)
+    decision = _crown(model, registered, origin.weights_sha256)
     print(
         f"{MODEL}: {check['onnx_bytes']} bytes, {check['latency_ms']} ms a frame, differs from torch by "
         f"at most {check['max_abs_difference']:.1e} on {check['frames']} frames; registered as {model}"
     )
-    print(crowned)
+    print(decision)
 
 
 def _crown(model: str, name: str, weights_sha256: str) -> str:
-    """Let the policy become the champion of the registry if it has earned it; say what was decided."""
+    """Make the policy the registry's champion if it drives best; return the decision in one line."""
     from ducklane.tracking.registry import crown
 
     try:
@@ -87,18 +86,20 @@ def _camera(policy: TrainedPolicy) -> tuple[int, int, int]:
     return policy.spec.camera_height, policy.spec.camera_width, 3
 
 
-def _write_model(chosen: Settings, evaluator: Evaluator, policy: TrainedPolicy, path: Path) -> dict[str, Any]:
-    """Write the file, and refuse it unless it drives as the trained network does."""
+def _write_model(
+    settings: Settings, evaluator: Evaluator, policy: TrainedPolicy, path: Path
+) -> dict[str, Any]:
+    """Write the ONNX file, and refuse it unless its commands match the trained network's."""
     # imported here: ONNX takes seconds to load
     from ducklane.export.onnx_file import check_onnx, export_onnx
 
-    export_onnx(policy, path, chosen.export.opset)
-    print(f"{MODEL} is written; comparing it with torch while that drives ...", flush=True)
-    check = check_onnx(evaluator, policy, path, chosen.export.check_frames)
-    if check["max_abs_difference"] > chosen.export.tolerance:
+    export_onnx(policy, path, settings.export.opset)
+    print(f"{MODEL} is written; comparing it with torch on a drive ...", flush=True)
+    check = check_onnx(evaluator, policy, path, settings.export.check_frames)
+    if check["max_abs_difference"] > settings.export.tolerance:
         raise UserError(
             f"export.tolerance: ONNX and torch differ by {check['max_abs_difference']:.1e}, more than "
-            f"{chosen.export.tolerance}; {MODEL} was not written; try another export.opset"
+            f"{settings.export.tolerance}; {MODEL} was not written; try another export.opset"
         )
     return check
 

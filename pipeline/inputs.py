@@ -1,10 +1,9 @@
-"""Write down which files the settings name, maps and an older policy, and the digests of their contents."""
+"""Record the files that the settings name, maps and an older policy, with digests of their contents."""
 
 from __future__ import annotations
 
 import sys
 
-from ducklane import settings
 from ducklane.errors import exits_cleanly
 from ducklane.project.inputs import (
     PRETRAINED,
@@ -16,27 +15,28 @@ from ducklane.project.inputs import (
     unseen,
 )
 from ducklane.project.outputs import together, write_json
-from ducklane.settings.trials import trials
+from ducklane.settings import load
+from ducklane.settings.trials import trials_of
 from ducklane.simulator.town.maps import check_maps
 from ducklane.simulator.town.resources import OWN
 
 
 def main() -> None:
-    """Refuse maps and policies that cannot be used; then write."""
-    chosen = settings.load()
-    wanted = trials(chosen)
-    for trial in wanted:
+    """Refuse maps and policies that cannot be used; then record the files."""
+    settings = load()
+    trials = trials_of(settings)
+    for trial in trials:
         check_maps(trial.settings)
-    check_older_policy(chosen)
-    training, scoring = training_files(wanted), scoring_files(chosen)
+    check_older_policy(settings)
+    training, scoring = training_files(trials), scoring_files(settings)
     with together():
         write_json(RESULTS / "train.json", digests(training))
         write_json(RESULTS / "evaluate.json", digests(scoring))
-    if elsewhere := unseen(sorted({*training, *scoring})):
-        more = f" and {len(elsewhere) - 1} more" if len(elsewhere) > 1 else ""
+    if unseen_files := unseen(sorted({*training, *scoring})):
+        more = f" and {len(unseen_files) - 1} more" if len(unseen_files) > 1 else ""
         print(
-            f"inputs: DVC does not see changes of {elsewhere[0]}{more}; put what settings name into {OWN} or "
-            f"{PRETRAINED}, or type dvc repro -f inputs after a change",
+            f"inputs: DVC does not see changes to {unseen_files[0]}{more}; keep such files in {OWN} or "
+            f"{PRETRAINED}, or type dvc repro -f inputs after each change",
             file=sys.stderr,
         )
 

@@ -1,4 +1,4 @@
-"""Train PPO by params.yaml; write the best checkpoint, a summary and the learning curve."""
+"""Train PPO as params.yaml says; write the best checkpoint, a summary and the learning curve."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ducklane import settings
 from ducklane.errors import exits_cleanly
 from ducklane.machine import resources
 from ducklane.project import provenance
 from ducklane.project.outputs import replacing, together, write_json
-from ducklane.settings import Settings
-from ducklane.settings.trials import Trial, trials
+from ducklane.settings import Settings, load
+from ducklane.settings.trials import Trial, trials_of
 from ducklane.simulator.town.maps import check_maps
 from ducklane.training.state.best import best_checkpoint
 from ducklane.training.state.resuming import pick_up, unfinished
@@ -30,55 +29,55 @@ RESULTS = Path("results/train")
 
 
 def main() -> None:
-    """Refuse what cannot work before anything starts or is written; then train."""
-    chosen = settings.load()
-    wanted = trials(chosen)
-    for trial in wanted:
+    """Refuse settings that cannot work before anything is started or written; then train."""
+    settings = load()
+    trials = trials_of(settings)
+    for trial in trials:
         check_maps(trial.settings)
     workers = []
-    if resources.cluster_address() is None:  # what a cluster has is known once it is joined
-        machine = resources.machine_for(chosen)
-        for trial in wanted:
+    if resources.cluster_address() is None:  # the resources of a cluster are known once it is joined
+        machine = resources.machine_for(settings)
+        for trial in trials:
             resources.check_machine(trial.settings, machine)
             workers.append(resources.num_workers(trial.settings, machine))
-    beginning = _origin(wanted)
+    beginning = _origin(trials)
     from ducklane.tracking.store.opening import reach  # imported here: MLflow takes seconds to load
 
     reach()
-    with training_state(chosen, len(wanted), workers) as state:
-        _train(chosen, wanted, state, beginning)
+    with training_state(settings, len(trials), workers) as state:
+        _train(settings, trials, state, beginning)
 
 
-def _origin(wanted: list[Trial]) -> SavedCheckpoint | None:
-    """What all trials begin with, if they can."""
-    if wanted[0].settings.rllib.restore_from is None:
+def _origin(trials: list[Trial]) -> SavedCheckpoint | None:
+    """The older policy's checkpoint that all trials start from; None without one."""
+    if trials[0].settings.rllib.restore_from is None:
         return None
     from ducklane.training.state.older_policy import origin
 
-    beginnings = [origin(trial.settings) for trial in wanted]
+    beginnings = [origin(trial.settings) for trial in trials]
     return beginnings[0]
 
 
 def _train(
-    chosen: Settings, wanted: list[Trial], state: TrainingState, beginning: SavedCheckpoint | None
+    settings: Settings, trials: list[Trial], state: TrainingState, beginning: SavedCheckpoint | None
 ) -> None:
     # imported here: Ray, torch and MLflow take seconds to load
     from ducklane.tracking import runs as tracking
     from ducklane.tracking.store.opening import shown_store
     from ducklane.training.reporting.mlflow_callback import ExperimentLogger
 
-    if chosen.tune.restart_behavior == "restart":
+    if settings.tune.restart_behavior == "restart":
         _start_again(state)
-    newest = [pick_up(chosen.tune, trial) or beginning for trial in state.trials]
-    with tracking.training_run(chosen, state.run_id) as run, ExitStack() as nested:
+    newest = [pick_up(settings.tune, trial) or beginning for trial in state.trials]
+    with tracking.training_run(settings, state.run_id) as run, ExitStack() as nested:
         state.remember_run(run.id)
         print(f"MLflow run {run.id} in {shown_store()}", flush=True)
-        runs = [run] if len(wanted) == 1 else _trial_runs(run, wanted, state, nested)
+        runs = [run] if len(trials) == 1 else _trial_runs(run, trials, state, nested)
         logger = ExperimentLogger(runs, state)
-        if left := unfinished(chosen.tune, state, newest):
-            _train_on(wanted, state, logger, left, [run, *runs])
+        if remaining := unfinished(settings.tune, state, newest):
+            _train_on(trials, state, logger, remaining, [run, *runs])
         logger.finish()
-        _write_outputs(chosen, wanted, run, runs, state)
+        _write_outputs(settings, trials, run, runs, state)
 
 
 def _start_again(state: TrainingState) -> None:
@@ -90,24 +89,24 @@ def _start_again(state: TrainingState) -> None:
     state.clear()
 
 
-def _trial_runs(run: Run, wanted: list[Trial], state: TrainingState, nested: ExitStack) -> list[Run]:
-    """A run for each trial, open as long as the stack."""
+def _trial_runs(run: Run, trials: list[Trial], state: TrainingState, nested: ExitStack) -> list[Run]:
+    """A run for each trial, open until the stack closes."""
     from ducklane.tracking import runs as tracking
 
     runs = []
-    for number, (trial, known) in enumerate(zip(wanted, state.trials, strict=True), 1):
+    for number, (trial, trial_state) in enumerate(zip(trials, state.trials, strict=True), 1):
         name = f"trial {number}: {trial.name}"
-        own = nested.enter_context(tracking.trial_run(run, trial.settings, name, known.run_id))
-        known.remember_run(own.id)
-        runs.append(own)
+        trial_run = nested.enter_context(tracking.trial_run(run, trial.settings, name, trial_state.run_id))
+        trial_state.remember_run(trial_run.id)
+        runs.append(trial_run)
     return runs
 
 
 def _train_on(
-    wanted: list[Trial],
+    trials: list[Trial],
     state: TrainingState,
     logger: ExperimentLogger,
-    left: dict[int, SavedCheckpoint | None],
+    remaining: dict[int, SavedCheckpoint | None],
     runs: list[Run],
 ) -> None:
     from ducklane.training.reporting.progress import TrainingProgress
@@ -117,39 +116,41 @@ def _train_on(
         for run in runs:
             run.end("KILLED")
 
-    steps = wanted[0].settings.tune.stop.timesteps_total
-    with TrainingProgress(steps, len(wanted)) as progress:
-        train(wanted, resources.machine_for(wanted[0].settings), state, left, [logger, progress], abandon)
+    steps = trials[0].settings.tune.stop.timesteps_total
+    with TrainingProgress(steps, len(trials)) as progress:
+        train(
+            trials, resources.machine_for(trials[0].settings), state, remaining, [logger, progress], abandon
+        )
 
 
 def _write_outputs(
-    chosen: Settings, wanted: list[Trial], run: Run, runs: list[Run], state: TrainingState
+    settings: Settings, trials: list[Trial], run: Run, runs: list[Run], state: TrainingState
 ) -> None:
     from ducklane.tracking import runs as tracking
     from ducklane.training.reporting.learning_curve import write_learning_curve, write_trials
     from ducklane.training.reporting.mlflow_callback import send_curve
 
-    number, best = best_checkpoint(chosen.tune, state)
+    number, best = best_checkpoint(settings.tune, state)
     rows = state.trials[number].rows
     if len(runs) > 1:
         send_curve(run, state.trials[number])
     with together():
-        origin = _write_checkpoint(chosen, run, wanted[number], runs[number], best)
+        origin = _write_checkpoint(settings, run, trials[number], runs[number], best)
         write_json(RESULTS / "summary.json", _summary(run, runs, number, best, state))
         with replacing(RESULTS / "learning_curve.csv") as draft:
             write_learning_curve(draft, rows)
         with replacing(RESULTS / "trials.csv") as draft:
-            write_trials(draft, wanted, [own.id for own in runs], state)
+            write_trials(draft, trials, [trial_run.id for trial_run in runs], state)
     if len(runs) > 1:
         run.set_tags({tracking.BEST_TRIAL: runs[number].id})
     run.set_tags({"model_sha256": origin.weights_sha256})
     run.log_artifact(Path("params.yaml"))
     for name in ("summary.json", "learning_curve.csv", "trials.csv"):
         run.log_artifact(RESULTS / name, "train")
-    of = f" of trial {number + 1} ({wanted[number].name})" if len(runs) > 1 else ""
+    of_trial = f" of trial {number + 1} ({trials[number].name})" if len(runs) > 1 else ""
     print(
         f"best checkpoint: episode_reward_mean {origin.episode_reward_mean:.1f} "
-        f"at {origin.timesteps_total} steps{of} -> {CHECKPOINT}"
+        f"at {origin.timesteps_total} steps{of_trial} -> {CHECKPOINT}"
     )
 
 
@@ -168,32 +169,32 @@ def _summary(
 
 
 def _write_checkpoint(
-    chosen: Settings, run: Run, trial: Trial, trial_run: Run, best: SavedCheckpoint
+    settings: Settings, run: Run, trial: Trial, trial_run: Run, best: SavedCheckpoint
 ) -> Provenance:
-    """Put the network and policy.json beside RLlib's own state, to drive from and to train on from."""
+    """Write the network and policy.json, to drive with, and RLlib's checkpoint, to continue training from."""
     from ducklane.policy import PolicySpec, Provenance, save_policy, weights_digest
     from ducklane.training.tuning import load_network
 
     network = load_network(best.path)
-    own = trial.settings
+    trial_settings = trial.settings
     origin = Provenance(
         mlflow_run_id=run.id,
         git_commit=provenance.git_commit(),
-        params_digest=chosen.digest(),
+        params_digest=settings.digest(),
         episode_reward_mean=best.metrics["episode_reward_mean"],
         timesteps_total=best.timesteps,
-        map_name=", ".join(own.simulator.map_names),
-        seed=own.simulator.seed,
+        map_name=", ".join(trial_settings.simulator.map_names),
+        seed=trial_settings.simulator.seed,
         weights_sha256=weights_digest(network),
         trial_run_id=trial_run.id if trial_run is not run else None,
         changes=trial.changes,
     )
     spec = PolicySpec(
-        camera_width=own.simulator.camera_width,
-        camera_height=own.simulator.camera_height,
-        observation=own.observation,
-        action=own.action,
-        network=own.network,
+        camera_width=trial_settings.simulator.camera_width,
+        camera_height=trial_settings.simulator.camera_height,
+        observation=trial_settings.observation,
+        action=trial_settings.action,
+        network=trial_settings.network,
         provenance=origin,
     )
     with replacing(CHECKPOINT) as draft:

@@ -1,7 +1,7 @@
 """Print the path of the Python that runs this, or why ducklane cannot be installed with it (exit code 1).
 
-Of a virtual environment the path is that of the Python below, for the environment may be removed. Exit code 2
-where all that is missing is what makes virtual environments. Old Pythons must be able to read this file.
+In a virtual environment it prints the path of the underlying Python, as the environment may be removed. Exit
+code 2 if only the modules that create virtual environments are missing. Old Pythons must be able to run this.
 """
 
 import platform
@@ -11,11 +11,11 @@ import sysconfig
 OLDEST, TOO_NEW = (3, 11), (3, 14)
 
 MODULES = ("bz2", "ctypes", "lzma", "sqlite3", "ssl", "zlib")
-"""What a Python lacks that was built without the headers for it."""
+"""Modules that are missing from a Python that was built without the headers for them."""
 
 
 def flaw():
-    """Why this Python cannot be used; empty where it can."""
+    """Why this Python cannot be used; empty if it can."""
     version = platform.python_version()
     if not OLDEST <= sys.version_info[:2] < TOO_NEW:
         return "is Python " + version

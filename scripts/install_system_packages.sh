@@ -28,4 +28,4 @@ install=("${apt[@]}" install --yes --no-install-recommends "$@")
 # the lists of packages may be there, or may be missing or old
 as_root "${install[@]}" >/dev/null 2>&1 ||
     { quietly as_root "${apt[@]}" update && quietly as_root "${install[@]}"; } ||
-    fail "apt-get failed (see above); mend that, or run as root: apt-get install $*"
+    fail "apt-get failed (see above); fix that, or run as root: apt-get install $*"

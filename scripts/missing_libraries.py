@@ -1,7 +1,7 @@
 """Print the Debian packages of the system libraries that ducklane needs and this machine lacks.
 
-gym-duckietown draws with OpenGL through EGL, where no screen is needed, and pyglet and OpenCV load a few
-libraries besides. Runs before anything is installed, so it uses nothing but the standard library.
+gym-duckietown renders with OpenGL through EGL, which needs no screen, and pyglet and OpenCV load a few more
+libraries. This runs before anything is installed, so it uses only the standard library.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LIBRARIES = {
     "libfontconfig.so.1": "libfontconfig1",
     "libfreetype.so.6": "libfreetype6",
 }
-"""Shared libraries by the Debian package that brings them."""
+"""Shared library -> the Debian package that contains it."""
 
 DRIVERS = (
     "/usr/lib/*/dri/swrast_dri.so",
@@ -26,11 +26,11 @@ DRIVERS = (
     "/usr/lib/*/libgallium-*.so",
     "/usr/lib*/libgallium-*.so",
 )
-"""Where Mesa's drivers lie; the one that draws without a GPU is among them."""
+"""Paths of Mesa's drivers, of which one renders without a GPU."""
 
 
 def missing_packages() -> list[str]:
-    """Debian names of what is missing."""
+    """Debian packages of the missing libraries."""
     packages = [package for library, package in LIBRARIES.items() if not _loads(library)]
     if not any(glob.glob(pattern) for pattern in DRIVERS):
         packages.append("libgl1-mesa-dri")

@@ -1,6 +1,6 @@
-"""The pages that list all settings and all metrics, made of what the code itself says of them.
+"""Generates the pages of all settings and all metrics from params.yaml and the code.
 
-`make reference` writes them; a test tells when they are out of date.
+`make reference` writes them; a test fails when they are out of date.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _SECTION = re.compile(r"^# (?P<comment>.+)\n(?P<name>\w+):$", re.MULTILINE)
 
 
 def parameters(params: Path = PARAMS_FILE) -> str:
-    """All settings as Markdown: default, what is allowed, and what it means, by section.
+    """All settings as Markdown, by section: default, allowed values and meaning.
 
     Args:
-        params: whose values are the defaults, and whose comments say what they mean.
+        params: its values are the defaults, its comments the meanings.
     """
     text = params.read_text()
-    said = {match["name"]: match["comment"] for match in _SECTION.finditer(text)}
+    section_comments = {match["name"]: match["comment"] for match in _SECTION.finditer(text)}
     defaults: Any = read_yaml(params)
     meanings = dict(comments(text))
     parts = [
@@ -43,7 +43,7 @@ def parameters(params: Path = PARAMS_FILE) -> str:
     ]
     for name, section in Settings.named_fields().items():
         rows = _rows(name, section.annotation, defaults[name], meanings)
-        parts += [f"## {name}", said[name], "\n".join([*_HEAD, *rows])]
+        parts += [f"## {name}", section_comments[name], "\n".join([*_HEAD, *rows])]
     return "\n\n".join(parts) + "\n"
 
 
@@ -51,13 +51,13 @@ _HEAD = ("| key | default | allowed | meaning |", "| --- | --- | --- | --- |")
 
 
 def comments(text: str) -> Iterator[tuple[str, str]]:
-    """(section.key, comment) of all lines of params.yaml that have one."""
+    """(section.key, comment) of all lines of params.yaml with a comment."""
     path: list[str] = []
     for line in text.splitlines():
-        if found := re.match(r"^( *)(\w+):", line):
-            path = [*path[: len(found[1]) // 2], found[2]]
-        if found := _COMMENT.match(line):
-            yield ".".join(path), found["comment"]
+        if match := re.match(r"^( *)(\w+):", line):
+            path = [*path[: len(match[1]) // 2], match[2]]
+        if match := _COMMENT.match(line):
+            yield ".".join(path), match["comment"]
 
 
 def _rows(prefix: str, section: Any, defaults: dict[str, Any], meanings: dict[str, str]) -> Iterator[str]:
@@ -72,7 +72,7 @@ def _rows(prefix: str, section: Any, defaults: dict[str, Any], meanings: dict[st
 
 
 def metrics() -> str:
-    """All metrics of an MLflow run as Markdown: what each means, by the stage that logs it."""
+    """All metrics of an MLflow run and their meanings as Markdown, by the stage that logs them."""
     # imported here: Ray takes seconds to load
     from ducklane.training.metrics import COMPUTED, METRICS
 
@@ -114,27 +114,27 @@ def _table(meanings: Mapping[str, str]) -> str:
 
 
 def _score_meanings() -> Iterator[tuple[str, str]]:
-    """The scores under the names that they are logged by, with what their class says of them."""
+    """(name in MLflow, meaning) of each score, from the docstrings in its class."""
     (body,) = (
         node.body
         for node in ast.parse(inspect.getsource(scores)).body
         if isinstance(node, ast.ClassDef) and node.name == scores.Scores.__name__
     )
-    said = {
+    meanings = {
         field.target.id: " ".join(ast.literal_eval(text.value).split())
         for field, text in itertools.pairwise(body)
         if isinstance(field, ast.AnnAssign)
         and isinstance(field.target, ast.Name)
         and isinstance(text, ast.Expr)
     }
-    said |= {
+    meanings |= {
         name: inspect.getdoc(value).rstrip(".")  # type: ignore[union-attr]
         for name, value in vars(scores.Scores).items()
         if isinstance(value, property)
     }
     blank = scores.Scores(**dict.fromkeys(scores.Scores.__dataclass_fields__, 1))  # type: ignore[arg-type]
     for name in (*blank.official(), *blank.readable()):
-        yield name, said[name.replace("-", "_")]
+        yield name, meanings[name.replace("-", "_")]
 
 
 def main() -> None:

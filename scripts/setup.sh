@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-STAMP=.venv/.ready # written last: without it a set-up was interrupted, and .venv is made anew
+STAMP=.venv/.ready # written last: without it a set-up was interrupted, and .venv is made again
 LOG=.venv/pip.log
 
 say() {

@@ -51,7 +51,7 @@ def test_a_machine_that_was_set_up_is_well(tmp_path: Path) -> None:
     done = doctor(tmp_path, CUDA_VISIBLE_DEVICES="-1")
     assert done.returncode == 0, done.stdout + done.stderr
     # nothing is missing without a GPU, but it is said why there is none
-    assert "CUDA_VISIBLE_DEVICES='-1' hides all" in " ".join(done.stdout.split())
+    assert "CUDA_VISIBLE_DEVICES='-1' hides all GPUs" in " ".join(done.stdout.split())
     checks = {" ".join(line.split()[1:3]) for line in done.stdout.splitlines()}
     for name in ("Python", "CPUs", "memory", "GPUs", "graphics", "git commit", "cache", "ray", "torch"):
         assert any(check.startswith(name) for check in checks), name
@@ -107,7 +107,7 @@ def test_a_damaged_store_is_named(store: Path) -> None:
 
 
 def test_a_store_is_counted_and_not_touched(store: Path, empty_store: Callable[[Path], Path]) -> None:
-    assert finding() == Check("MLflow store", "mlflow.db is made by the first run")
+    assert finding() == Check("MLflow store", "mlflow.db will be created by the first run")
     before = empty_store(store).read_bytes()
     assert finding() == Check("MLflow store", "mlflow.db, 0 runs")
     assert (store / "mlflow.db").read_bytes() == before
@@ -140,7 +140,7 @@ def test_a_folder_that_is_no_repository_is_named(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     (check,) = rooms._git()
     assert check.name == "git"
-    assert "no git repository, which DVC needs" in check.found
+    assert "not a git repository, which DVC needs" in check.found
     assert "git init && git add --all" in check.cure
 
 
@@ -185,7 +185,7 @@ def test_homes_and_temporary_folders_are_named_and_what_is_used_instead(
         (
             "restore_from: null",
             "restore_from: models/checkpoint",
-            "rllib.restore_from: models/checkpoint: is replaced by this training",
+            "rllib.restore_from: models/checkpoint: would be replaced by this training",
             "copy it first (cp -r models/checkpoint models/pretrained/older) and give "
             "models/pretrained/older",
         ),
@@ -220,8 +220,8 @@ def test_a_map_that_git_does_not_track_is_named(tmp_path: Path, monkeypatch: pyt
         (64, "64 MB free of /dev/shm", ""),
         (
             256,
-            "64 MB free of /dev/shm, ray.object_store_memory is 256 MB; Ray takes the disk, docker run "
-            "--shm-size=1g is faster",
+            "64 MB free of /dev/shm, ray.object_store_memory is 256 MB; Ray uses the disk instead; "
+            "docker run --shm-size=1g is faster",
             "",
         ),
         (

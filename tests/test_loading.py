@@ -137,6 +137,6 @@ def sealed(model: onnx.ModelProto, path: Path) -> Path:
 
 
 def refused(path: Path) -> None:
-    with pytest.raises(PolicyError, match=r"policy\.onnx: is no ONNX model that can run") as raised:
+    with pytest.raises(PolicyError, match=r"policy\.onnx: is not a usable ONNX model") as raised:
         OnnxPolicy(path)
     assert "\n" not in str(raised.value)

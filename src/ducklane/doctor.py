@@ -1,4 +1,4 @@
-"""What this machine has for ducklane, what is missing, and the cure."""
+"""`ducklane doctor`: what this machine has for ducklane, what is missing, and the cure."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ GL_PACKAGES = (
 """What scripts/missing_libraries.py looks for."""
 
 EGL_VARIABLES = ("__EGL_VENDOR_LIBRARY_DIRS", "__EGL_VENDOR_LIBRARY_FILENAMES")
-"""Point EGL to other drivers than the system's."""
+"""Variables that point EGL to drivers other than the system's."""
 
 INSTALL = f"{sys.executable} -m pip install -c constraints.txt"
 
@@ -55,22 +55,22 @@ import pyglet
 pyglet.options["headless"] = True
 import cv2, pyglet.text, pyglet.window
 window = pyglet.window.Window(width=1, height=1, visible=False)
-pyglet.text.Label("duck")  # the simulator makes one: it loads freetype and fontconfig
+pyglet.text.Label("duck")  # as the simulator does: this loads freetype and fontconfig
 print(window.context.get_info().get_renderer(), window.context.get_info().get_version(), sep=", OpenGL ")
 """
 
 
 class Check(NamedTuple):
-    """One finding."""
+    """One finding: what was checked, what was found, and the cure if something is missing."""
 
     name: str
     found: str
     cure: str = ""
-    """what to do; empty where all is well"""
+    """what to do; empty if all is well"""
 
 
 def run() -> bool:
-    """Print what was found; return whether nothing is missing."""
+    """Print the findings; return whether nothing is missing."""
     checks = [check for find in FINDERS for check in find()]
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
@@ -106,29 +106,29 @@ def _machine() -> Iterator[Check]:
 
 
 def _gpus(search: Gpus) -> str:
-    # nothing is missing where there are none: the usual training runs on the CPU
+    # having none is fine: training runs on the CPU by default
     if not search.count:
         return f"none that torch can use: {search.problem}; training runs on the CPU"
-    return f"{search.count} that torch can use{search.problem and f'; not the next: {search.problem}'}"
+    return f"{search.count} that torch can use{search.problem and f'; the next one fails: {search.problem}'}"
 
 
 def _graphics() -> Iterator[Check]:
-    # in a process of its own, so that a crashing driver is a finding like any other
+    # in a separate process, so that a crashing driver is a finding like any other
     try:
-        done = subprocess.run([sys.executable, "-c", SHOW_GL], capture_output=True, text=True, timeout=120)
+        process = subprocess.run([sys.executable, "-c", SHOW_GL], capture_output=True, text=True, timeout=120)
     except subprocess.TimeoutExpired:
         yield Check("graphics", "OpenGL does not answer", _graphics_cure())
         return
-    if done.returncode == 0:
-        yield Check("graphics", done.stdout.strip())
+    if process.returncode == 0:
+        yield Check("graphics", process.stdout.strip())
         return
-    reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-    yield Check("graphics", f"no OpenGL without a display: {reason}", _graphics_cure())
+    last_line = (process.stderr.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
+    yield Check("graphics", f"no OpenGL without a display: {last_line}", _graphics_cure())
 
 
 def _graphics_cure() -> str:
-    astray = [name for name in EGL_VARIABLES if name in os.environ]
-    return f"unset {' '.join(astray)}" if astray else _apt_get(f"--reinstall {GL_PACKAGES}")
+    variables = [name for name in EGL_VARIABLES if name in os.environ]
+    return f"unset {' '.join(variables)}" if variables else _apt_get(f"--reinstall {GL_PACKAGES}")
 
 
 def _apt_get(packages: str) -> str:
@@ -174,61 +174,61 @@ def _folders() -> Iterator[Check]:
 
 
 def _settings() -> Iterator[Check]:
-    from ducklane import settings
     from ducklane.project.inputs import check_older_policy
+    from ducklane.settings import PARAMS_FILE, load
     from ducklane.simulator.town.maps import check_maps, map_inputs
 
-    if not settings.PARAMS_FILE.exists():
+    if not PARAMS_FILE.exists():
         return
     try:
-        asked = settings.load()
-        check_maps(asked)
-        check_older_policy(asked)
+        settings = load()
+        check_maps(settings)
+        check_older_policy(settings)
     except UserError as error:
-        prefix = f"{settings.PARAMS_FILE}: "
+        prefix = f"{PARAMS_FILE}: "
         yield from (_split("params.yaml", problem.removeprefix(prefix)) for problem in error.problems)
         return
-    yield _shared_memory(folders.shared_memory_bytes(), asked.ray.object_store_memory)
-    maps = {*asked.simulator.map_names, asked.evaluate.map_name}
-    named = [path for name in sorted(maps) for path in map_inputs(name)]
-    if asked.rllib.restore_from:
-        named.append(Path(asked.rllib.restore_from))
-    lacking = [problem for path in named if (problem := copies.lacking(git.project_folder(), path))]
-    for problem in lacking or ["all its settings can stand together; "]:
+    yield _shared_memory(folders.shared_memory_bytes(), settings.ray.object_store_memory)
+    maps = {*settings.simulator.map_names, settings.evaluate.map_name}
+    inputs = [path for name in sorted(maps) for path in map_inputs(name)]
+    if settings.rllib.restore_from:
+        inputs.append(Path(settings.rllib.restore_from))
+    missing = [problem for path in inputs if (problem := copies.lacking(git.project_folder(), path))]
+    for problem in missing or ["all settings are valid together; "]:
         yield _split("params.yaml", problem)
 
 
 def _split(name: str, problem: str) -> Check:
-    """A line of a UserError, whose cure stands behind its last semicolon."""
+    """A line of a UserError, in which the cure follows the last semicolon."""
     found, _, cure = problem.rpartition("; ")
     return Check(name, found, cure)
 
 
-def _shared_memory(free: int, asked: int) -> Check:
-    found = f"{free / 2**20:.0f} MB free of {folders.SHARED_MEMORY}"
-    if free >= asked:
+def _shared_memory(free_bytes: int, store_bytes: int) -> Check:
+    found = f"{free_bytes / 2**20:.0f} MB free of {folders.SHARED_MEMORY}"
+    if free_bytes >= store_bytes:
         return Check("shared memory", found)
-    found = f"{found}, ray.object_store_memory is {asked / 2**20:.0f} MB"
-    if asked > folders.SLOW_STORE_BYTES:
+    found = f"{found}, ray.object_store_memory is {store_bytes / 2**20:.0f} MB"
+    if store_bytes > folders.SLOW_STORE_BYTES:
         return Check("shared memory", found, "lower ray.object_store_memory, or docker run --shm-size")
-    return Check("shared memory", f"{found}; Ray takes the disk, docker run --shm-size=1g is faster")
+    return Check("shared memory", f"{found}; Ray uses the disk instead; docker run --shm-size=1g is faster")
 
 
 def _packages() -> Iterator[Check]:
     wrong = [
-        f"{name} {have or 'not installed'} instead of {pinned}"
+        f"{name} {installed or 'not installed'} instead of {pinned}"
         for name, pinned in _pinned()
-        if (have := _installed(name)) != pinned
+        if (installed := _installed(name)) != pinned
     ]
     for name in PACKAGES:
         yield Check(
             name, _installed(name) or "not installed", "" if _installed(name) else f"{INSTALL} {name}"
         )
     if wrong:
-        # `make setup` does nothing where it once succeeded
+        # not `make setup`, which does nothing once it has succeeded
         yield Check("versions", "; ".join(wrong), f"{INSTALL} -e '.[dev]'")
     else:
-        yield Check("versions", "all as constraints.txt pins them")
+        yield Check("versions", "all as pinned in constraints.txt")
 
 
 def _pinned() -> list[tuple[str, str]]:
@@ -257,7 +257,7 @@ def _store() -> Iterator[Check]:
         return
     shown = _short(place.file) if place.file else place.shown
     if place.file and not place.file.exists():
-        yield Check("MLflow store", f"{shown} is made by the first run")
+        yield Check("MLflow store", f"{shown} will be created by the first run")
     else:
         yield Check("MLflow store", shown if runs is None else f"{shown}, {runs} runs")
 

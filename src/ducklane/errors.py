@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend: one line a problem, a non-zero exit, no traceback."""
+"""Errors that the user can fix: one line per problem, a non-zero exit code, no traceback."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from typing import NoReturn
 from ducklane.repository import copies
 
 NEW_OBJECTS = 100_000
-"""After so many Python looks for garbage. After 700, its own number, it would look for seconds while packages
-are loaded, which leave none."""
+"""New objects after which Python collects garbage.
+
+With its default of 700 it would spend seconds on that while packages are loaded, which leave no garbage.
+"""
 
 
 class UserError(Exception):
-    """Something the user can put right. Each of `problems` is one line that names it and the cure."""
+    """Something the user can fix. Each of `problems` is one line with the problem and the cure."""
 
     exit_code = 1
 
@@ -26,23 +28,23 @@ class UserError(Exception):
 
 
 class Interrupted(UserError):
-    """Work was stopped, by a signal, before it was done."""
+    """Work was stopped by a signal before it was finished."""
 
     exit_code = 130
 
 
 def reason(error: BaseException) -> str:
-    """What an error says, in one line: its first, or its type where it says nothing."""
-    said = str(error).strip().splitlines()
-    return said[0] if said else type(error).__name__
+    """An error's message in one line: its first line, or its type if it has no message."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def exits_cleanly(main: Callable[[], None]) -> Callable[[], None]:
     """Wrap a program's main: a UserError becomes its lines on stderr and its exit code.
 
-    In a copy of the project that DVC made, what is wrong with the copy is such an error, too.
+    In a copy of the project that DVC made, problems with the copy are reported in the same way.
 
-    It also spares Python the search for garbage among the objects of the packages, which takes seconds.
+    It also keeps Python from collecting garbage among the objects of the packages, which takes seconds.
     """
 
     @wraps(main)
@@ -55,14 +57,14 @@ def exits_cleanly(main: Callable[[], None]) -> Callable[[], None]:
         except UserError as error:
             _exit(error)
         except ImportError as error:
-            if not (behind := copies.modules_left_behind()):
+            if not (missing_modules := copies.modules_left_behind()):
                 raise
-            _exit(UserError(*(f"{error}: {problem}" for problem in behind)))
+            _exit(UserError(*(f"{error}: {problem}" for problem in missing_modules)))
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             sys.exit(130)
         finally:
-            gc.freeze()  # the process ends, and its memory is freed with it
+            gc.freeze()  # the process ends, and its memory is freed with it: no last collection
 
     return guarded
 

@@ -16,9 +16,9 @@ PRINTED = [
     (153.0, "best checkpoint: episode_reward_mean 600.0 at 262144 steps -> models/checkpoint\n"),
     (155.5, "Running stage 'evaluate':\n"),
     (163.0, "driving from 20 starts, and laps from 128, in 2 processes ...\n"),
-    (250.0, "driven; now the scores and the pictures\n"),
+    (250.0, "driven; now writing scores and pictures\n"),
     (255.0, "Running stage 'export':\n"),
-    (270.0, "models/policy.onnx is written; comparing it with torch while that drives ...\n"),
+    (270.0, "models/policy.onnx is written; comparing it with torch on a drive ...\n"),
 ]
 
 

@@ -13,7 +13,7 @@ from dvc.utils.hydra import apply_overrides
 
 from ducklane import settings
 from ducklane.machine.hardware import this_machine
-from ducklane.settings.trials import trials
+from ducklane.settings.trials import trials_of
 from ducklane.simulator.town.maps import check_maps
 
 PAGES = ("README.md", "docs/training.md", "docs/faults.md")
@@ -46,7 +46,7 @@ def test_an_experiment_of_the_docs_has_settings_that_are_allowed(tmp_path: Path,
     apply_overrides(params, overrides)
     chosen = settings.load(params)
     assert chosen != settings.load(REPOSITORY / "params.yaml")
-    for trial in trials(chosen):
+    for trial in trials_of(chosen):
         check_maps(trial.settings)
 
 

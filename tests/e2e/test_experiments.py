@@ -123,7 +123,7 @@ def test_what_is_removed_stays_in_mlflow(session: Session) -> None:
     listed = session.project.type("dvc exp list --name-only").split()
     assert sorted(listed) == ["best", "bolder", "seed-1", "slower"]
     run_id = session.run_of("lr-1").info.run_id
-    assert "lr-1 is not here any more" in traced(session.project, run_id)
+    assert "lr-1 no longer exists" in traced(session.project, run_id)
 
 
 def links(printed: str) -> dict[str, str]:

@@ -91,7 +91,7 @@ def go_on_from_an_older_policy(project: Project) -> None:
     before = project.json("models/pretrained/older/policy.json")["provenance"]["timesteps_total"]
     set_param(project.root / "params.yaml", "tune.stop.timesteps_total", before + 128)
     printed = project.type("python pipeline/train.py")
-    assert f"going on from {before} of {before + 128} steps" in printed
+    assert f"resuming from {before} of {before + 128} steps" in printed
     steps = steps_of(project, run_id_of(project))
     assert {after - earlier for earlier, after in pairwise([before, *steps])} <= {INTERVAL, INTERVAL + 1}
     assert project.json("results/train/summary.json")["timesteps_total"] == steps[-1] >= before + 128
@@ -103,19 +103,19 @@ def test_a_training_that_is_stopped_again_and_again_ends_as_one_whole(project: P
     older.write_text("an older model")
     code, printed = stop_at(project, "python pipeline/train.py", 128, signal.SIGTERM)
     assert code == 130, printed
-    assert re.search(r"training interrupted at \d+ of 512 steps; the same command goes on", printed)
+    assert re.search(r"training interrupted at \d+ of 512 steps; the same command resumes", printed)
     assert older.read_text() == "an older model"
     assert project.type("git status --porcelain results") == ""
     first = only_run(project)
     assert status_of(project, first) == "KILLED"
     # the same command, and the training dies
     _, printed = stop_at(project, "dvc repro train", 256, signal.SIGKILL)
-    assert "going on from" in printed
+    assert "resuming from" in printed
     assert "train 64/" not in printed
     # what it wrote last is damaged: the checkpoint before is there
     truncate_the_newest_checkpoint(project)
     printed = project.type("dvc repro train")
-    assert re.search(r"going on from \d+ of 512 steps", printed)
+    assert re.search(r"resuming from \d+ of 512 steps", printed)
     assert only_run(project) == first == run_id_of(project)
     is_complete(project, first)
     assert project.json("models/checkpoint/policy.json")["provenance"]["mlflow_run_id"] == first
@@ -130,7 +130,7 @@ def test_a_stopped_training_goes_on_in_the_same_run(project: Project, sent: sign
     assert not (project.root / "models" / "checkpoint").exists()
     before = only_run(project)
     printed = project.type("dvc repro train")
-    (begun,) = re.findall(r"going on from (\d+) of 512 steps", printed)
+    (begun,) = re.findall(r"resuming from (\d+) of 512 steps", printed)
     assert int(begun) >= 256 - 64
     assert "train 64/" not in printed
     assert only_run(project) == before == run_id_of(project)
@@ -144,11 +144,11 @@ def test_other_settings_do_not_touch_it_and_restart_begins_again(project: Projec
     run_id = only_run(project)
     kept = {path for path in first.rglob("*") if path.is_file()}
     set_param(project.root / "params.yaml", "rllib.lr", 0.002)
-    assert "going on" not in project.type("python pipeline/train.py")
+    assert "resuming" not in project.type("python pipeline/train.py")
     # Ray's own processes outlive the killed one by a moment, and may have added to what is there
     assert {path for path in kept if path.is_file()} == kept
     set_param(project.root / "params.yaml", "rllib.lr", 0.001)
     set_param(project.root / "params.yaml", "tune.restart_behavior", "restart")
-    assert "going on" not in project.type("python pipeline/train.py")
+    assert "resuming" not in project.type("python pipeline/train.py")
     assert status_of(project, run_id) == "KILLED"
     assert {run.info.status for run in project.store.search_runs(["1"])} == {"FINISHED", "KILLED"}

@@ -413,9 +413,9 @@ def test_a_password_is_printed_and_kept_nowhere(
         ("mlflow:Wrong@", "mlflow", "does not accept the user name and password"),
         ("nobody:Wrong@", "mlflow", "does not accept the user name and password"),
         ("mlflow@", "mlflow", "asks for a password"),
-        ("mlflow:RIGHT@", "nosuch", "has no database nosuch; make it (createdb)"),
-        ("guest:RIGHT@", "mlflow", "does not permit that to this user"),
-        ("guest:RIGHT@", "postgres", "does not let this user make tables in schema public"),
+        ("mlflow:RIGHT@", "nosuch", "has no database nosuch; create it (createdb)"),
+        ("guest:RIGHT@", "mlflow", "denies this user permission"),
+        ("guest:RIGHT@", "postgres", "does not let this user create tables in schema public"),
     ],
 )
 def test_whom_postgresql_does_not_let_in_is_told_why(

@@ -74,7 +74,7 @@ def test_a_policy_of_another_camera_is_refused(
         simulator={"camera_width": 320, "camera_height": 240, "distortion": False},
         observation={"crop_top": 80},
     )
-    with pytest.raises(PolicyError, match="640 x 480, and the policy takes 320 x 240"):
+    with pytest.raises(PolicyError, match="640 x 480, but the policy takes 320 x 240"):
         evaluator.evaluate(make_policy(other))
 
 

@@ -104,11 +104,11 @@ def test_ray_takes_the_temporary_folder(project: Path, monkeypatch: pytest.Monke
     [
         (
             f"/tmp/{'deep/' * 15}er",
-            "TMPDIR: {} is 43 bytes too long for Ray, whose sockets below it have at most 107",
+            "TMPDIR: {} is 43 bytes too long for Ray, whose sockets in it may have paths of at most 107",
         ),
         (f"/tmp/{'ü' * 20}", "TMPDIR: {} is 6 bytes too long for Ray"),
         (NOWHERE, "TMPDIR: {} cannot be written"),
-        ("tmp", "TMPDIR: {} is no absolute path, which Ray needs"),
+        ("tmp", "TMPDIR: {} is not an absolute path, which Ray needs"),
     ],
 )
 def test_ray_does_without_a_temporary_folder_that_it_cannot_use(

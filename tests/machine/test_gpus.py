@@ -87,10 +87,15 @@ NO_KERNEL = (
             "install a torch that is built for CUDA",
         ),
         ([], OLD_DRIVER, "RuntimeError", "update NVIDIA's driver"),
-        ([], "No CUDA GPUs are available", "RuntimeError", "see what nvidia-smi lists"),
+        ([], "No CUDA GPUs are available", "RuntimeError", "check that nvidia-smi lists it"),
         ([NO_KERNEL.replace("\\n", "\n")], "", "RuntimeError", "install a torch that is built for this card"),
-        (["CUDA out of memory. Tried to allocate 2.00 MiB."], "", "RuntimeError", "end what else runs on it"),
-        (["CUDA error: unspecified launch failure"], "", "RuntimeError", "see whether nvidia-smi works"),
+        (
+            ["CUDA out of memory. Tried to allocate 2.00 MiB."],
+            "",
+            "RuntimeError",
+            "stop other programs on it",
+        ),
+        (["CUDA error: unspecified launch failure"], "", "RuntimeError", "check that nvidia-smi works"),
     ],
 )
 def test_a_gpu_that_torch_cannot_use_is_none_and_is_told_with_the_cure(
@@ -122,7 +127,7 @@ def test_hidden_gpus_are_not_there_and_torch_is_not_asked(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
     search = find_gpus()
     assert search.count == 0
-    assert search.problem == f"CUDA_VISIBLE_DEVICES={hidden!r} hides all"
+    assert search.problem == f"CUDA_VISIBLE_DEVICES={hidden!r} hides all GPUs"
     assert search.cure == "unset CUDA_VISIBLE_DEVICES"
 
 
@@ -187,7 +192,7 @@ NO_DRIVER = "libcuda.so.1"
 @pytest.mark.parametrize(
     ("files", "granted", "problem", "cure"),
     [
-        ({}, None, "no NVIDIA GPU is seen", "use a machine with one"),
+        ({}, None, "no NVIDIA GPU was found", "use a machine with one"),
         ({"dev/dxg": ""}, None, f"WSL2 has no {NO_DRIVER}", "install NVIDIA's driver in Windows"),
         ({"dev/nvhost-gpu": ""}, None, f"this Jetson has no {NO_DRIVER}", "install the CUDA part of JetPack"),
         ({"dev/nvgpu/igpu0/ctrl": ""}, None, f"this Jetson has no {NO_DRIVER}", "install the CUDA part"),
@@ -199,12 +204,12 @@ NO_DRIVER = "libcuda.so.1"
         ),
         ({"run/.containerenv": ""}, None, f"this container has no {NO_DRIVER}", "start the container with"),
         ({}, "all", f"this container has no {NO_DRIVER}", "start the container with --gpus all"),
-        ({}, "void", "NVIDIA_VISIBLE_DEVICES='void' keeps them", "start the container with --gpus all"),
-        ({}, "none", "NVIDIA_VISIBLE_DEVICES='none' keeps them", "start the container with --gpus all"),
+        ({}, "void", "NVIDIA_VISIBLE_DEVICES='void' hides the GPUs", "start the container with --gpus all"),
+        ({}, "none", "NVIDIA_VISIBLE_DEVICES='none' hides the GPUs", "start the container with --gpus all"),
         (
             {"proc/driver/nvidia/gpus/0000:01:00.0/information": ""},
             None,
-            f"an NVIDIA card is there, but no {NO_DRIVER}",
+            f"there is an NVIDIA card, but no {NO_DRIVER}",
             "install NVIDIA's driver",
         ),
         (
@@ -213,7 +218,7 @@ NO_DRIVER = "libcuda.so.1"
                 "sys/bus/pci/devices/0000:01:00.0/class": "0x030000\n",
             },
             None,
-            f"an NVIDIA card is there, but no {NO_DRIVER}",
+            f"there is an NVIDIA card, but no {NO_DRIVER}",
             "install NVIDIA's driver",
         ),
         # the sound of a card that is no more
@@ -223,7 +228,7 @@ NO_DRIVER = "libcuda.so.1"
                 "sys/bus/pci/devices/0000:01:00.1/class": "0x040300\n",
             },
             None,
-            "no NVIDIA GPU is seen",
+            "no NVIDIA GPU was found",
             "use a machine with one",
         ),
     ],

@@ -116,7 +116,7 @@ def test_the_key_that_is_wrong_is_named(changed: Any, sections: Any, key: str, p
 # --- GPUs
 
 NONE_SEEN = (
-    "asks for a GPU, and this machine has none (no NVIDIA GPU is seen); "
+    "asks for a GPU, and this machine has none (no NVIDIA GPU was found); "
     "set it to 0, or use a machine with one"
 )
 
@@ -146,7 +146,7 @@ TOO_OLD = Gpus(0, "the driver is too old", "update it")
         (
             {"rllib": {"num_gpus": 1}, "ray": {"num_gpus": 0}},
             Machine(4, 2),
-            {"ray.num_gpus": "0 hides the 2 of this machine, and rllib asks for one; give -1 (all)"},
+            {"ray.num_gpus": "0 hides the 2 GPUs of this machine, and rllib asks for one; give -1 (all)"},
         ),
         (
             {"rllib": {"num_gpus": 1}, "ray": {"num_gpus": 3}},
@@ -219,7 +219,7 @@ def test_gpus_told_by_hand_are_believed_where_torch_does_not_answer(changed: Any
     assert refusals(settings, machine) == {}
     assert offered(settings.ray, machine).gpus == 2
     assert notes(settings, machine) == [
-        "ray.num_gpus: 2 is believed; torch gave no answer within 120 s",
+        "ray.num_gpus: 2 is taken as given; torch gave no answer within 120 s",
     ]
     # what Ray got of the machine passes as well
     assert refusals(settings, offered(settings.ray, machine)) == {}
@@ -387,6 +387,6 @@ def test_the_documented_command_is_refused_without_a_gpu_in_one_line_and_nothing
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         "params.yaml: rllib.num_gpus: 1 asks for a GPU, and this machine has none "
-        "(CUDA_VISIBLE_DEVICES='' hides all); set it to 0, or unset CUDA_VISIBLE_DEVICES\n"
+        "(CUDA_VISIBLE_DEVICES='' hides all GPUs); set it to 0, or unset CUDA_VISIBLE_DEVICES\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]

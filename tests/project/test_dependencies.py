@@ -100,7 +100,7 @@ def test_every_listed_setting_is_there(name: str, settings: Settings) -> None:
 
 def test_a_listed_setting_that_is_none_is_named() -> None:
     stages = read_stages({"stages": {"train": {"params": ["rllib.lr", "rllib.rate", {"mine.yaml": ["a"]}]}}})
-    with pytest.raises(UserError, match=r"dvc\.yaml: params: rllib\.rate is no setting; take it"):
+    with pytest.raises(UserError, match=r"dvc\.yaml: params: rllib\.rate is not a setting; remove it"):
         stages["train"].chosen({"rllib": {"lr": 0.1}})
 
 

@@ -22,7 +22,7 @@ from ducklane.project.inputs import (
     training_files,
 )
 from ducklane.settings import Settings
-from ducklane.settings.trials import trials
+from ducklane.settings.trials import trials_of
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ROAD = "tile_size: 0.585\ntiles: [[straight/W, floor]]\n"
@@ -55,7 +55,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def of_training(settings: Settings) -> dict[str, str]:
-    return digests(training_files(trials(settings)))
+    return digests(training_files(trials_of(settings)))
 
 
 @pytest.mark.usefixtures("project")
@@ -98,9 +98,9 @@ def test_packaged_maps_count_by_the_version_of_their_package(settings: Settings)
         ("maps/mine.yaml", "there is no such folder"),
         (
             "models/checkpoint",
-            "is replaced by this training; copy it first (cp -r models/",
+            "would be replaced by this training; copy it first (cp -r models/",
         ),
-        ("./models/checkpoint/algorithm", "is replaced by this training"),
+        ("./models/checkpoint/algorithm", "would be replaced by this training"),
     ],
 )
 @pytest.mark.usefixtures("project")
@@ -135,8 +135,8 @@ def test_files_where_dvc_sees_no_change_are_told(project: Path) -> None:
     elsewhere.write_text(ROAD)
     said = write_inputs(project, simulator__map_name=elsewhere)
     assert said == (
-        f"inputs: DVC does not see changes of {elsewhere}; put what settings name into maps or "
-        "models/pretrained, or type dvc repro -f inputs after a change\n"
+        f"inputs: DVC does not see changes to {elsewhere}; keep such files in maps or "
+        "models/pretrained, or type dvc repro -f inputs after each change\n"
     )
     assert list(json.loads((inputs.RESULTS / "train.json").read_text())) == [str(elsewhere)]
 

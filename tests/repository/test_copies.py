@@ -67,7 +67,7 @@ def test_an_ignored_map_is_told(workspace: Path, changed: Any) -> None:
 def test_a_map_beside_the_project_is_told(workspace: Path) -> None:
     (workspace.parent / MAP).write_text("")
     assert copies.left_behind(Path("..", MAP)) == (
-        f"../{MAP} lies outside the project, of which DVC's copies lie elsewhere; give the whole path"
+        f"../{MAP} lies outside the project, and DVC's copies lie elsewhere; give the absolute path"
     )
 
 
@@ -233,7 +233,7 @@ def test_dvc_loses_nothing_of_a_shallow_clone(
     done = run_experiment(project, "lost", "--temp")
     assert done.returncode != 0
     assert (
-        f"{project} is a shallow clone, of which DVC loses experiments that run with --temp or --queue; type "
+        f"{project} is a shallow clone, in which DVC loses experiments that run with --temp or --queue; type "
         "git fetch --unshallow, or run them without"
     ) in done.stdout
     # in the workspace nothing is lost, of a detached head either

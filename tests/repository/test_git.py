@@ -95,7 +95,7 @@ def unpacked_in_another(project: Path) -> None:
     [
         (
             downloaded,
-            "this folder is no git repository, which DVC needs: clone the project, or type git init && ",
+            "this folder is not a git repository, which DVC needs: clone the project, or type git init && ",
         ),
         (
             without_a_commit,
@@ -154,13 +154,13 @@ def test_a_user_without_a_name_is_told_what_experiments_need(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (problem,) = git.problems(project)
-    assert problem.found == "knows no user.name and no user.email, which dvc exp run needs"
+    assert problem.found == "has no user.name and no user.email, which dvc exp run needs"
     assert problem.cure.startswith(
         "git config --global user.name 'Your Name' && git config --global user.email"
     )
     type_in(project, "config", "user.name", "tester")
     (problem,) = git.problems(project)
-    assert problem.found == "knows no user.email, which dvc exp run needs"
+    assert problem.found == "has no user.email, which dvc exp run needs"
     monkeypatch.setenv("GIT_COMMITTER_EMAIL", "tester@localhost")
     assert git.problems(project) == []
 

@@ -170,9 +170,9 @@ WRONG_VALUES = [
     (
         "simulator.map_name",
         "[a, b]",
-        "['a', 'b'] is more than gym-duckietown loads; give one name, or set simulator.backend: batched",
+        "['a', 'b'] is more than gym-duckietown can load; give one name, or set simulator.backend: batched",
     ),
-    ("simulator.threads", "0", "0 leaves nothing to run on; give -1 (all cores) or at least 1"),
+    ("simulator.threads", "0", "0 leaves no core to run on; give -1 (all cores) or at least 1"),
     ("simulator.threads", "-2", "got -2; give -1 (all cores) or a whole number >= 1"),
     ("mlflow.experiment_name", "~", "got nothing; give text, not empty"),
     # out of range
@@ -190,7 +190,7 @@ WRONG_VALUES = [
     ("rllib.num_gpus", "-1", "got -1; give a number >= 0 and <= 1"),
     ("rllib.gpu_per_worker", "2", "got 2; give a number >= 0 and <= 1"),
     ("ray.num_cpus", "-2", "got -2; give -1 (all CPUs) or a whole number >= 1"),
-    ("ray.num_cpus", "0", "0 leaves nothing to run on; give -1 (all CPUs) or at least 1"),
+    ("ray.num_cpus", "0", "0 leaves no CPU to run on; give -1 (all CPUs) or at least 1"),
     ("ray.num_gpus", "0.5", "got 0.5; give -1 (all GPUs) or a whole number >= 0"),
     ("ray.object_store_memory", "1000", "got 1000; give a whole number >= 78643200"),
     ("simulator.seed", "-1", "got -1; give a whole number >= 0 and < 2147483648"),
@@ -234,7 +234,7 @@ WRONG_VALUES = [
     (
         "network.conv_filters",
         "[[16, 8, 4], [32, 10, 1]]",
-        "layer 2, [32, 10, 1], is larger than what reaches it from an observation of 40 x 80; "
+        "layer 2, [32, 10, 1], is larger than its input for an observation of 40 x 80; "
         "use a smaller kernel, smaller strides or fewer layers",
     ),
     (
@@ -246,7 +246,7 @@ WRONG_VALUES = [
     (
         "observation.crop_top",
         "480",
-        "480 + crop_bottom 0 leave no row of the 480 that the camera has; crop less than 480 in all",
+        "480 + crop_bottom 0 leave none of the 480 rows of the camera image; crop fewer than 480 in total",
     ),
     (
         "observation.height",
@@ -261,7 +261,7 @@ WRONG_VALUES = [
     (
         "reward.detour_margin_m",
         "0.04",
-        "0.04 is beyond gym-duckietown, which knows no way around objects; "
+        "0.04 needs detours around objects, which gym-duckietown does not support; "
         "give 0, or set simulator.backend: batched",
     ),
 ]
@@ -291,29 +291,29 @@ WRONG_FILES = [
     (
         "open bracket",
         "a: [1,\n",
-        ["params.yaml:2: is not YAML (expected the node content, but found '<stream end>'); mend it"],
+        ["params.yaml:2: is not YAML (expected the node content, but found '<stream end>'); fix it"],
     ),
     (
         "no space after the indentation",
         VALID.replace("  lr: 0.0003", "   lr: 0.0003"),
-        ["params.yaml:26: is not YAML (mapping values are not allowed here); mend it"],
+        ["params.yaml:26: is not YAML (mapping values are not allowed here); fix it"],
     ),
     (
         "two documents",
         f"{VALID}---\n{VALID}",
-        ["params.yaml:95: is not YAML (but found another document); mend it"],
+        ["params.yaml:95: is not YAML (but found another document); fix it"],
     ),
     (
         "unknown alias",
         replaced(("rllib.lr", "*rate")),
-        ["params.yaml:26: is not YAML (found undefined alias 'rate'); mend it"],
+        ["params.yaml:26: is not YAML (found undefined alias 'rate'); fix it"],
     ),
     (
         "a program",
         replaced(("rllib.lr", "!!python/object:os.system x")),
         [
             "params.yaml:26: is not YAML (could not determine a constructor for the tag "
-            "'tag:yaml.org,2002:python/object:os.system'); mend it"
+            "'tag:yaml.org,2002:python/object:os.system'); fix it"
         ],
     ),
     (
@@ -321,7 +321,7 @@ WRONG_FILES = [
         VALID + "\0",
         [
             "params.yaml: is not YAML (unacceptable character #x0000: special characters are not allowed "
-            f'in "<unicode string>", position {len(VALID)}); mend it'
+            f'in "<unicode string>", position {len(VALID)}); fix it'
         ],
     ),
     ("deep nesting", "[" * 2000, ["params.yaml: is nested too deeply; make it flatter"]),
@@ -361,17 +361,17 @@ WRONG_FILES = [
     (
         "nothing like it",
         VALID.replace("  lr:", "  hamster: 1\n  lr:"),
-        [f"params.yaml: rllib.hamster: unknown key; known are {RLLIB_KEYS}"],
+        [f"params.yaml: rllib.hamster: unknown key; known keys are {RLLIB_KEYS}"],
     ),
     (
         "a number as a key",
         VALID.replace("  lr:", "  1: 1\n  lr:"),
-        [f"params.yaml: rllib.1: unknown key; known are {RLLIB_KEYS}"],
+        [f"params.yaml: rllib.1: unknown key; known keys are {RLLIB_KEYS}"],
     ),
     (
         "a key of two lines",
         f'{VALID}"a\\nb": 1\n',
-        [f"params.yaml: 'a\\nb': unknown key; known are {SECTIONS}"],
+        [f"params.yaml: 'a\\nb': unknown key; known keys are {SECTIONS}"],
     ),
     (
         "missing key",
@@ -452,7 +452,7 @@ def test_a_malformed_file_is_refused_with_a_line_a_problem(
 
 def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
     lines = refusal(tmp_path / "params.yaml")
-    assert lines == ["params.yaml: there is no such file; run this at the repository's root"]
+    assert lines == ["params.yaml: there is no such file; run this in the repository's root"]
 
 
 def test_a_folder_in_place_of_the_file(tmp_path: Path) -> None:

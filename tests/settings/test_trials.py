@@ -14,20 +14,20 @@ from ruamel.yaml import YAML
 
 from ducklane.settings import Settings, SettingsError, load
 from ducklane.settings.refusals import problems
-from ducklane.settings.trials import trials
+from ducklane.settings.trials import trials_of
 
 REPOSITORY = Path(__file__).parents[2]
 Changed = Callable[..., Settings]
 
 
 def test_without_a_search_there_is_one_trial_that_changes_nothing(settings: Settings) -> None:
-    (trial,) = trials(settings)
+    (trial,) = trials_of(settings)
     assert trial.changes == {}
     assert trial.settings == settings
 
 
 def test_samples_differ_in_their_seed_alone_where_nothing_is_searched(changed: Changed) -> None:
-    wanted = trials(changed(tune={"num_samples": 3}, simulator={"seed": 5}))
+    wanted = trials_of(changed(tune={"num_samples": 3}, simulator={"seed": 5}))
     assert [trial.changes for trial in wanted] == [{}, {"simulator.seed": 6}, {"simulator.seed": 7}]
     assert [trial.settings.simulator.seed for trial in wanted] == [5, 6, 7]
 
@@ -37,7 +37,7 @@ def test_each_sample_goes_through_the_whole_grid(changed: Changed) -> None:
         "rllib": {"lr": {"grid": [0.001, 0.0005]}, "num_epochs": {"grid": [2, 4]}},
         "reward": {"lane_width_m": {"uniform": [0.1, 0.3]}},
     }
-    wanted = trials(changed(tune={"num_samples": 2, "search_space": space}))
+    wanted = trials_of(changed(tune={"num_samples": 2, "search_space": space}))
     grid = [(trial.settings.rllib.lr, trial.settings.rllib.num_epochs) for trial in wanted]
     assert grid == [(0.001, 2), (0.001, 4), (0.0005, 2), (0.0005, 4)] * 2
     widths = [trial.settings.reward.lane_width_m for trial in wanted]
@@ -48,7 +48,7 @@ def test_each_sample_goes_through_the_whole_grid(changed: Changed) -> None:
 
 
 def test_a_searched_seed_is_the_searchs_own(changed: Changed) -> None:
-    wanted = trials(changed(tune={"search_space": {"simulator": {"seed": {"grid": [3, 8]}}}}))
+    wanted = trials_of(changed(tune={"search_space": {"simulator": {"seed": {"grid": [3, 8]}}}}))
     assert [trial.settings.simulator.seed for trial in wanted] == [3, 8]
 
 
@@ -69,8 +69,8 @@ def test_what_is_drawn_lies_where_it_should_and_is_drawn_again(
         "observation": {"color": {"choice": ["gray", "rgb"]}},
     }
     searched = changed(tune={"num_samples": 4, "search_space": space}, simulator={"seed": seed})
-    wanted = trials(searched)
-    assert wanted == trials(searched)
+    wanted = trials_of(searched)
+    assert wanted == trials_of(searched)
     for trial in wanted:
         # rounded to four digits
         assert low * 0.999 <= trial.settings.rllib.lr <= high * 1.001
@@ -81,7 +81,7 @@ def test_what_is_drawn_lies_where_it_should_and_is_drawn_again(
 
 def test_a_trials_settings_are_those_that_it_would_have_alone(changed: Changed) -> None:
     searched = changed(tune={"search_space": {"rllib": {"lr": {"grid": [0.0005]}}}})
-    (trial,) = trials(searched)
+    (trial,) = trials_of(searched)
     assert trial.settings == changed(rllib={"lr": 0.0005})
 
 
@@ -97,10 +97,10 @@ def test_the_space_is_kept_as_params_yaml_has_it(changed: Changed) -> None:
     [
         (
             {"rlib": {}},
-            "rlib: is no section of settings to vary; those are simulator, rllib, observation, action, "
+            "rlib: is not a section that trials can vary; those are simulator, rllib, observation, action, "
             "reward, network",
         ),
-        ({"rllib": {"lrr": {"grid": [1]}}}, "rllib.lrr: is no setting; did you mean lr?"),
+        ({"rllib": {"lrr": {"grid": [1]}}}, "rllib.lrr: is not a setting; did you mean lr?"),
         ({"rllib": {"num_workers": {"grid": [1]}}}, "rllib.num_workers: cannot differ between trials"),
         (
             {"rllib": {"lr": [0.1]}},
@@ -113,8 +113,7 @@ def test_the_space_is_kept_as_params_yaml_has_it(changed: Changed) -> None:
         ),
         (
             {"rllib": {"lr": {"loguniform": [0, 1]}}},
-            "rllib.lr.loguniform: got [0, 1]; give [low, high], both > 0: any number between, each power of "
-            "ten as likely",
+            "rllib.lr.loguniform: got [0, 1]; give [low, high], both > 0: any number between, log-uniformly",
         ),
         (
             {"rllib": {"num_epochs": {"randint": [1, 2.5]}}},
@@ -133,7 +132,7 @@ def test_a_wrong_space_is_refused_with_its_key_and_the_cure(
 def test_a_trial_that_cannot_run_is_refused_with_what_it_changes(changed: Changed) -> None:
     searched = changed(tune={"search_space": {"rllib": {"train_batch_size": {"grid": [512, 500]}}}})
     with pytest.raises(SettingsError) as raised:
-        trials(searched)
+        trials_of(searched)
     assert raised.value.problems == (
         "params.yaml: tune.search_space, trial with rllib.train_batch_size 500: rllib.train_batch_size: 500 "
         "is not a multiple of minibatch_size 256; the nearest that is: 512",

@@ -171,7 +171,7 @@ def test_settings_of_another_version_are_left_alone(trained: Trained) -> None:
     edit("params.yaml", "  gamma: ", "  discount: ")
     tracking.client().log_artifact(trained.run_id, "params.yaml")
     lineage = trace(str(MODEL))
-    assert any(note.startswith("settings: of another version") for note in said(lineage, NOTE))
+    assert any(note.startswith("settings: from another version") for note in said(lineage, NOTE))
 
 
 def test_a_run_that_failed_names_no_model(trained: Trained) -> None:
@@ -180,7 +180,7 @@ def test_a_run_that_failed_names_no_model(trained: Trained) -> None:
     lineage = trace(run_id)
     assert lineage.agrees
     assert "weights" not in lineage.links
-    assert "run: holds no params.yaml: it did not end well" in said(lineage, NOTE)
+    assert "run: holds no params.yaml, as it did not finish" in said(lineage, NOTE)
 
 
 def test_changes_that_were_not_committed_are_told(trained: Trained) -> None:
@@ -208,7 +208,7 @@ def test_a_model_from_elsewhere_is_followed_as_far_as_it_goes(trained: Trained) 
     assert lineage.agrees
     assert lineage.links["MLflow run"] == elsewhere
     assert lineage.links["code"] == trained.origin.git_commit
-    assert "run: this MLflow store does not know it" in said(lineage, NOTE)
+    assert "run: unknown to this MLflow store" in said(lineage, NOTE)
     # evaluated here, in a run that stands in for the unknown one
     trained.tag("origin_run_id", elsewhere)
     lineage = trace(trained.run_id)
@@ -223,12 +223,14 @@ def test_an_experiment_that_was_removed_leaves_its_run(trained: Trained) -> None
     lineage = trace(trained.run_id)
     assert lineage.agrees
     assert "results" not in lineage.links
-    assert "results: slower is not here any more; the run has its settings" in said(lineage, NOTE)
+    assert "results: slower no longer exists; the run has its settings" in said(lineage, NOTE)
 
 
 @pytest.mark.parametrize("name", ["nothing-of-that-name", "f" * 40])
 def test_what_is_not_there_is_said(trained: Trained, name: str) -> None:
-    with pytest.raises(LineageError, match=f"{name}: is no file, no MLflow run's id, and no DVC experiment"):
+    with pytest.raises(
+        LineageError, match=f"{name}: is not a file, an MLflow run's id, a DVC experiment or a commit"
+    ):
         trace(name)
 
 

@@ -115,7 +115,7 @@ def test_a_folder_that_is_too_deep_for_ray_is_refused_where_it_was_meant_for_ray
     [
         (
             "The current node timed out during startup.",
-            "end other work on it and give the same command again",
+            "stop other programs and run the same command again",
         ),
         (
             "The configured object store size (12.0 GB) exceeds /dev/shm",

@@ -19,7 +19,7 @@ from ducklane.simulator.stock.simulator import StockSimulator
 Start = tuple[float, float, float]
 """(x, z, angle): metres, metres, radians."""
 
-if TYPE_CHECKING:  # numba and its kernels are loaded by those who simulate with them
+if TYPE_CHECKING:  # not at run time: it loads numba and its kernels
     from ducklane.simulator.single import SingleSimulator
 
     Simulator = StockSimulator | SingleSimulator
@@ -29,22 +29,22 @@ OnFrame = Callable[[NDArray[np.uint8], State], None]
 
 
 START_CLEARANCE = 1.3
-"""How much larger than the robot the free space at a start is, as where the stock simulator spawns."""
+"""Free space at a start, as a multiple of the robot's size; that of the stock simulator's spawning."""
 
 
 @dataclass(frozen=True)
 class Episode:
-    """What a robot did."""
+    """The path of a robot in one episode."""
 
     policy: str
     poses: NDArray[np.float64]
     """(x, z, angle) at the start and after each step, [T + 1, 3], metres and radians"""
     survived: bool
-    """driven to the end of its time, neither off the road nor into anything"""
+    """drove until the time limit, without leaving the road or colliding"""
 
 
 def evaluation_simulator(settings: Settings) -> SimulatorSettings:
-    """The world in which policies are scored: the training's, undisturbed, on the map of `evaluate`."""
+    """The world in which policies are scored: as in training, without randomization, on `evaluate`'s map."""
     return settings.simulator.model_copy(
         update={
             "backend": "gym-duckietown",
@@ -63,13 +63,13 @@ def evaluation_starts(
     count: int | None = None,
     lanes: Sequence[NDArray[np.float64]] | None = None,
 ) -> NDArray[np.float64]:
-    """`fixed_starts` as the settings ask for them, where the stock simulator would start a robot too.
+    """`fixed_starts` as the settings ask for them, at poses where the stock simulator would spawn a robot.
 
     Args:
         simulator: of the map.
         settings: of the evaluation.
-        count: how many; `settings.episodes` if not given.
-        lanes: those of `lanes_of` to start on; all if not given.
+        count: number of starts; `settings.episodes` by default.
+        lanes: those of `lanes_of` to start on; all by default.
     """
     return fixed_starts(
         simulator,
@@ -92,13 +92,12 @@ def drive(
     """Drive one episode from `start` until it ends.
 
     Args:
-        simulator: the world, which is made anew; its camera is switched on where the policy or `on_frame`
-            needs frames.
+        simulator: the world, which is reset; its camera is on only if the policy or `on_frame` needs frames.
         policy: the driver.
         start: where to begin.
         on_frame: called with each camera frame that the policy sees, and the state it shows.
         seed: of the world: its moving objects and its light.
-        max_steps: when to stop at the latest; when the simulator ends it if not given.
+        max_steps: step at which to stop at the latest; by default the simulator ends the episode.
     """
     _check_camera(simulator, policy)
     simulator.camera_on = policy.camera_shape is not None or on_frame is not None
@@ -122,7 +121,7 @@ def _check_camera(simulator: Simulator, policy: Policy) -> None:
     if policy.camera_shape not in (None, (camera.camera_height, camera.camera_width)):
         height, width = policy.camera_shape
         raise PolicyError(
-            f"simulator.camera_width, camera_height: {camera.camera_width} x {camera.camera_height}, and the "
+            f"simulator.camera_width, camera_height: {camera.camera_width} x {camera.camera_height}, but the "
             f"policy takes {width} x {height}; set them to that, or train again"
         )
 

@@ -1,4 +1,4 @@
-"""One way to score any policy: the same starts, the same simulator, the same rules."""
+"""Scores any policy in the same way: the same starts, the same simulator, the same rules."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Result = TypeVar("Result")
 
 
 STEPS_WORTH_A_PROCESS = 500
-"""In the time of so many steps a process starts: it is worth it where there are more for it."""
+"""A process takes as long to start as this many steps; one more is started only if it will drive more."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,14 @@ class Evaluation:
     episodes: list[Episode]
     scores: list[Scores]
     laterals_m: list[NDArray[np.float64]]
-    """of each episode, as from `LaneMap.judge`"""
+    """of each episode, as returned by `LaneMap.judge`"""
 
     def summary(self) -> dict[str, Any]:
         """Medians and counts, as `scores.summarize` describes them."""
         return summarize(self.scores)
 
     def rows(self) -> Iterator[dict[str, object]]:
-        """One row an episode: where it began and all its scores."""
+        """One row per episode: its start and all its scores."""
         for number, (episode, score) in enumerate(zip(self.episodes, self.scores, strict=True)):
             x, z, angle = (round(float(value), 6) for value in episode.poses[0])
             start = {"start_x_m": x, "start_z_m": z, "start_angle_rad": angle}
@@ -65,7 +65,7 @@ def _processes(steps: int) -> int:
 
 
 def scored(policy: str, episodes: list[Episode], lane_map: LaneMap) -> Evaluation:
-    """The episodes of a policy with their scores."""
+    """Score the episodes of a policy."""
     judged = [lane_map.judge(episode.poses, survived=episode.survived) for episode in episodes]
     return Evaluation(policy, episodes, [scores for scores, _ in judged], [off for _, off in judged])
 
@@ -73,30 +73,29 @@ def scored(policy: str, episodes: list[Episode], lane_map: LaneMap) -> Evaluatio
 class Evaluator:
     """Scores policies on the map and from the starts that the settings name.
 
-    Every episode is driven in a world made anew, so that the scores are the same whatever was driven before,
-    and in however many processes. These start at once; close it, or leave its `with`, to end them.
+    The world is reset for every episode, so that the scores do not depend on earlier drives or on the number
+    of processes. The processes start at once; call `close`, or use `with`, to end them.
 
     Args:
         settings: all of them.
-        simulator: to drive in, made for `evaluation_simulator(settings)`; gym-duckietown if not given.
-        processes: to drive in, with gym-duckietown; if not given one for each core, as far as there is work
-            for it.
+        simulator: to drive in, made for `evaluation_simulator(settings)`; gym-duckietown by default.
+        processes: number of processes with gym-duckietown; by default one per core, if there is enough work.
     """
 
     def __init__(
         self, settings: Settings, simulator: Simulator | None = None, processes: int | None = None
     ) -> None:
-        chosen = settings.evaluate
+        evaluate = settings.evaluate
         world = evaluation_simulator(settings)
         others = 0
         if simulator is None:
             one_core_is_enough()
-            others = (processes or _processes(chosen.episodes * world.max_steps)) - 1
+            others = (processes or _processes(evaluate.episodes * world.max_steps)) - 1
         self._workers = Workers(world, others)
         self.simulator = simulator or StockSimulator(world)
-        self.lane_map = LaneMap(chosen.map_name)
+        self.lane_map = LaneMap(evaluate.map_name)
         self.starts: list[Start] = [
-            (float(x), float(z), float(angle)) for x, z, angle in evaluation_starts(self.simulator, chosen)
+            (float(x), float(z), float(angle)) for x, z, angle in evaluation_starts(self.simulator, evaluate)
         ]
 
     def evaluate(
@@ -107,24 +106,24 @@ class Evaluator:
         Args:
             policy: the driver.
             on_frame: called with each camera frame of the first episode.
-            starts: where to begin; all the fixed starts if not given.
+            starts: where to begin; all fixed starts by default.
         """
         first, *others = self.starts if starts is None else starts
         seed = self.simulator.settings.seed
-        driven = [self.share(drive, policy, start, None, seed + n) for n, start in enumerate(others, 1)]
+        tasks = [self.share(drive, policy, start, None, seed + n) for n, start in enumerate(others, 1)]
 
-        def drive_first() -> Episode:  # it may be filmed
+        def drive_first() -> Episode:  # in this process, as it may be filmed
             return drive(self.simulator, policy, first, on_frame, seed)
 
         episode = self._workers.work(self.simulator, drive_first)
-        return scored(policy.name, [episode, *(task.result() for task in driven)], self.lane_map)
+        return scored(policy.name, [episode, *(task.result() for task in tasks)], self.lane_map)
 
     def share(self, function: Callable[..., Result], *args: Any) -> Task[Result]:
-        """Have other work done beside the drives, by whichever process is free: `Workers.submit`."""
+        """Have other work done in parallel with the drives, by any free process: `Workers.submit`."""
         return self._workers.submit(function, *args)
 
     def work(self) -> None:
-        """Help with what is shared, until all of it is begun."""
+        """Help with the shared work, until all of it has begun."""
         self._workers.work(self.simulator, lambda: None)
 
     def close(self) -> None:
@@ -140,7 +139,7 @@ class Evaluator:
 
 
 def write_episodes(path: Path, evaluations: Sequence[Evaluation]) -> None:
-    """Write one CSV row an episode."""
+    """Write one CSV row per episode."""
     rows = [row for evaluation in evaluations for row in evaluation.rows()]
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))

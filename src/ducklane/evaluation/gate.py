@@ -1,4 +1,4 @@
-"""Whether a policy drives: the lines that the default run has to reach, and means to."""
+"""The gate: the scores that a policy from the default run must reach, and those that are its goal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ducklane.settings import EvaluateSettings
 
 @dataclass(frozen=True)
 class Line:
-    """What 20 drives of 15 s have to reach, all of them survived."""
+    """Scores that 20 episodes of 15 s have to reach, all of them survived."""
 
     distance_m: float
     """median metres along the lane, at least"""
@@ -27,22 +27,22 @@ MUST = Line(distance_m=6.0, lateral_m=0.05, in_lane_share=0.95)
 GOAL = Line(distance_m=7.5, lateral_m=0.035, in_lane_share=0.99)
 
 MAP_NAME, EPISODES, SECONDS, START_ANGLE_DEG = "loop_empty", 20, 15.0, 40.0
-"""The task: other maps, or fewer, shorter or easier episodes, pass no line."""
+"""The gate's task: with another map, or fewer, shorter or easier episodes, no line counts as reached."""
 
 
 def gate(settings: EvaluateSettings, scores: Sequence[Scores]) -> dict[str, Any]:
-    """Hold the scores of an evaluation against both lines.
+    """Compare the scores of an evaluation with both lines.
 
     Args:
-        settings: under which the episodes were driven.
-        scores: one an episode.
+        settings: of the evaluation.
+        scores: one per episode.
 
     Returns:
         `must` and `goal`, whether each line is reached; `survived` and `episodes`, counts;
         `distance_m_median`, `lateral_m_mean` (None if never in a lane) and `in_lane_share` over the episodes.
     """
     laterals = [score.lateral_mean_m for score in scores if score.lateral_mean_m is not None]
-    found = {
+    results = {
         "survived": sum(score.survived for score in scores),
         "episodes": len(scores),
         "distance_m_median": median(score.distance_m for score in scores),
@@ -50,7 +50,7 @@ def gate(settings: EvaluateSettings, scores: Sequence[Scores]) -> dict[str, Any]
         "in_lane_share": fmean(score.in_lane_share for score in scores),
     }
     counts = _is_the_task(settings)
-    return {"must": counts and _reaches(MUST, found), "goal": counts and _reaches(GOAL, found), **found}
+    return {"must": counts and _reaches(MUST, results), "goal": counts and _reaches(GOAL, results), **results}
 
 
 def _is_the_task(settings: EvaluateSettings) -> bool:
@@ -62,21 +62,21 @@ def _is_the_task(settings: EvaluateSettings) -> bool:
     )
 
 
-def _reaches(line: Line, found: dict[str, Any]) -> bool:
+def _reaches(line: Line, results: dict[str, Any]) -> bool:
     return (
-        found["survived"] == found["episodes"]
-        and found["lateral_m_mean"] is not None
-        and found["distance_m_median"] >= line.distance_m
-        and found["lateral_m_mean"] <= line.lateral_m
-        and found["in_lane_share"] >= line.in_lane_share
+        results["survived"] == results["episodes"]
+        and results["lateral_m_mean"] is not None
+        and results["distance_m_median"] >= line.distance_m
+        and results["lateral_m_mean"] <= line.lateral_m
+        and results["in_lane_share"] >= line.in_lane_share
     )
 
 
-def verdict(found: dict[str, Any]) -> str:
+def verdict(results: dict[str, Any]) -> str:
     """The gate in one line of text."""
-    reached = "goal reached" if found["goal"] else "passed" if found["must"] else "not passed"
-    lateral = "-" if found["lateral_m_mean"] is None else f"{100 * found['lateral_m_mean']:.1f} cm"
+    reached = "goal reached" if results["goal"] else "passed" if results["must"] else "not passed"
+    lateral = "-" if results["lateral_m_mean"] is None else f"{100 * results['lateral_m_mean']:.1f} cm"
     return (
-        f"gate {reached}: {found['survived']} of {found['episodes']} survived, "
-        f"{found['distance_m_median']:.2f} m, {lateral} off centre, {found['in_lane_share']:.1%} in lane"
+        f"gate {reached}: {results['survived']} of {results['episodes']} survived, "
+        f"{results['distance_m_median']:.2f} m, {lateral} off centre, {results['in_lane_share']:.1%} in lane"
     )

@@ -1,4 +1,4 @@
-"""Long drives of many robots at once in the batched simulator: enough of them for intervals."""
+"""Long drives of many robots at once in the batched simulator: enough for confidence intervals."""
 
 from __future__ import annotations
 
@@ -32,35 +32,35 @@ OFFICIAL = ("driven_lanedir_consec", "survival_time", "deviation-center-line", "
 
 
 class Laps:
-    """Drives policies for `evaluate.lap_seconds` each; from then on this process computes on one core.
+    """Drives policies for `evaluate.lap_seconds` each. Limits this process to one core, permanently.
 
     Args:
         settings: all of them.
-        count: of starts, spread over all lanes; `evaluate.lap_starts` on each lane of the map if not given.
-        threads: to simulate on, which changes no result; `simulator.threads` if not given.
+        count: number of starts, spread over all lanes; by default `evaluate.lap_starts` on each lane.
+        threads: of the simulator, which change no result; `simulator.threads` by default.
     """
 
     def __init__(self, settings: Settings, count: int | None = None, threads: int | None = None) -> None:
         one_core_is_enough()
         self._settings = settings
         self._threads = threads
-        chosen = settings.evaluate
+        evaluate = settings.evaluate
         world = evaluation_simulator(settings)
-        steps = max(1, round(chosen.lap_seconds * FRAMES_PER_SECOND))
+        steps = max(1, round(evaluate.lap_seconds * FRAMES_PER_SECOND))
         self._world = world.model_copy(update={"backend": "batched", "max_steps": steps})
-        self._lane_map = LaneMap(chosen.map_name)
+        self._lane_map = LaneMap(evaluate.map_name)
         self.starts = self._fixed_starts(count)
 
     def _fixed_starts(self, count: int | None) -> NDArray[np.float64]:
-        chosen = self._settings.evaluate
-        # nobody looks through its camera, and a small one is made sooner
+        evaluate = self._settings.evaluate
+        # its camera is not used, and a small one is set up faster
         unseen = {"camera_width": 16, "camera_height": 16, "distortion": False}
         simulator = SingleSimulator(self._world.model_copy(update=unseen))
         try:
             if count is not None:
-                return evaluation_starts(simulator, chosen, count)
+                return evaluation_starts(simulator, evaluate, count)
             return np.concatenate([
-                evaluation_starts(simulator, chosen, chosen.lap_starts, lanes=[lane])
+                evaluation_starts(simulator, evaluate, evaluate.lap_starts, lanes=[lane])
                 for lane in lanes_of(simulator)
             ])  # fmt: skip
         finally:
@@ -69,7 +69,7 @@ class Laps:
     def evaluate(self, policy: TrainedPolicy | ProportionalController) -> Evaluation:
         """Drive from all starts at once."""
         trained = policy if isinstance(policy, TrainedPolicy) else None
-        # who sees nothing needs no room for frames either
+        # a driver without a camera needs no buffers for frames
         observation = trained.spec.observation if trained else self._settings.observation
         blocks = image_blocks(observation, self._world)
         simulator = BatchedSimulator(self._world, len(self.starts), blocks, self._threads)
@@ -82,7 +82,7 @@ class Laps:
 
 
 def drive_laps(_: object, settings: Settings, policy: TrainedPolicy | ProportionalController) -> Evaluation:
-    """`Laps` on one core, as work that `Workers` share; it needs none of their simulators."""
+    """`Laps` on one core, as a task for `Workers`; their simulators are not needed."""
     return Laps(settings, threads=1).evaluate(policy)
 
 
@@ -92,7 +92,7 @@ def drive_all(
     """Drive one episode of each robot, all at once.
 
     Args:
-        simulator: as many robots as starts; its images are those that the policy's transform makes.
+        simulator: with as many robots as starts; its images are those of the policy's transform.
         policy: the driver.
         starts: (N, 3) of (x, z, angle), metres and radians.
     """
@@ -125,7 +125,7 @@ def _driver(
 
         def act(images: NDArray[np.uint8]) -> Commands:
             stacks = stack.push(images, starting)
-            starting[:] = False  # who has ended drives on, which nobody looks at
+            starting[:] = False  # robots whose episode has ended drive on, which is ignored
             return policy.act_on_stacks(stacks)
 
         return act
@@ -139,12 +139,12 @@ def _poses(simulator: BatchedSimulator) -> NDArray[np.float64]:
 
 
 def summarize_laps(evaluation: Evaluation) -> dict[str, Any]:
-    """How many drove a lap, and the official scores with intervals.
+    """The share of full laps, and the official scores with confidence intervals.
 
     Returns:
-        `episodes` and `survived`, counts; `full_lap_share`, of the episodes with at least one full lap, None
-        where a lane of the map is no loop; each official score's `median` with the bounds `low` and `high` of
-        its 95 % interval (percentile bootstrap).
+        `episodes` and `survived`, counts; `full_lap_share`, the share of episodes with at least one full lap,
+        None if a lane of the map is not a loop; each official score's `median` with the bounds `low` and
+        `high` of its 95 % interval (percentile bootstrap).
     """
     scores = evaluation.scores
     laps = [score.laps for score in scores]
@@ -161,7 +161,7 @@ def _interval(values: Sequence[float]) -> dict[str, float]:
     center = float(np.median(values))
     if len(set(values)) == 1:
         return {"median": center, "low": center, "high": center}
-    found = bootstrap(
+    interval = bootstrap(
         (np.array(values),),
         np.median,
         confidence_level=CONFIDENCE,
@@ -169,4 +169,4 @@ def _interval(values: Sequence[float]) -> dict[str, float]:
         method="percentile",
         rng=np.random.default_rng(0),
     ).confidence_interval
-    return {"median": center, "low": float(found.low), "high": float(found.high)}
+    return {"median": center, "low": float(interval.low), "high": float(interval.high)}

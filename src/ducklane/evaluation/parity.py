@@ -1,4 +1,4 @@
-"""How close the batched simulator's pictures are to gym-duckietown's, through the same observation."""
+"""How close the batched simulator's images are to gym-duckietown's, through the same observation."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ MAPS = (
     "loop_pedestrians",
     "4way",
 )
-"""On which pictures are compared: five with many objects, two with a few, three with none or signs alone."""
+"""Maps for the comparison: five with many objects, two with a few, three with none or signs only."""
 
 
 SAME_DB = 60.0
-"""Stands for equal pictures in a mean of decibels."""
+"""Stands for identical images, whose PSNR is infinite, in a mean of decibels."""
 
 
 class Compared(NamedTuple):
@@ -55,16 +55,16 @@ def compare(
     poses: int,
     seed: int = 0,
 ) -> Iterator[Compared]:
-    """Look from random poses on each map, on the road and clear of objects, in any direction; in colour.
+    """Render views from random poses on each map, on the road and clear of objects, in colour.
 
     Args:
-        settings: camera; the map is changed, and nothing is drawn at random.
-        observation: through which both are seen, one frame.
-        map_names: of the maps.
-        poses: on each map.
+        settings: of the camera; the map is replaced, and randomization is off.
+        observation: crops and averages both images; a single frame.
+        map_names: names of the maps.
+        poses: number of poses per map.
         seed: of the poses.
     """
-    # also for a policy that sees gray: colours say more
+    # in colour even for a policy that sees gray: it shows more differences
     observation = observation.model_copy(update={"color": "rgb"})
     transform = FrameTransform(observation, settings.camera_height, settings.camera_width)
     plain = {"domain_rand": False, "dynamics_rand": False, "camera_rand": False}
@@ -76,7 +76,7 @@ def compare(
         for pose in _poses(simulator, poses, np.random.default_rng(seed)):
             stock = transform(simulator.reset(seed=fresh, options={"pose": pose})[0])
             (ours,), _ = batched.reset(seed=fresh, options={"poses": [pose]})
-            fresh = None  # the light goes on from the last view, as in training
+            fresh = None  # the light follows on from the last view, as in training
             yield Compared(map_name, pose, ours, stock, psnr(ours, stock), ssim(ours, stock))
         simulator.close()
         batched.close()
@@ -114,7 +114,7 @@ def ssim(a: Image, b: Image) -> float:
 
 
 def side_by_side(pairs: Sequence[Compared], scale: int = 4) -> Image:
-    """Batched and stock pictures in rows: two pairs a row, the batched one on the left of each."""
+    """A picture of all pairs, two per row, the batched simulator's on the left of each."""
     cells = [np.hstack([pair.ours, pair.stock]) for pair in pairs]
     rows = [np.hstack(cells[k : k + 2]) for k in range(0, len(cells) - 1, 2)]
     return np.repeat(np.repeat(np.vstack(rows), scale, axis=0), scale, axis=1)

@@ -1,4 +1,4 @@
-"""What a person looks at: the paths over the map, and the drive as a video."""
+"""Pictures for people: the paths drawn on the map, and a drive as a video."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Self
 
 from ducklane.machine.folders import cache_folder
 
-# matplotlib would warn of a home that cannot be written, and look for the system's fonts each time
+# matplotlib would warn of a read-only home, and search the system's fonts each time
 os.environ.setdefault("MPLCONFIGDIR", str(cache_folder("matplotlib")))
 
 import imageio.v2 as imageio
@@ -28,7 +28,7 @@ SURVIVED, FAILED = "#00b3a4", "#ff4d4d"
 
 
 def save_trajectories(path: Path, map_image: MapImage, episodes: Sequence[Episode]) -> None:
-    """Draw each path over the map: a dot at its start, a cross where it left the road or collided."""
+    """Draw each path on the map: a dot at its start, a cross where the robot left the road or collided."""
     left, right, bottom, top = map_image.extent
     figure = Figure(figsize=(8, 8 * (bottom - top) / (right - left) + 0.6), dpi=90, layout="constrained")
     canvas = FigureCanvasAgg(figure)
@@ -49,7 +49,7 @@ def save_trajectories(path: Path, map_image: MapImage, episodes: Sequence[Episod
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)
     canvas.draw()  # type: ignore[no-untyped-call]
-    # a palette makes the file a third as large, and it is kept in git
+    # the file is kept in git, and a palette makes it a third as large
     pixels = np.asarray(canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]
     Image.fromarray(pixels).quantize(256, Image.Quantize.FASTOCTREE).save(path, optimize=True)
 
@@ -66,8 +66,8 @@ class DriveVideo:
     Args:
         path: of the video.
         map_image: the map from above.
-        transform: from the camera's frame to what the network sees; if not given, that panel is left out.
-        max_seconds: after which nothing more is filmed.
+        transform: from the camera frame to what the network sees; without one, that panel is left out.
+        max_seconds: length at which filming stops.
     """
 
     def __init__(
@@ -84,11 +84,11 @@ class DriveVideo:
             fps=FRAMES_PER_SECOND,
             codec="libx264",
             macro_block_size=2,
-            output_params=["-preset", "veryfast"],  # others drive meanwhile
+            output_params=["-preset", "veryfast"],  # a fast one: other processes drive meanwhile
         )
         self._transform = transform
         self._track = _Track(map_image)
-        self._left = round(max_seconds * FRAMES_PER_SECOND)
+        self._frames_left = round(max_seconds * FRAMES_PER_SECOND)
 
     def __enter__(self) -> Self:
         return self
@@ -99,10 +99,10 @@ class DriveVideo:
         self._writer.close()
 
     def add(self, frame: NDArray[np.uint8], state: State) -> None:
-        """Append a camera frame [height, width, 3] and the state that it shows, as long as there is room."""
-        if self._left <= 0:
+        """Append a camera frame [height, width, 3] and the state that it shows, up to `max_seconds`."""
+        if self._frames_left <= 0:
             return
-        self._left -= 1
+        self._frames_left -= 1
         panels = [_captioned(_scaled(Image.fromarray(frame), height=PANEL_HEIGHT), "camera")]
         if self._transform is not None:
             seen = np.squeeze(self._transform(frame))
@@ -114,7 +114,7 @@ class DriveVideo:
 
 
 class _Track:
-    """The way driven so far, over the map."""
+    """The path so far, drawn on the map."""
 
     def __init__(self, map_image: MapImage) -> None:
         self._map = _scaled(Image.fromarray(map_image.pixels), height=PANEL_HEIGHT)
@@ -122,7 +122,7 @@ class _Track:
         self._last: tuple[float, float] | None = None
 
     def drawn(self, x: float, z: float) -> Image.Image:
-        """The map with the way to (x, z), metres, and a dot there."""
+        """The map with the path to (x, z), metres, and a dot there."""
         here = self._pixel(x, z)
         if self._last is not None:
             ImageDraw.Draw(self._map).line([self._last, here], fill=TRACK, width=3)
@@ -138,7 +138,7 @@ class _Track:
 
 
 def _scaled(image: Image.Image, *, width: int = 0, height: int = 0) -> Image.Image:
-    """The image, its pixels kept square ones, at this width or height; even numbers, as the codec needs."""
+    """The image at this width or height, aspect ratio kept; even sizes, which the codec needs."""
     factor = width / image.width if width else height / image.height
     size = (2 * round(image.width * factor / 2), 2 * round(image.height * factor / 2))
     return image.resize(size, Image.Resampling.NEAREST if factor > 1 else Image.Resampling.BILINEAR)

@@ -1,6 +1,6 @@
 """Fixed start poses, spread evenly over the lanes of a map.
 
-No chance is involved: the same map and settings give the same starts, so that policies meet equal tasks.
+Nothing is random: the same map and settings give the same starts, so that all policies get the same task.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ LATERAL_SPREAD_M = 0.04
 """Starts lie at most this far from the lane's centre, as in the AI Driving Olympics."""
 
 PLACES_PER_TILE = 12
-"""Places on each tile's length of lane that are tried, at least."""
+"""Minimum number of candidate places per tile length of lane."""
 
 PLACES_PER_START = 4
-"""Places for each start that are tried, at least."""
+"""Minimum number of candidate places per start."""
 
 JOINT_TOLERANCE = 0.02
-"""Curves whose ends are within this share of a tile of each other are one lane."""
+"""Curves whose ends are at most this share of a tile apart belong to one lane."""
 
 CROSSINGS = ("3way", "4way")
-"""How the kinds of tiles begin on which several lanes lie over each other."""
+"""Prefixes of the kinds of tiles on which several lanes overlap."""
 
 Floats = NDArray[np.float64]
 ValidPose = Callable[[float, float, float], bool]
@@ -63,18 +63,18 @@ def fixed_starts(
 ) -> Floats:
     """Start poses for an evaluation.
 
-    They are evenly spaced along the lanes, in both directions if not told otherwise, over straight and
-    curved tiles alike; crossings, where several lanes lie over each other, are left out unless there is
-    nothing else. Headings fill -max_angle_rad to max_angle_rad off the lane, and positions LATERAL_SPREAD_M
-    to either side of its centre, in the order of a Hammersley set, so that any number of starts covers both.
-    Where a pose is not valid the nearest valid one along the lanes stands in.
+    They are evenly spaced along the lanes, by default in both directions, on straight and curved tiles
+    alike; crossings, where several lanes overlap, are left out unless there is nothing else. Headings cover
+    -max_angle_rad to max_angle_rad relative to the lane, and positions LATERAL_SPREAD_M to either side of its
+    centre, in the order of a Hammersley set, so that any number of starts covers both. A pose that is not
+    valid is replaced by the nearest valid one along the lanes.
 
     Args:
         geometry: the map's lanes.
-        count: how many; any number from 1 on is well spread, but not the first few of many.
+        count: number of starts, at least 1; all together are well spread, the first few of many are not.
         max_angle_rad: largest angle between a start and its lane, radians, >= 0.
-        valid: which poses a robot may start from, with whatever margin is wanted.
-        lanes: those of `lanes_of` to start on; all if not given.
+        valid: which poses a robot may start from, with any margin included.
+        lanes: those of `lanes_of` to start on; all by default.
         map_name: the map's name for the error.
 
     Returns:
@@ -88,7 +88,7 @@ def fixed_starts(
         raise ValueError(f"need count >= 1 and max_angle_rad >= 0, not {count} and {max_angle_rad}")
     places = _places(lanes_of(geometry) if lanes is None else lanes, geometry.tile_size, count)
     free = places[[valid(*place) for place in places.tolist()]]
-    starts = _chosen(free, _offsets(count, max_angle_rad), valid)
+    starts = _valid_starts(free, _offsets(count, max_angle_rad), valid)
     if len(starts) < count:
         raise UserError(
             f"evaluate.episodes: {map_name} has room for {len(starts)} valid starts, not {count}; "
@@ -98,8 +98,8 @@ def fixed_starts(
 
 
 def lanes_of(geometry: LaneGeometry) -> list[Floats]:
-    """The lanes of a map, each from tile to tile as far as it goes: (curves, 4, 2) control points, metres."""
-    return _strung(_curves(geometry), JOINT_TOLERANCE * geometry.tile_size)
+    """The lanes of a map, each followed from tile to tile: (curves, 4, 2) control points, metres."""
+    return _joined(_curves(geometry), JOINT_TOLERANCE * geometry.tile_size)
 
 
 def _places(lanes: Sequence[Floats], tile_size: float, count: int) -> Floats:
@@ -110,45 +110,45 @@ def _places(lanes: Sequence[Floats], tile_size: float, count: int) -> Floats:
     points, directions = _sampled(curves)
     lengths = np.linalg.norm(np.diff(points, axis=1), axis=2)
     along = np.concatenate([[0.0], np.cumsum(lengths)])
-    tries = max(int(PLACES_PER_TILE * along[-1] / tile_size), PLACES_PER_START * count)
-    wanted = (np.arange(tries) + 0.5) / tries * along[-1]
-    piece = np.searchsorted(along, wanted, side="right") - 1
+    candidates = max(int(PLACES_PER_TILE * along[-1] / tile_size), PLACES_PER_START * count)
+    distances = (np.arange(candidates) + 0.5) / candidates * along[-1]
+    piece = np.searchsorted(along, distances, side="right") - 1
     curve, sample = np.divmod(piece, lengths.shape[1])
-    share = ((wanted - along[piece]) / lengths[curve, sample])[:, None]
+    share = ((distances - along[piece]) / lengths[curve, sample])[:, None]
     xz = (1 - share) * points[curve, sample] + share * points[curve, sample + 1]
     ahead = (1 - share) * directions[curve, sample] + share * directions[curve, sample + 1]
     return np.column_stack([xz, np.arctan2(-ahead[:, 1], ahead[:, 0])])
 
 
 def _curves(geometry: LaneGeometry) -> Floats:
-    """(curves, 4, 2) of all tiles that are no crossing; of all tiles if there are no others."""
+    """(curves, 4, 2) of all tiles but crossings; of all tiles if there are only crossings."""
     tiles = sorted(geometry.drivable_tiles)
     roads = [tile for tile in tiles if not tile[2].startswith(CROSSINGS)] or tiles
     curves = [geometry.lane_curves(i, j) for i, j, _ in roads]
     return np.concatenate([np.zeros((0, 4, 2)), *curves])
 
 
-def _strung(curves: Floats, tolerance: float) -> list[Floats]:
-    """The curves as lanes, in which each is followed by one that begins where it ends, where there is one."""
+def _joined(curves: Floats, tolerance: float) -> list[Floats]:
+    """Join the curves to lanes: each is followed by a curve that begins where it ends, if there is one."""
     starts, ends = curves[:, 0], curves[:, 3]
-    left = list(range(len(curves)))
+    remaining = list(range(len(curves)))
     lanes = []
-    while left:
-        lane = deque([left.pop(0)])
-        while (following := _taken(left, starts, ends[lane[-1]], tolerance)) is not None:
+    while remaining:
+        lane = deque([remaining.pop(0)])
+        while (following := _taken(remaining, starts, ends[lane[-1]], tolerance)) is not None:
             lane.append(following)
-        while (previous := _taken(left, ends, starts[lane[0]], tolerance)) is not None:
+        while (previous := _taken(remaining, ends, starts[lane[0]], tolerance)) is not None:
             lane.appendleft(previous)
         lanes.append(curves[list(lane)])
     return lanes
 
 
-def _taken(left: list[int], points: Floats, point: Floats, tolerance: float) -> int | None:
-    """Take the curve that has its point nearest to `point`, if that is near enough, out of those left."""
-    if not left:
+def _taken(remaining: list[int], points: Floats, point: Floats, tolerance: float) -> int | None:
+    """Remove and return the curve whose point is nearest to `point`; None if none is near enough."""
+    if not remaining:
         return None
-    apart = np.linalg.norm(points[left] - point, axis=1)
-    return left.pop(int(apart.argmin())) if apart.min() <= tolerance else None
+    apart = np.linalg.norm(points[remaining] - point, axis=1)
+    return remaining.pop(int(apart.argmin())) if apart.min() <= tolerance else None
 
 
 def _sampled(curves: Floats) -> tuple[Floats, Floats]:
@@ -161,14 +161,14 @@ def _sampled(curves: Floats) -> tuple[Floats, Floats]:
 
 
 def _offsets(count: int, max_angle_rad: float) -> Floats:
-    """(count, 2) how far each start is off its lane: metres to the right, radians to the left."""
+    """(count, 2) offsets of the starts from their lanes: metres to the right, radians to the left."""
     nth = range(1, count + 1)
     spread = np.array([[_radical_inverse(k, 3), _radical_inverse(k, 2)] for k in nth])
     return (2 * spread - 1) * [LATERAL_SPREAD_M, max_angle_rad]
 
 
 def _radical_inverse(k: int, base: int) -> float:
-    """The digits of k mirrored at the point: for k = 1, 2, 3, ... it fills (0, 1) evenly, coarse to fine."""
+    """The digits of k mirrored at the radix point: for k = 1, 2, 3, ... it fills (0, 1) evenly."""
     inverse, digit = 0.0, 1.0
     while k:
         k, remainder = divmod(k, base)
@@ -177,8 +177,8 @@ def _radical_inverse(k: int, base: int) -> float:
     return inverse
 
 
-def _chosen(free: Floats, offsets: Floats, valid: ValidPose) -> Floats:
-    """One start for each offset, evenly spaced over the free places, as many as are valid."""
+def _valid_starts(free: Floats, offsets: Floats, valid: ValidPose) -> Floats:
+    """One start for each offset, evenly spaced over the free places; fewer if too few are valid."""
     unused = np.ones(len(free), np.bool_)
     starts = []
     for target, (right, left) in zip(_spread(len(free), len(offsets)), offsets.tolist(), strict=True):

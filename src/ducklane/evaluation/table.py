@@ -20,11 +20,11 @@ COLUMNS = {
 HEADINGS = ("policy", "survived", *(heading for heading, _ in COLUMNS.values()))
 
 Summaries = Mapping[str, Mapping[str, Any]]
-"""Policy -> its summary, as `scores.summarize` makes it."""
+"""Policy -> its summary, as returned by `scores.summarize`."""
 
 
 def print_table(summaries: Summaries) -> None:
-    """Print medians over the episodes, one line a policy."""
+    """Print medians over the episodes, one line per policy."""
     table = Table(box=None, pad_edge=False)
     for number, heading in enumerate(HEADINGS):
         table.add_column(heading, justify="left" if number == 0 else "right")

@@ -1,6 +1,6 @@
 """Work for the stock simulator, shared by this process and others.
 
-The stock simulator uses one core, and OpenGL without a screen little more: there is a process for each core,
+The stock simulator uses one core, and OpenGL without a screen little more. So there is one process per core,
 and each takes the next task when it is free.
 """
 
@@ -26,12 +26,12 @@ Result = TypeVar("Result")
 
 
 class Task(Generic[Result]):
-    """A function that is called with a simulator and its arguments, here or by another process.
+    """A call of a function with a simulator and other arguments, in this process or another.
 
     Args:
         function: what to call.
         args: its arguments after the simulator.
-        elsewhere: of another process that calls it, unless this one is first.
+        elsewhere: the call in another process, unless this process is first; None without others.
     """
 
     def __init__(
@@ -43,12 +43,12 @@ class Task(Generic[Result]):
         self._here: list[Result] = []
 
     def do(self, simulator: Simulator) -> None:
-        """Do it here, unless another process has begun it."""
+        """Call it here, unless another process has begun it."""
         if self._elsewhere is None or self._elsewhere.cancel():
             self._here.append(self._function(simulator, *self._args))
 
     def drop(self) -> None:
-        """Do it no more, unless it has begun."""
+        """Cancel it, unless it has begun."""
         if self._elsewhere is not None:
             self._elsewhere.cancel()
 
@@ -56,7 +56,7 @@ class Task(Generic[Result]):
         """What the function returned; waits for another process if that has begun it."""
         if self._here:
             return self._here[0]
-        assert self._elsewhere is not None, "nobody has begun it"
+        assert self._elsewhere is not None, "no process has begun it"
         return self._elsewhere.result()
 
 
@@ -66,29 +66,29 @@ class Workers:
     The others start at once: they load OpenGL while this one does.
 
     Args:
-        world: of their simulators.
-        others: how many there are, 0 for none.
+        world: settings of their simulators.
+        others: number of other processes, 0 for none.
     """
 
     def __init__(self, world: SimulatorSettings, others: int) -> None:
         self._tasks: list[Task[Any]] = []
         self._pool: ProcessPoolExecutor | None = None
         if others:
-            # spawned: a copy of this process would hold the same OpenGL context
+            # spawned, as a forked process would share the OpenGL context
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(others, context, _open, (world,))
-            # each process has a thread here, which hands it one task after another: as long as a task is in
-            # nobody's hands, this process can take it
+            # each process has a thread here, which hands it one task at a time: a task that no thread has
+            # handed over yet can still be done by this process
             self._hands = ThreadPoolExecutor(others)
             for _ in range(others):
                 self._pool.submit(_nothing)
 
     def submit(self, function: Callable[..., Result], *args: Any) -> Task[Result]:
-        """Have a function called by whoever is free first.
+        """Have a function called by the first free process.
 
         Args:
-            function: takes a simulator and `args`; like these and what it returns it can be pickled.
-            args: for it.
+            function: takes a simulator and `args`; it, its arguments and its result must be picklable.
+            args: its arguments after the simulator.
         """
         elsewhere = self._hands.submit(_hand_over, self._pool, function, args) if self._pool else None
         task = Task(function, args, elsewhere)
@@ -96,13 +96,13 @@ class Workers:
         return task
 
     def work(self, simulator: Simulator, first: Callable[[], Result]) -> Result:
-        """Do here what no other process has begun, in the order of the tasks, until all are begun.
+        """Do the tasks that no other process has begun, in order, until all have begun.
 
-        Where something fails, what has not begun is dropped.
+        If something fails, the tasks that have not begun are cancelled.
 
         Args:
-            simulator: to do it with.
-            first: what this process does before.
+            simulator: of this process.
+            first: work for this process to do before the tasks.
         """
         try:
             result = first()
@@ -115,7 +115,7 @@ class Workers:
         return result
 
     def close(self) -> None:
-        """End the processes; what has not begun is dropped."""
+        """End the processes; tasks that have not begun are cancelled."""
         if self._pool is not None:
             self._hands.shutdown(wait=False, cancel_futures=True)
             self._pool.shutdown(cancel_futures=True)
@@ -123,30 +123,30 @@ class Workers:
 
 
 def one_core_is_enough() -> None:
-    """Let this process compute on one core, for each of the others has one; call it before OpenGL is loaded.
+    """Make this process compute on one core, as each other process has its own; call before OpenGL is loaded.
 
-    Threads that draw a part of each frame, or compute a part of a network for one robot, would mostly wait
-    for one another. OpenBLAS's do that by spinning: they take a whole core from the other process.
+    Threads that each draw part of a frame, or compute part of a network for one robot, would mostly wait for
+    one another. OpenBLAS's threads spin while they wait, and take a whole core from another process.
     """
-    os.environ.setdefault("LP_NUM_THREADS", "0")  # of Mesa: draw on the thread that asks for it
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of other processes, and of libraries loaded later
-    threadpool_limits(1, user_api="blas")  # of the libraries that this process has loaded
+    os.environ.setdefault("LP_NUM_THREADS", "0")  # Mesa: draw on the calling thread
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # for other processes, and libraries loaded later
+    threadpool_limits(1, user_api="blas")  # for the libraries that this process has loaded
     torch.set_num_threads(1)
 
 
 _simulator: StockSimulator | None = None
-"""Of another process than the first."""
+"""The simulator of this process, in all but the first."""
 
 
 def _open(world: SimulatorSettings) -> None:
     global _simulator
     one_core_is_enough()
     _simulator = StockSimulator(world)
-    gc.freeze()  # what is loaded stays: no search for garbage in it, least of all when the process ends
+    gc.freeze()  # what is loaded stays: keep the garbage collector from searching it, above all at the end
 
 
 def _nothing() -> None:
-    """What a process is given to start for."""
+    """A first task, which makes a process start."""
 
 
 def _hand_over(pool: Executor, function: Callable[..., Result], args: tuple[Any, ...]) -> Result:

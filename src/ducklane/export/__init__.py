@@ -1,1 +1,1 @@
-"""The policy as one ONNX file that takes the raw camera."""
+"""The policy as one ONNX file that takes raw camera frames."""

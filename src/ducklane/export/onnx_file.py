@@ -1,4 +1,4 @@
-"""Writing a trained policy as ONNX, camera to wheels, and checking it against torch."""
+"""Exports a trained policy as ONNX, from camera to wheels, and checks it against torch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ducklane.evaluation.evaluator import Evaluator
 
 DRIVES_AT_ONCE = 2
-"""On which the file is checked."""
+"""Drives on which the file is checked in parallel; fixed, so that the result never depends on the cores."""
 
 
 class CameraToWheels(nn.Module):
@@ -52,12 +52,12 @@ class CameraToWheels(nn.Module):
         self.offset = nn.Buffer(torch.from_numpy(mapping.offset))
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Drive by the latest frames."""
+        """Wheel duties for the latest frames."""
         actions = self.network(self.observe(frames)).clamp(-1, 1)
         return (actions @ self.matrix.T + self.offset).clamp(self.low, 1)
 
     def observe(self, frames: Tensor) -> Tensor:
-        """What FrameTransform and FrameStack make of them: [batch, height, width, channels * frames]."""
+        """The same as FrameTransform and FrameStack: [batch, height, width, channels * frames]."""
         cropped = frames[:, :, self.rows].float()
         by_row = self.row_weights @ cropped.flatten(-2)
         by_both = self.column_weights @ by_row.reshape(*by_row.shape[:-1], *cropped.shape[-2:])
@@ -71,7 +71,7 @@ def export_onnx(policy: TrainedPolicy, path: Path, opset: int) -> None:
     """Write the policy with any batch size; its provenance and a digest go into the file's metadata."""
     model = CameraToWheels(policy).eval()
     example = torch.zeros((2, *_frames_shape(policy.spec)), dtype=torch.uint8)
-    # the exporter reports its every pass
+    # the exporter logs every pass
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -88,8 +88,8 @@ def export_onnx(policy: TrainedPolicy, path: Path, opset: int) -> None:
     assert program is not None
     proto = program.model_proto
     _strip_traces(proto)
-    said = policy.spec.provenance.model_dump(exclude_none=True)
-    provenance = {key: str(value) for key, value in said.items()}
+    fields = policy.spec.provenance.model_dump(exclude_none=True)
+    provenance = {key: str(value) for key, value in fields.items()}
     onnx.helper.set_model_props(proto, {**provenance, CONTENT: NO_DIGEST})
     onnx.checker.check_model(proto, full_check=True)
     content = proto.SerializeToString(deterministic=True)
@@ -97,10 +97,10 @@ def export_onnx(policy: TrainedPolicy, path: Path, opset: int) -> None:
 
 
 def _strip_traces(proto: onnx.ModelProto) -> None:
-    """Take out the exporter's notes: lines of source and the folders in which they lay on this machine."""
+    """Remove the exporter's notes: lines of source code, with their paths on this machine."""
     graph = proto.graph
-    noted = [proto, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer]
-    for part in noted:
+    parts = [proto, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer]
+    for part in parts:
         part.ClearField("metadata_props")
         part.ClearField("doc_string")
 
@@ -110,11 +110,11 @@ def _frames_shape(spec: PolicySpec) -> tuple[int, int, int, int]:
 
 
 class ComparedPolicy(Policy):
-    """Drives by torch, and compares with it what the file says at each frame.
+    """Drives with torch, and compares the ONNX file's commands with torch's at each frame.
 
     Args:
         policy: the trained network, which makes its own observations.
-        exported: the file.
+        exported: the ONNX file.
     """
 
     name = "compared"
@@ -124,9 +124,9 @@ class ComparedPolicy(Policy):
         self._policy = policy
         self._exported = exported
         self.differences: list[float] = []
-        """Largest of a wheel's duty, at each frame."""
+        """Largest difference of a wheel's duty, at each frame."""
         self.latencies_s: list[float] = []
-        """How long the file took, at each frame."""
+        """Seconds that the ONNX file took, at each frame."""
 
     def reset(self, n: int) -> None:
         """Forget the stacked frames."""
@@ -134,7 +134,7 @@ class ComparedPolicy(Policy):
         self._exported.reset(n)
 
     def act(self, observations: Observations) -> Commands:
-        """Wheel duty by torch."""
+        """Wheel duties from torch."""
         started = time.perf_counter()
         exported = self._exported.act(observations)
         self.latencies_s.append(time.perf_counter() - started)
@@ -144,17 +144,17 @@ class ComparedPolicy(Policy):
 
 
 def check_onnx(evaluator: Evaluator, policy: TrainedPolicy, path: Path, frames: int) -> dict[str, Any]:
-    """Compare the file with torch while that drives from the fixed starts, two drives at a time.
+    """Compare the ONNX file with torch, which drives from the fixed starts, two drives at a time.
 
     Args:
         evaluator: to drive with.
         policy: the trained network.
         path: the ONNX file.
-        frames: how many to compare, at least.
+        frames: minimum number of frames to compare.
 
     Returns:
-        frames, max_abs_difference of a wheel's duty, latency_ms (median, one robot), onnx_bytes, sha256; the
-        same differences in however many processes.
+        frames, max_abs_difference of a wheel's duty, latency_ms (median, one robot), onnx_bytes, sha256. The
+        difference does not depend on the number of processes.
     """
     differences: list[float] = []
     latencies_s: list[float] = []

@@ -1,4 +1,4 @@
-"""Driving by an ONNX file: what a robot, or anyone without torch's checkpoint, runs."""
+"""Driving with an ONNX file, as on a robot, without torch and its checkpoint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-# it would report to its makers, and complain of a home that cannot be written
+# its telemetry would report to its makers, and complain about a read-only home
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime
@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from ducklane.policy import Commands, Observations, Policy, PolicyError
 
 CONTENT = "content_sha256"
-"""In the file's metadata: its `content_digest`."""
+"""Key in the file's metadata: its `content_digest`."""
 
 NO_DIGEST = "0" * 64
 
 EXTERNAL_DATA = "session.model_external_initializers_file_folder_path"
-"""ONNX Runtime's option: where the files lie to which a model refers for its weights."""
+"""ONNX Runtime's option: the folder of external files with a model's weights."""
 
 
 class OnnxPolicy(Policy):
@@ -50,12 +50,12 @@ class OnnxPolicy(Policy):
         self._frames: deque[NDArray[np.uint8]] = deque(maxlen=self.frame_stack)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # a session of ONNX Runtime cannot be pickled: whoever gets a copy opens the file
+        # a session of ONNX Runtime cannot be pickled: a copy opens the file again
         return OnnxPolicy, self._made_from
 
     @property
     def provenance(self) -> dict[str, str]:
-        """Where the policy comes from, as the file says."""
+        """The policy's origin, from the file's metadata."""
         return dict(self._session.get_modelmeta().custom_metadata_map)
 
     def reset(self, n: int) -> None:
@@ -76,16 +76,16 @@ def _open(path: Path, threads: int) -> onnxruntime.InferenceSession:
         raise PolicyError(f"{path}: is missing; run `dvc repro export` or `dvc pull`")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    # what goes wrong is raised, and told in one line; ONNX Runtime would print lines of its own before
+    # errors are raised and reported in one line; ONNX Runtime would also print its own
     options.log_severity_level = 4
-    # the file is all there is to a policy: no weights from files that happen to lie in this folder
+    # a policy is a single file: never read weights from other files in this folder
     options.add_session_config_entry(EXTERNAL_DATA, os.devnull)
     content = path.read_bytes()
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         reason = " ".join(str(error).split())[:120]
-        raise PolicyError(f"{path}: is no ONNX model that can run ({reason}); export it again") from None
+        raise PolicyError(f"{path}: is not a usable ONNX model ({reason}); export it again") from None
     digest = session.get_modelmeta().custom_metadata_map.get(CONTENT, NO_DIGEST)
     if digest != content_digest(content, digest):
         raise PolicyError(f"{path}: is damaged, or not written by this project; run `dvc repro export` again")
@@ -93,10 +93,10 @@ def _open(path: Path, threads: int) -> onnxruntime.InferenceSession:
 
 
 def content_digest(content: bytes, digest: str) -> str:
-    """Hexadecimal SHA-256 of an ONNX file in which no digest stands yet.
+    """Hexadecimal SHA-256 of an ONNX file, with its digest blanked.
 
     Args:
         content: of the file.
-        digest: what stands in it as its digest.
+        digest: the digest that it contains.
     """
     return hashlib.sha256(content.replace(digest.encode(), NO_DIGEST.encode())).hexdigest()

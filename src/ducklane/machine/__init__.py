@@ -1,1 +1,1 @@
-"""The machine: its processors and GPUs, its folders, and what a training may ask of it."""
+"""The machine: its CPUs and GPUs, its folders, and the resources that a training may request."""

@@ -1,7 +1,8 @@
-"""Folders outside the project in which programs keep files: the cache, and Ray's.
+"""Folders outside the project for files of programs: the cache, and Ray's folder.
 
-They usually lie below the home and the temporary folder. Neither can be relied on: homes of containers and
-clusters may not exist or not be writable, and the temporary folder may be too deep for Ray's sockets.
+They are usually in the home folder and in the temporary folder. Neither can be relied on: in containers and
+on clusters the home may be missing or read-only, and the temporary folder's path may be too long for Ray's
+sockets.
 """
 
 from __future__ import annotations
@@ -20,23 +21,23 @@ from ducklane.errors import UserError
 from ducklane.repository import copies, git
 
 SOCKET_BYTES = 107
-"""The longest path of a socket that Linux takes."""
+"""Length of the longest path of a socket that Linux accepts."""
 
 RAY_SOCKET = "/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"
-"""The longest path of a socket below Ray's folder: a time and the largest number of a process."""
+"""The longest path of a socket inside Ray's folder: with a time and the largest process id."""
 
 RAY_BYTES = SOCKET_BYTES - len(RAY_SOCKET)
-"""The longest path of a folder for Ray."""
+"""Length of the longest path that Ray's folder may have."""
 
 SHARED_MEMORY = Path("/dev/shm")
-"""Where Ray keeps its objects if there is room, else in its folder."""
+"""Where Ray keeps its objects if there is enough space, else in its folder."""
 
 SLOW_STORE_BYTES = 10**10
-"""Ray refuses to keep more in its folder."""
+"""Ray refuses to keep more than this in its folder."""
 
 
 def is_writable(folder: Path) -> bool:
-    """Whether files can be made in a folder, which is made itself if it is missing."""
+    """Whether files can be created in a folder; creates the folder if it is missing."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
@@ -49,25 +50,25 @@ def is_writable(folder: Path) -> bool:
 
 
 def cache_folder(name: str) -> Path:
-    """A folder for what can be made again, in the first of `cache_folders` where it can be written.
+    """A folder for files that can be recreated, in the first of `cache_folders` that can be written.
 
-    Where none can be written it is a new one, gone when the process ends.
+    If none can be written, a temporary one that is deleted when the process ends.
 
     Args:
-        name: of the folder, may be a path.
+        name: of the folder; may be a relative path.
     """
     return _first_writable(tuple(folder / name for folder in cache_folders()))
 
 
 def cache_folders() -> Iterator[Path]:
-    """$XDG_CACHE_HOME/ducklane, ~/.cache/ducklane, and runs/cache of the project.
+    """$XDG_CACHE_HOME/ducklane, ~/.cache/ducklane, and the project's runs/cache.
 
     The last is shared by the copies of the project that DVC makes.
     """
-    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    # others are to be ignored, says the XDG Base Directory Specification
-    if given.is_absolute():
-        yield given / "ducklane"
+    xdg_cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    # the XDG Base Directory Specification says that relative paths are to be ignored
+    if xdg_cache.is_absolute():
+        yield xdg_cache / "ducklane"
     if home := _home():
         yield home / ".cache" / "ducklane"
     root = copies.repository_root()
@@ -88,7 +89,7 @@ def _first_writable(folders: tuple[Path, ...]) -> Path:
 def _home() -> Path | None:
     try:
         home = Path.home()
-    except RuntimeError:  # HOME is not set, and nobody knows the user
+    except RuntimeError:  # HOME is not set, and the user is unknown to the system
         return None
     return home if home.is_absolute() else None
 
@@ -101,24 +102,24 @@ class RayFolder(NamedTuple):
 
     path: Path
     note: str = ""
-    """why it is not the usual one"""
+    """why it is not the usual one, if so"""
 
     @property
     def logs(self) -> Path:
-        """Of the latest start."""
+        """The logs of the latest start."""
         return self.path / "session_latest" / "logs"
 
 
 def ray_folder() -> RayFolder:
-    """The folder `ray` in RAY_TMPDIR, or else in TMPDIR or in /tmp, whichever can be used.
+    """The folder `ray` in RAY_TMPDIR if that is set, else in the first usable one of TMPDIR and /tmp.
 
     Raises:
-        UserError: none can.
+        UserError: none can be used.
     """
-    if given := os.environ.get("RAY_TMPDIR"):
-        if problem := _ray_problem("RAY_TMPDIR", given):
+    if ray_tmpdir := os.environ.get("RAY_TMPDIR"):
+        if problem := _ray_problem("RAY_TMPDIR", ray_tmpdir):
             raise UserError(f"{problem}; unset RAY_TMPDIR, or give a folder such as /tmp")
-        return RayFolder(Path(given, "ray"))
+        return RayFolder(Path(ray_tmpdir, "ray"))
     problems: list[str] = []
     for name, folder in _temporary_folders():
         problem = _ray_problem(name, folder)
@@ -129,23 +130,23 @@ def ray_folder() -> RayFolder:
 
 
 def _temporary_folders() -> Iterable[tuple[str, str]]:
-    given = os.environ.get("TMPDIR")
-    return [*([("TMPDIR", given)] if given else []), ("temporary folder", "/tmp")]
+    tmpdir = os.environ.get("TMPDIR")
+    return [*([("TMPDIR", tmpdir)] if tmpdir else []), ("temporary folder", "/tmp")]
 
 
 def _ray_problem(name: str, folder: str) -> str | None:
     if not os.path.isabs(folder):
-        return f"{name}: {folder} is no absolute path, which Ray needs"
+        return f"{name}: {folder} is not an absolute path, which Ray needs"
     if (excess := len(os.fsencode(Path(folder, "ray"))) - RAY_BYTES) > 0:
         return (
-            f"{name}: {folder} is {excess} bytes too long for Ray, whose sockets below it have at most "
-            f"{SOCKET_BYTES} bytes"
+            f"{name}: {folder} is {excess} bytes too long for Ray, whose sockets in it may have paths "
+            f"of at most {SOCKET_BYTES} bytes"
         )
     return None if is_writable(Path(folder, "ray")) else f"{name}: {folder} cannot be written"
 
 
 def let_ray_do_without_home() -> None:
-    """Give Ray, where it cannot keep the secret of its cluster in ~/.ray, one in the environment."""
+    """Give Ray its cluster's secret in the environment where it cannot keep one in ~/.ray."""
     if "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ:
         return
     home = _home()
@@ -154,5 +155,5 @@ def let_ray_do_without_home() -> None:
 
 
 def shared_memory_bytes() -> int:
-    """What is free of it."""
+    """Free bytes of shared memory; 0 where there is none."""
     return shutil.disk_usage(SHARED_MEMORY).free if SHARED_MEMORY.exists() else 0

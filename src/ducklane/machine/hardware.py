@@ -1,4 +1,4 @@
-"""What this machine has: CPUs, memory and GPUs."""
+"""The CPUs, memory and GPUs of this machine."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class Machine:
     cpus: int
     gpus: int
     memory: int | None = None
-    """bytes; None where nobody knows"""
+    """bytes; None if unknown"""
     gpu_search: Gpus = NO_GPUS
-    """how `gpus` was found; says why there are none"""
+    """the search behind `gpus`; says why there are none"""
     cluster: str | None = None
     """address of the Ray cluster that this is; None for a single machine"""
 
     @property
     def name(self) -> str:
-        """In a sentence."""
+        """What to call it in a sentence."""
         return f"the cluster at {self.cluster}" if self.cluster else "this machine"
 
 
@@ -37,8 +37,8 @@ def this_machine(look_for_gpus: bool = True) -> Machine:
     """The machine that runs this process, as far as the process may use it.
 
     Args:
-        look_for_gpus: costs seconds where there are any, for torch is asked, in a process of its own; 0
-            without.
+        look_for_gpus: takes seconds if there may be any, as torch is tried in a separate process; without it
+            `gpus` is 0.
     """
     search = find_gpus() if look_for_gpus else NO_GPUS
     return Machine(usable_cpus(), search.count, usable_memory(), search)
@@ -47,32 +47,32 @@ def this_machine(look_for_gpus: bool = True) -> Machine:
 def usable_cpus(root: Path = ROOT) -> int:
     """CPUs' worth of time that this process may use, at least 1.
 
-    The least of what its affinity (`taskset`, cpusets), the quotas of its cgroups (`docker run --cpus=2`, a
-    slice of systemd's) and SLURM grant it.
+    The minimum of what its affinity (`taskset`, cpusets), the quotas of its cgroups (`docker run --cpus=2`,
+    systemd slices) and SLURM allow.
     """
     bounds = [len(os.sched_getaffinity(0)), _cpu_quota(root), _slurm_cpus()]
     return min(bound for bound in bounds if bound is not None)
 
 
 def usable_memory(root: Path = ROOT) -> int:
-    """Bytes of memory that this process may use: the machine's, or the least limit of its cgroups."""
+    """Bytes of memory that this process may use: the machine's, or the lowest limit of its cgroups."""
     installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limits = [_numbers(folder / file) for folder in _cgroups("memory", root) for file in MEMORY_FILES]
     return min([installed, *(limit[0] for limit in limits if limit)])
 
 
 MEMORY_FILES = ("memory.max", "memory.limit_in_bytes")
-"""Of cgroups version 2 and 1."""
+"""Files with the limit, of cgroups version 2 and 1."""
 
 
 def _slurm_cpus() -> int | None:
-    # not every cluster binds its jobs to the CPUs that they asked for
+    # not every cluster binds its jobs to the CPUs that they requested
     granted = os.environ.get("SLURM_CPUS_ON_NODE", "")
     return int(granted) if granted.isdecimal() and int(granted) else None
 
 
 def _cpu_quota(root: Path) -> int | None:
-    """Whole CPUs' worth of time, at least 1; None where nothing bounds it."""
+    """Whole CPUs' worth of time, at least 1; None without a quota."""
     quotas = [quota for folder in _cgroups("cpu", root) if (quota := _quota(folder)) is not None]
     return max(1, math.floor(min(quotas))) if quotas else None
 
@@ -98,13 +98,13 @@ def _numbers(file: Path) -> tuple[int, ...]:
 
 
 def _cgroups(controller: str, root: Path) -> Iterator[Path]:
-    """The folders of the cgroups that bound this process: its own and all those that hold it.
+    """The folders of the cgroups that limit this process: its own and all their parents.
 
     Args:
         controller: of version 1; version 2 has one tree for all of them.
         root: of the file system.
     """
-    own = dict(_cgroup_paths(root))
+    paths = dict(_cgroup_paths(root))
     for line in _lines(root / "proc/self/mountinfo"):
         # 31 23 0:28 /top /sys/fs/cgroup rw,relatime ... - cgroup2 source options
         place, _, kind = (part.split() for part in line.partition(" - "))
@@ -112,11 +112,11 @@ def _cgroups(controller: str, root: Path) -> Iterator[Path]:
         if not (version_1 or kind[0] == "cgroup2"):
             continue
         top, mount = (PurePosixPath(_unescaped(path)) for path in place[3:5])
-        path = PurePosixPath(own.get(controller if version_1 else "", "/"))
-        # a container may see its own cgroup as the top of the tree, under a path that only its host knows
+        path = PurePosixPath(paths.get(controller if version_1 else "", "/"))
+        # in a container the own cgroup may be the top of the tree, with a path that exists only on the host
         inside = path.relative_to(top) if path.is_relative_to(top) else PurePosixPath()
-        for holder in (inside, *inside.parents):
-            yield root / mount.relative_to("/") / holder
+        for folder in (inside, *inside.parents):
+            yield root / mount.relative_to("/") / folder
 
 
 def _cgroup_paths(root: Path) -> Iterator[tuple[str, str]]:
@@ -135,5 +135,5 @@ def _lines(file: Path) -> list[str]:
 
 
 def _unescaped(path: str) -> str:
-    """A path of mountinfo, which writes a space as \\040."""
-    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), path)
+    """A path from mountinfo, in which a space is written as \\040."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), path)

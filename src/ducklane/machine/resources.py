@@ -1,4 +1,4 @@
-"""What a training asks of the machine; what is not there is refused, or it would wait for it for ever."""
+"""The resources that a training requests. More than there are is refused, as Ray would wait for ever."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from ducklane.machine.hardware import Machine, this_machine
 from ducklane.settings import PARAMS_FILE, RaySettings, RllibSettings, Settings, SettingsError
 
 OBJECT_STORE_BYTES = 2**28
-"""What params.yaml comes with."""
+"""Default of ray.object_store_memory in params.yaml."""
 
 PARTS = 10_000
-"""Of a GPU, as Ray counts shares."""
+"""Parts of a GPU: Ray counts shares with four decimals."""
 
 
 def cluster_address() -> str | None:
-    """Where a Ray cluster is to be joined, as Ray's own RAY_ADDRESS says; None for Ray on this machine."""
+    """The address of the Ray cluster to join, from Ray's own RAY_ADDRESS; None for Ray on this machine."""
     return os.environ.get("RAY_ADDRESS") or None
 
 
 def machine_for(settings: Settings) -> Machine:
-    """This machine; its GPUs are looked for where the training asks for any and there is no cluster."""
+    """This machine; its GPUs are searched only if the training asks for any and there is no cluster."""
     return this_machine(look_for_gpus=asks_for_gpus(settings.rllib) and cluster_address() is None)
 
 
 def asks_for_gpus(rllib: RllibSettings) -> bool:
-    """Whether anything of the training is to run on a GPU."""
+    """Whether any part of the training is to run on a GPU."""
     return rllib.num_gpus > 0 or (rllib.gpu_per_worker > 0 and rllib.num_workers != 0)
 
 
 def check_machine(settings: Settings, machine: Machine) -> None:
-    """Refuse a training that asks for more than the machine, or `ray`, offers; it would wait for ever.
+    """Refuse a training that asks for more than the machine, or the section `ray`, offers.
 
     Args:
         settings: all of them.
         machine: this machine, or the cluster that was joined.
 
     Raises:
-        SettingsError: a line for each key that does not fit, with what would.
+        SettingsError: one line for each key that does not fit, with a value that would.
     """
     problems = [*_too_much_offered(settings, machine), *_too_much_needed(settings, machine)]
     if problems:
@@ -47,7 +47,7 @@ def check_machine(settings: Settings, machine: Machine) -> None:
 
 
 def offered(settings: RaySettings, machine: Machine) -> Machine:
-    """What Ray is given of the machine: -1 stands for all of it. A cluster offers what it has itself."""
+    """The part of the machine that Ray may use; -1 stands for all of it. A cluster offers all it has."""
     if machine.cluster:
         return machine
     gpus = machine.gpus if settings.num_gpus == -1 else min(settings.num_gpus, _most_gpus(settings, machine))
@@ -56,22 +56,22 @@ def offered(settings: RaySettings, machine: Machine) -> Machine:
 
 
 def _most_gpus(settings: RaySettings, machine: Machine) -> int:
-    # where torch gives no answer the user's word counts
+    # if torch gave no answer, the number in the settings is taken as given
     return machine.gpus if machine.gpu_search.sure else max(machine.gpus, settings.num_gpus)
 
 
 def num_workers(settings: Settings, machine: Machine) -> int:
     """Sampling processes: `rllib.num_workers`; for -1 as many as fit, at least 1.
 
-    That is the largest number that shares the batch evenly, with no more workers than CPUs are offered, nor
-    more than find their shares of GPUs.
+    That is the largest number that divides the batch evenly, with at most one worker per CPU, and for which
+    the GPU shares suffice.
     """
     rllib, offer = settings.rllib, offered(settings.ray, machine)
     return _most_workers(rllib, offer) if rllib.num_workers == -1 else rllib.num_workers
 
 
 def notes(settings: Settings, machine: Machine) -> list[str]:
-    """What the machine made of settings that leave it open, a line each."""
+    """One line for each setting that depends on the machine, with its value here."""
     rllib, lines = settings.rllib, []
     if rllib.num_workers == -1:
         offer = offered(settings.ray, machine)
@@ -80,7 +80,7 @@ def notes(settings: Settings, machine: Machine) -> list[str]:
             f"with env_per_worker {rllib.env_per_worker} they share train_batch_size {rllib.train_batch_size}"
         )
     if asks_for_gpus(rllib) and not machine.gpu_search.sure:
-        lines.append(f"ray.num_gpus: {settings.ray.num_gpus} is believed; {machine.gpu_search.problem}")
+        lines.append(f"ray.num_gpus: {settings.ray.num_gpus} is taken as given; {machine.gpu_search.problem}")
     return lines
 
 
@@ -90,7 +90,7 @@ def _too_much_offered(settings: Settings, machine: Machine) -> Iterator[str]:
     ray = settings.ray
     for key, asked, most in (
         ("num_cpus", ray.num_cpus, machine.cpus),
-        # without any, what is wrong is what asks for one
+        # without any GPU, the problem is the key that asks for one, see _no_gpu
         ("num_gpus", ray.num_gpus, _most_gpus(ray, machine) or ray.num_gpus),
     ):
         if asked > most:
@@ -112,12 +112,12 @@ def _too_much_needed(settings: Settings, machine: Machine) -> Iterator[str]:
 def _workers_and_robots(settings: Settings, machine: Machine) -> Iterator[str]:
     rllib, offer = settings.rllib, offered(settings.ray, machine)
     batch, robots, workers = rllib.train_batch_size, rllib.env_per_worker, num_workers(settings, machine)
-    # robots that do not divide the batch are a problem of their own, whatever the number of workers
+    # robots that do not divide the batch are a separate problem, whatever the number of workers
     robots_fit = batch % robots == 0
     fewer = _most_sharing(batch // robots if robots_fit else batch, min(workers, offer.cpus))
     other_batch = _batch_for(rllib, max(1, fewer if workers > offer.cpus else workers))
     if workers > offer.cpus:
-        # while they sample the trainer waits, and while it learns they do
+        # the trainer needs no CPU of its own: it waits while they sample, and they wait while it learns
         yield (
             f"rllib.num_workers: {workers} workers need {workers} CPUs, and there are {offer.cpus} "
             f"{_where('cpus', settings.ray, machine)}; give {fewer}, or -1"
@@ -142,7 +142,7 @@ def _most_workers(rllib: RllibSettings, offer: Machine) -> int:
 
 
 def _most_sharing(steps: int, limit: int) -> int:
-    """The largest divisor of steps up to a limit; 0 for 0, which stands for the trainer's own process."""
+    """The largest divisor of `steps` up to `limit`; 0 (sampling in the trainer's process) for 0."""
     return next((n for n in range(limit, 0, -1) if steps % n == 0), 0)
 
 
@@ -152,7 +152,7 @@ def _nearest_divisor(number: int, to: int) -> int:
 
 
 def _batch_for(rllib: RllibSettings, workers: int) -> int:
-    """The size nearest to the batch's that all robots share and that minibatches divide."""
+    """The nearest batch size that all robots share evenly and that minibatches divide."""
     step = math.lcm(workers * rllib.env_per_worker, rllib.minibatch_size)
     return max(1, round(rllib.train_batch_size / step)) * step
 
@@ -164,7 +164,8 @@ def _gpus(settings: Settings, machine: Machine) -> Iterator[str]:
     gpus = offered(ray, machine).gpus
     if not gpus and machine.gpus:
         yield (
-            f"ray.num_gpus: 0 hides the {machine.gpus} of this machine, and rllib asks for one; give -1 (all)"
+            f"ray.num_gpus: 0 hides the {machine.gpus} GPUs of this machine, and rllib asks for one; "
+            "give -1 (all)"
         )
         gpus = machine.gpus
     workers = 1 if rllib.num_workers == -1 else rllib.num_workers
@@ -193,7 +194,7 @@ def _no_gpu(rllib: RllibSettings, machine: Machine) -> Iterator[str]:
 
 
 def _shares_fit(rllib: RllibSettings, workers: int, gpus: int, parts: int | None = None) -> bool:
-    """Whether the learner and all workers find their shares, none of which is spread over several GPUs."""
+    """Whether the learner and all workers get their shares, none of them spread over several GPUs."""
     learner = round(rllib.num_gpus * PARTS)
     worker = round(rllib.gpu_per_worker * PARTS) if parts is None else parts
     if not workers or not worker:
@@ -202,14 +203,14 @@ def _shares_fit(rllib: RllibSettings, workers: int, gpus: int, parts: int | None
 
 
 def _largest_share(rllib: RllibSettings, workers: int, gpus: int) -> float:
-    """Of a GPU for each worker, one over a whole number; 0 if the learner leaves nothing."""
+    """The largest share 1/n of a GPU per worker that fits; 0 if the learner leaves nothing."""
     shares = (PARTS // n for n in range(1, PARTS + 1))
     return next((share for share in shares if _shares_fit(rllib, workers, gpus, share)), 0) / PARTS
 
 
 def _where(kind: str, ray: RaySettings, machine: Machine) -> str:
-    """What bounds the CPUs or GPUs."""
+    """What limits the CPUs or GPUs, in words."""
     if machine.cluster:
         return f"in {machine.name}"
-    least = getattr(offered(ray, machine), kind) < getattr(machine, kind)
-    return f"by ray.num_{kind}" if least else "on this machine"
+    is_limited = getattr(offered(ray, machine), kind) < getattr(machine, kind)
+    return f"by ray.num_{kind}" if is_limited else "on this machine"

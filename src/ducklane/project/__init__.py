@@ -1,1 +1,1 @@
-"""The project as a pipeline: its stages, what they read, and how their results are traced and written."""
+"""The project as a pipeline: its stages, their inputs, and the writing and tracing of their results."""

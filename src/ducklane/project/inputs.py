@@ -1,9 +1,8 @@
 """The files that settings name: maps with their meshes and signs, and an older policy to train on from.
 
-dvc.yaml cannot list them, for their names stand in params.yaml. So the stage `inputs` runs whenever anything
-in `maps` or `models/pretrained` has changed, or a name, and writes down the digests of the files that are in
-use; the other stages depend on those. Files of packages are not among them: the packages' versions stand for
-them.
+dvc.yaml cannot list them, as their names are in params.yaml. So the stage `inputs` runs whenever a name, or
+anything in `maps` or `models/pretrained`, has changed, and records the digests of the files that are in use;
+the other stages depend on that record. Files of packages are left out: the packages' versions stand for them.
 """
 
 from __future__ import annotations
@@ -40,18 +39,18 @@ class OlderPolicyError(UserError):
 
 
 def check_older_policy(settings: Settings) -> None:
-    """Refuse a `rllib.restore_from` that is no folder, or that training would write into.
+    """Refuse a `rllib.restore_from` that is not a folder, or that training would overwrite.
 
     Raises:
-        OlderPolicyError: it is.
+        OlderPolicyError: it is not, or training would.
     """
     if settings.rllib.restore_from is None:
         return
     folder = Path(settings.rllib.restore_from)
     if folder.resolve().is_relative_to(CHECKPOINT.resolve()):
         raise OlderPolicyError(
-            f"{RESTORE_FROM}: {folder}: is replaced by this training; copy it first (cp -r {CHECKPOINT} "
-            f"{PRETRAINED}/older) and give {PRETRAINED}/older"
+            f"{RESTORE_FROM}: {folder}: would be replaced by this training; copy it first "
+            f"(cp -r {CHECKPOINT} {PRETRAINED}/older) and give {PRETRAINED}/older"
         )
     if not folder.is_dir():
         missing = f"{folder}: there is no such folder; give a copy of an older {CHECKPOINT}"
@@ -59,19 +58,19 @@ def check_older_policy(settings: Settings) -> None:
 
 
 def training_files(trials: Iterable[Trial]) -> list[Path]:
-    """Those that training depends on, sorted: of the maps of all trials and of `rllib.restore_from`.
+    """The files that training depends on, sorted: those of all trials' maps and of `rllib.restore_from`.
 
     Args:
-        trials: of settings whose maps `check_map` accepts.
+        trials: with maps that `check_map` accepts.
     """
-    chosen = [trial.settings for trial in trials]
-    maps = {name for settings in chosen for name in settings.simulator.map_names}
-    policies = {settings.rllib.restore_from for settings in chosen} - {None}
+    variants = [trial.settings for trial in trials]
+    maps = {name for settings in variants for name in settings.simulator.map_names}
+    policies = {settings.rllib.restore_from for settings in variants} - {None}
     return sorted(_of_maps(maps).union(*(files_below(Path(str(folder))) for folder in policies)))
 
 
 def scoring_files(settings: Settings) -> list[Path]:
-    """Those that scores depend on, sorted: of `evaluate.map_name`, which `check_map` accepts."""
+    """The files that scores depend on, sorted: those of `evaluate.map_name`, which `check_map` accepts."""
     return sorted(_of_maps([settings.evaluate.map_name]))
 
 
@@ -81,18 +80,18 @@ def _of_maps(names: Iterable[str]) -> set[Path]:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """All files in a folder and in those below, sorted, without what Python leaves beside its sources."""
+    """All files in a folder and its subfolders, sorted, without Python's caches."""
     return sorted(path for path in folder.rglob("*") if path.is_file() and path.parent.name != "__pycache__")
 
 
 def unseen(files: Iterable[Path]) -> list[Path]:
-    """Those that lie where DVC does not see that they change."""
+    """Those outside the folders in which DVC notices changes."""
     seen = [os.path.abspath(folder) for folder in (OWN, PRETRAINED)]
     return [path for path in files if not any(Path(os.path.abspath(path)).is_relative_to(s) for s in seen)]
 
 
 def digests(files: Iterable[Path]) -> dict[str, str]:
-    """Hexadecimal SHA-256 of each file, by its path: below the working directory, or else in full."""
+    """Hexadecimal SHA-256 of each file, by its path: relative inside the working directory, else absolute."""
     return {_shown(path): digest(path) for path in files}
 
 

@@ -1,4 +1,4 @@
-"""Writing a stage's outputs so that a reader never sees half of one, nor some of them beside older others."""
+"""Writing a stage's outputs atomically: readers never see half of one, nor new ones next to old ones."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from contextvars import ContextVar
 from pathlib import Path
 
 _WAITING: ContextVar[dict[Path, Path] | None] = ContextVar("waiting", default=None)
-"""Within `together`: target -> its draft, which is complete."""
+"""Within `together`: target -> its complete draft."""
 
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Yield a path beside `target` for a new file or folder, which takes its place only on success."""
+    """Yield a path next to `target` for a new file or folder, which replaces it only on success."""
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.partial{target.suffix}")
     _remove(draft)
@@ -34,7 +34,7 @@ def replacing(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def together() -> Iterator[None]:
-    """Let all that `replacing` yields meanwhile take its place at the end: together, or not at all."""
+    """Make all drafts of `replacing` in this context replace their targets at its end, all or none."""
     waiting: dict[Path, Path] = {}
     token = _WAITING.set(waiting)
     try:
@@ -53,10 +53,10 @@ def write_json(path: Path, content: object) -> None:
 
 
 def _place(drafts: Mapping[Path, Path]) -> None:
-    """Move drafts to their targets; where one cannot be moved, all targets are as before."""
+    """Move drafts to their targets; if one cannot be moved, restore all targets."""
     if len(drafts) == 1 and not any(path.is_dir() for pair in drafts.items() for path in pair):
         ((target, draft),) = drafts.items()
-        os.replace(draft, target)  # one step, which needs no way back
+        os.replace(draft, target)  # atomic: nothing to restore
         return
     is_new = {target: not os.path.lexists(target) for target in drafts}
     for target in drafts:
@@ -82,7 +82,7 @@ def _earlier(target: Path) -> Path:
 
 
 def _keep(target: Path) -> None:
-    """Keep what is there until all is done; a file stays in its place meanwhile, for its readers."""
+    """Keep the old target until all drafts are placed; a file also stays in its place, for its readers."""
     if target.is_dir():
         os.replace(target, _earlier(target))
     else:

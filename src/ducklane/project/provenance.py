@@ -1,4 +1,4 @@
-"""Where a result comes from: the code's commit, the DVC experiment."""
+"""The origin of a result: the code's commit and the DVC experiment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def git_commit() -> str:
 def git_dirty() -> bool:
     """Whether what dvc.yaml lists, code above all, differs from the commit.
 
-    Settings and results do not count: runs and DVC hold them.
+    Settings and results do not count: MLflow runs and DVC keep them.
     """
     listed = sources(stages()) if (git.project_folder() / git.PIPELINE).exists() else []
     return bool(git.ask("status", "--porcelain", "--", git.PIPELINE, *listed))

@@ -1,7 +1,7 @@
-"""What dvc.yaml says of the stages: which code, settings and files their results depend on.
+"""The stages in dvc.yaml: the code, settings and files that their results depend on.
 
-That list is the only one: DVC runs a stage again by it, and whatever else asks what a result depends on reads
-it here.
+This is the only such list: DVC decides by it when to run a stage again, and everything else that needs to
+know what a result depends on reads it here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TRAIN = "train"
 
 
 class Stage(NamedTuple):
-    """What one stage depends on, and what it makes."""
+    """The dependencies and outputs of one stage."""
 
     files: tuple[str, ...]
     """`deps` in dvc.yaml: code, versions of packages and outputs of other stages, below the project"""
@@ -32,10 +32,10 @@ class Stage(NamedTuple):
         return any(key == listed or key.startswith(f"{listed}.") for listed in self.settings)
 
     def chosen(self, content: Mapping[str, Any]) -> dict[str, Any]:
-        """Of the content of params.yaml, what changes its result, by the names in `settings`.
+        """The part of params.yaml that changes its result, by the names in `settings`.
 
         Raises:
-            UserError: one of these is no setting.
+            UserError: one of these is not a setting.
         """
         return {listed: _at(content, listed) for listed in self.settings}
 
@@ -43,7 +43,7 @@ class Stage(NamedTuple):
 def _at(content: Any, listed: str) -> Any:
     for key in listed.split("."):
         if not isinstance(content, Mapping) or key not in content:
-            raise UserError(f"{git.PIPELINE}: params: {listed} is no setting; take it off the list")
+            raise UserError(f"{git.PIPELINE}: params: {listed} is not a setting; remove it from the list")
         content = content[key]
     return content
 
@@ -60,30 +60,30 @@ def read_stages(pipeline: Any) -> dict[str, Stage]:
 
 def _stage(content: Mapping[str, Any]) -> Stage:
     outputs = [path for kind in ("outs", "metrics", "plots") for path in _paths(content.get(kind, ()))]
-    # what is no text names the settings of another file than params.yaml
+    # a mapping names settings of a file other than params.yaml
     settings = [listed for listed in content.get("params", ()) if isinstance(listed, str)]
     return Stage(tuple(_paths(content.get("deps", ()))), tuple(settings), tuple(outputs))
 
 
 def _paths(listed: Iterable[Any]) -> Iterator[str]:
-    """Each is a path, or a path and what DVC is to do with it."""
+    """The paths of a list in which each item is a path, or a path with options for DVC."""
     for path in listed:
         yield from path if isinstance(path, dict) else (path,)
 
 
 def sources(stages: Mapping[str, Stage], *names: str) -> list[str]:
-    """What results depend on and no stage makes, sorted: code, versions, and what the user put there.
+    """The files that results depend on and no stage writes, sorted: code, versions, and the user's files.
 
     Args:
         stages: all of them.
-        names: of those whose results are meant; all if none is given.
+        names: of the stages whose results are meant; all if none is given.
     """
-    made = {path for stage in stages.values() for path in stage.outputs}
-    return sorted({path for name in names or stages for path in stages[name].files} - made)
+    outputs = {path for stage in stages.values() for path in stage.outputs}
+    return sorted({path for name in names or stages for path in stages[name].files} - outputs)
 
 
 def stages() -> dict[str, Stage]:
-    """Those of this project, by name.
+    """The stages of this project, by name.
 
     Raises:
         SettingsError: dvc.yaml is missing or is not YAML.

@@ -1,6 +1,6 @@
 """The copies of the project that DVC runs experiments in (`dvc exp run --temp` and `--queue`).
 
-A copy holds what git tracks and DVC keeps. A file that is neither stays behind in the workspace.
+A copy holds the files that git tracks and DVC keeps. All others stay behind in the workspace.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from ducklane.repository import git
 
 
 def repository_root() -> Path:
-    """The repository in which `dvc` was started, also from the temporary copies that it runs experiments in.
+    """The project in which `dvc` was started, also when called in the temporary copies for experiments.
 
-    DVC sets DVC_ROOT for its stages; a script started by hand looks for the nearest folder with a dvc.yaml.
+    DVC sets DVC_ROOT for its stages; a script started by hand uses the nearest folder with a dvc.yaml.
     """
     if root := os.environ.get("DVC_ROOT"):
         return Path(root).resolve()
@@ -23,7 +23,7 @@ def repository_root() -> Path:
 
 
 def workspace() -> Path | None:
-    """The project that DVC copied to here, None outside its copies."""
+    """The project that this is DVC's copy of; None outside such copies."""
     # DVC tells its stages where it was started
     root = os.environ.get("DVC_ROOT")
     if root is None or Path(root).resolve() == git.project_folder().resolve():
@@ -32,22 +32,22 @@ def workspace() -> Path | None:
 
 
 def left_behind(path: Path) -> str | None:
-    """Why this copy lacks a file or folder of the workspace, and the cure; None where that is not why."""
+    """Why this copy lacks a file or folder of the workspace, and the cure; None for any other reason."""
     root = workspace()
     return lacking(root, path) if root and (root / path).exists() else None
 
 
 def lacking(root: Path, path: Path) -> str | None:
-    """Why copies of a project lack a file or folder, and the cure; None where they hold it.
+    """Why copies of a project lack a file or folder, and the cure; None if they hold it.
 
     Args:
-        root: the top of the project.
-        path: below it, as the settings name it.
+        root: top folder of the project.
+        path: relative to it, as the settings name it.
     """
     if path.is_absolute():
         return None
     if not (root / path).resolve().is_relative_to(root.resolve()):
-        return f"{path} lies outside the project, of which DVC's copies lie elsewhere; give the whole path"
+        return f"{path} lies outside the project, and DVC's copies lie elsewhere; give the absolute path"
     name = shlex.quote(str(path))
     copied = f"dvc exp run with --copy-paths {name}"
     if git.ignores(root, path):
@@ -60,7 +60,7 @@ def lacking(root: Path, path: Path) -> str | None:
 
 
 def modules_left_behind() -> list[str]:
-    """As `left_behind`, of each module of the workspace that this copy lacks."""
+    """As `left_behind`, for each Python module of the workspace that this copy lacks."""
     root = workspace()
     if root is None:
         return []
@@ -69,11 +69,11 @@ def modules_left_behind() -> list[str]:
 
 
 def problem() -> str | None:
-    """Why DVC would lose what is done in this copy, and the cure; None where it would not."""
+    """Why DVC would lose the results of this copy, and the cure; None if it would not."""
     root = workspace()
     if root is None or not git.is_shallow(root):
         return None
     return (
-        f"{root} is a shallow clone, of which DVC loses experiments that run with --temp or --queue; "
-        f"type {git.UNSHALLOW}, or run them without"
+        f"{root} is a shallow clone, in which DVC loses experiments that run with --temp or --queue; "
+        f"type {git.UNSHALLOW}, or run them without these options"
     )

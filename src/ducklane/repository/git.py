@@ -1,6 +1,6 @@
-"""What git says of the project's folder, which may lie anywhere in a larger repository.
+"""Asks git about the project's folder, which may lie anywhere in a larger repository.
 
-`make repro` runs this file before anything is installed, so it uses nothing but the standard library.
+`make repro` runs this file before anything is installed, so it uses only the standard library.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 PIPELINE = "dvc.yaml"
-"""Stands at the top of the project."""
+"""The file at the top of the project."""
 
 START = "git add --all && git commit --message 'the project'"
 
@@ -23,7 +23,7 @@ UNSHALLOW = "git fetch --unshallow"
 
 
 class Problem(NamedTuple):
-    """What is wrong, and the cure."""
+    """A problem, and the cure."""
 
     found: str
     cure: str
@@ -36,9 +36,9 @@ def project_folder() -> Path:
 
 
 def ask(*arguments: str) -> str:
-    """What git prints, asked at the top of the project; nothing where it fails or is not installed.
+    """The output of a git command at the top of the project; empty if it fails or git is not installed.
 
-    Paths in the arguments are the project's. In `commit:./path` the dot says so.
+    Paths in the arguments are relative to the project. In `commit:./path` the dot makes it so.
     """
     return _answer(project_folder(), *arguments)
 
@@ -54,30 +54,30 @@ def is_shallow(folder: Path) -> bool:
 
 
 def untracked(folder: Path, *paths: str) -> list[str]:
-    """Files that git does not track and was not told to ignore, as paths below the folder."""
+    """Files that git neither tracks nor ignores, as paths relative to the folder."""
     listed = _answer(folder, "ls-files", "-z", "--others", "--exclude-standard", "--", *paths)
     return [path for path in listed.split("\0") if path]
 
 
 def tracks(folder: Path, path: Path) -> bool:
-    """Whether commits of a project hold a file or something in a folder, or DVC's note of it (`dvc add`)."""
+    """Whether git tracks a file, something in a folder, or DVC's record of either (`dvc add`)."""
     return bool(_answer(folder, "ls-files", "--", str(path), f"{path}.dvc"))
 
 
 def ignores(folder: Path, path: Path) -> bool:
-    """Whether git was told to leave a file or folder out, and DVC does not keep it either."""
+    """Whether git ignores a file or folder, and DVC does not keep it either."""
     return bool(_answer(folder, "check-ignore", "--", str(path))) and not tracks(folder, path)
 
 
 def problems(folder: Path) -> list[Problem]:
-    """What keeps DVC from running this project and its experiments."""
+    """Problems that keep DVC from running this project and its experiments."""
     if first := repository_problem(folder):
         return [first]
     return list(filter(None, (_identity_problem(folder), _shallow_problem(folder))))
 
 
 def repository_problem(folder: Path) -> Problem | None:
-    """Why git, and so DVC, cannot work with a project in this folder; None where they can."""
+    """Why git, and so DVC, cannot work with a project in this folder; None if they can."""
     try:
         done = _run(folder, "rev-parse", "--verify", "HEAD")
         if done.returncode == 0:
@@ -96,25 +96,25 @@ def _in_no_commit(folder: Path) -> Problem | None:
     return Problem("this project is in no commit, and DVC needs one", START)
 
 
-def _refusal(folder: Path, said: str) -> Problem:
-    if "not a git repository" in said:
+def _refusal(folder: Path, message: str) -> Problem:
+    if "not a git repository" in message:
         return Problem(
-            "this folder is no git repository, which DVC needs",
+            "this folder is not a git repository, which DVC needs",
             f"clone the project, or type git init && {START}",
         )
-    if owner := re.search("detected dubious ownership in repository at '(.+)'", said):
+    if owner := re.search("detected dubious ownership in repository at '(.+)'", message):
         return Problem(
             f"{owner[1]} belongs to another user, and git does not trust it",
             f"git config --global --add safe.directory {shlex.quote(owner[1])}",
         )
-    if "Needed a single revision" in said:
+    if "Needed a single revision" in message:
         return Problem("this repository has no commit yet, and DVC needs one", START)
-    lines = said.strip().splitlines() or ["it does not say why"]
-    return Problem(f"{folder}: {lines[-1].removeprefix('fatal: ')}", "fix what `git status` complains of")
+    lines = message.strip().splitlines() or ["git gives no reason"]
+    return Problem(f"{folder}: {lines[-1].removeprefix('fatal: ')}", "fix what `git status` complains about")
 
 
 def _identity_problem(folder: Path) -> Problem | None:
-    """Why DVC cannot write the commits of experiments; None where it can."""
+    """Why DVC cannot write the commits of experiments; None if it can."""
     missing = [
         key
         for key, variable in (("user.name", "GIT_COMMITTER_NAME"), ("user.email", "GIT_COMMITTER_EMAIL"))
@@ -123,13 +123,13 @@ def _identity_problem(folder: Path) -> Problem | None:
     if not missing:
         return None
     return Problem(
-        f"knows no {' and no '.join(missing)}, which dvc exp run needs",
+        f"has no {' and no '.join(missing)}, which dvc exp run needs",
         "git config --global user.name 'Your Name' && git config --global user.email you@example.org",
     )
 
 
 def _shallow_problem(folder: Path) -> Problem | None:
-    """Of a shallow clone DVC makes copies whose commits it cannot fetch: it says nothing, and ends with 0."""
+    """DVC cannot fetch commits from its copies of a shallow clone: silently, with exit code 0."""
     if not is_shallow(folder):
         return None
     return Problem("this clone is shallow: dvc exp run --temp and --queue lose their results", UNSHALLOW)
@@ -144,7 +144,7 @@ def _answer(folder: Path, *arguments: str) -> str:
 
 
 def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    # in English, so that its errors can be told apart
+    # in English, so that its messages can be recognised
     environment = {**os.environ, "LC_ALL": "C"}
     return subprocess.run(
         ["git", *arguments],

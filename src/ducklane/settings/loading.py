@@ -1,8 +1,8 @@
-"""From params.yaml to settings.
+"""Reading params.yaml into settings.
 
 `load` refuses a file that is not exactly right with a `SettingsError`: one line per problem, naming the
-key, the value and what is allowed. Nothing else of the project needs to be imported, or started, to find
-out that the settings are wrong.
+key, the value and what is allowed. Nothing else of the project needs to be imported or started to find out
+that the settings are wrong.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def load(path: Path = PARAMS_FILE) -> Settings:
     """Read and validate a settings file.
 
     Raises:
-        SettingsError: the file is missing, is not YAML, or any key in it is wrong.
+        SettingsError: the file is missing, is not YAML, or any key in it is invalid.
     """
     content = read_yaml(path)
     if not isinstance(content, dict):
-        found = "is empty" if content is None else f"holds {shown(content)}"
-        raise SettingsError(f"{path}: {found}; give the sections {', '.join(Settings.model_fields)}")
+        problem = "is empty" if content is None else f"holds {shown(content)}"
+        raise SettingsError(f"{path}: {problem}; give the sections {', '.join(Settings.model_fields)}")
     try:
         return Settings.model_validate(content, by_alias=True, by_name=False)
     except ValidationError as error:
@@ -47,7 +47,7 @@ def read_yaml(path: Path) -> object:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise SettingsError(f"{path}: there is no such file; run this at the repository's root") from None
+        raise SettingsError(f"{path}: there is no such file; run this in the repository's root") from None
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read ({error.strerror}); give a readable file") from None
     except UnicodeDecodeError as error:
@@ -59,10 +59,10 @@ def read_yaml(path: Path) -> object:
         raise SettingsError(f"{path}:{_line(error)}: {problem}; keep one of the two") from None
     except MarkedYAMLError as error:
         problem = _one_line(error.problem)
-        cure = "use spaces, not tabs" if r"'\t'" in problem else "mend it"
+        cure = "use spaces, not tabs" if r"'\t'" in problem else "fix it"
         raise SettingsError(f"{path}:{_line(error)}: is not YAML ({problem}); {cure}") from None
     except (YAMLError, ValueError) as error:
-        raise SettingsError(f"{path}: is not YAML ({_one_line(error)}); mend it") from None
+        raise SettingsError(f"{path}: is not YAML ({_one_line(error)}); fix it") from None
     except RecursionError:
         raise SettingsError(f"{path}: is nested too deeply; make it flatter") from None
 

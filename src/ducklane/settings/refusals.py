@@ -1,4 +1,4 @@
-"""The wording of refusals: one line a problem, with the key, its value and what is allowed."""
+"""The wording of refusals: one line per problem, with the key, its value and what is allowed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ducklane.settings.section import Conflict, Section, is_section, sections_of
 
 
 class SettingsError(UserError):
-    """The settings cannot be used. Exit code 2, as for any wrong usage of a command."""
+    """The settings cannot be used. Exit code 2, as for any incorrect use of a command."""
 
     exit_code = 2
 
@@ -28,8 +28,8 @@ def problems(error: ValidationError, root: type[Section]) -> list[str]:
     """One line per problem: the key, its value, and what is allowed.
 
     Args:
-        error: of pydantic's.
-        root: what it was validating, all settings.
+        error: from pydantic.
+        root: the model that it was validating, all settings.
     """
     lines: dict[str, str] = {}
     misspelt = set()
@@ -42,14 +42,14 @@ def problems(error: ValidationError, root: type[Section]) -> list[str]:
     for detail in error.errors():
         if detail["type"] not in {"extra_forbidden", "invalid_key"}:
             key, problem = _describe(detail, root)
-            # a misspelt key is one problem, not an unknown one and a missing one
+            # a misspelt key is reported once, not as an unknown key and a missing one
             if not (detail["type"] == "missing" and key in misspelt):
                 lines.setdefault(key, problem)
     return [f"{key}: {problem}" for key, problem in lines.items()]
 
 
 def dotted(location: Iterable[object]) -> str:
-    """The place of a key in a YAML file, as one line."""
+    """The place of a key in a YAML file as one printable line, such as `rllib.lr`."""
     return ".".join(str(part) if str(part).isprintable() else repr(part) for part in location)
 
 
@@ -57,39 +57,39 @@ def _section_at(location: Iterable[object], root: type[Section]) -> type[Section
     section: Any = root
     for part in location:
         section = section.named_fields()[part].annotation
-    found: type[Section] = section
-    return found
+    result: type[Section] = section
+    return result
 
 
 def advice_on(unknown: str, section: type[Section], sections: Mapping[str, type[Section]]) -> tuple[str, str]:
-    """The key that was probably meant, or "", and the advice to use it.
+    """The key that was probably meant, or "", and a hint for the user.
 
     Args:
-        unknown: the key that is none.
-        section: in which it stands.
-        sections: to which it may belong.
+        unknown: the key that does not exist.
+        section: where it was given.
+        sections: where else it may belong.
     """
-    known = list(section.named_fields())
-    if close := difflib.get_close_matches(unknown, known, n=1, cutoff=0.6):
+    keys = list(section.named_fields())
+    if close := difflib.get_close_matches(unknown, keys, n=1, cutoff=0.6):
         return close[0], f"did you mean {close[0]}?"
     homes = [name for name, other in sections.items() if unknown in other.named_fields()]
     if homes:
         return "", f"it belongs to {' or '.join(homes)}"
-    return "", f"known are {', '.join(known)}"
+    return "", f"known keys are {', '.join(keys)}"
 
 
 def _describe(detail: ErrorDetails, root: type[Section]) -> tuple[str, str]:
-    """(key, problem) of one of pydantic's findings, except an unknown key."""
+    """(key, problem) of one of pydantic's errors, other than an unknown key."""
     location = detail["loc"]
     cause = detail.get("ctx", {}).get("error")
     if isinstance(cause, Conflict):
         return dotted((*location, cause.key)), str(cause)
-    # inside a list the key of params.yaml is the list's
+    # an error inside a list is reported under the list's key
     names = list(itertools.takewhile(lambda part: isinstance(part, str), location))
-    wanted = allowed(_section_at(names[:-1], root).named_fields()[str(names[-1])])
+    expected = allowed(_section_at(names[:-1], root).named_fields()[str(names[-1])])
     if detail["type"] == "missing" and len(names) == len(location):
-        return dotted(names), f"is missing; give {wanted}"
-    return dotted(names), f"got {shown(detail['input'])}; give {wanted}"
+        return dotted(names), f"is missing; give {expected}"
+    return dotted(names), f"got {shown(detail['input'])}; give {expected}"
 
 
 def allowed(field: FieldInfo) -> str:
@@ -122,7 +122,7 @@ def _bounds(field: FieldInfo) -> list[str]:
 
 
 def shown(value: object) -> str:
-    """A value as a YAML file writes it, cut to a readable length."""
+    """A value as written in a YAML file, cut to a readable length."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""The grammar of `tune.search_space`: which settings trials may vary, and how."""
+"""The grammar of `tune.search_space`: the settings that trials may vary, and how."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ SHARED = (
     "rllib.gpu_per_worker",
     "rllib.restore_from",
 )
-"""Keys in which trials may not differ: they belong to the machine, or to the training as a whole."""
+"""Keys that trials cannot vary: they belong to the machine, or to the training as a whole."""
 
 DISTRIBUTIONS = {
     "grid": "a list: each value in turn",
     "choice": "a list: one of the values",
     "uniform": "[low, high]: any number between",
-    "loguniform": "[low, high], both > 0: any number between, each power of ten as likely",
+    "loguniform": "[low, high], both > 0: any number between, log-uniformly",
     "randint": "[low, high]: a whole number from low to high",
 }
-"""Name -> what it takes and gives."""
+"""Name -> what it takes, and what it draws."""
 
 
 def read_search_space(value: object, sections: Sections) -> dict[str, tuple[str, tuple[object, ...]]]:
@@ -35,7 +35,7 @@ def read_search_space(value: object, sections: Sections) -> dict[str, tuple[str,
 
     Args:
         value: of `tune.search_space` in params.yaml.
-        sections: in which trials may differ.
+        sections: those that trials may vary.
 
     Raises:
         Conflict: a key or its distribution is wrong.
@@ -43,14 +43,14 @@ def read_search_space(value: object, sections: Sections) -> dict[str, tuple[str,
     if not isinstance(value, dict):
         raise ValueError("not a section")
     return {
-        f"{section}.{key}": _distribution(f"{section}.{key}", given, sections)
+        f"{section}.{key}": _distribution(f"{section}.{key}", distribution, sections)
         for section, keys in value.items()
-        for key, given in _keys_of(section, keys, sections).items()
+        for key, distribution in _keys_of(section, keys, sections).items()
     }
 
 
 def as_sections(space: Mapping[str, tuple[str, tuple[object, ...]]]) -> dict[str, dict[str, object]]:
-    """As params.yaml has it."""
+    """The search space in the form of params.yaml."""
     sections: dict[str, dict[str, object]] = {}
     for key, (kind, values) in space.items():
         section, name = key.split(".", 1)
@@ -60,20 +60,26 @@ def as_sections(space: Mapping[str, tuple[str, tuple[object, ...]]]) -> dict[str
 
 def _keys_of(section: object, keys: object, sections: Sections) -> dict[str, object]:
     if section not in sections or not isinstance(keys, dict):
-        raise Conflict(str(section), f"is no section of settings to vary; those are {', '.join(sections)}")
+        raise Conflict(
+            str(section), f"is not a section that trials can vary; those are {', '.join(sections)}"
+        )
     return keys
 
 
-def _distribution(key: str, given: object, sections: Sections) -> tuple[str, tuple[object, ...]]:
+def _distribution(key: str, distribution: object, sections: Sections) -> tuple[str, tuple[object, ...]]:
     section, name = key.split(".", 1)
     if key in SHARED or name not in sections[section].named_fields():
         _, advice = advice_on(name, sections[section], sections)
-        why = "cannot differ between trials" if key in SHARED else f"is no setting; {advice}"
+        why = "cannot differ between trials" if key in SHARED else f"is not a setting; {advice}"
         raise Conflict(key, why)
     kinds = ", ".join(DISTRIBUTIONS)
-    if not isinstance(given, dict) or len(given) != 1 or next(iter(given)) not in DISTRIBUTIONS:
-        raise Conflict(key, f"got {shown(given)}; give one of {kinds}, as in grid: [1, 2]")
-    ((kind, values),) = given.items()
+    if (
+        not isinstance(distribution, dict)
+        or len(distribution) != 1
+        or next(iter(distribution)) not in DISTRIBUTIONS
+    ):
+        raise Conflict(key, f"got {shown(distribution)}; give one of {kinds}, as in grid: [1, 2]")
+    ((kind, values),) = distribution.items()
     if not _fits(kind, values):
         raise Conflict(f"{key}.{kind}", f"got {shown(values)}; give {DISTRIBUTIONS[kind]}")
     return kind, tuple(values)

@@ -1,4 +1,4 @@
-"""What all sections of params.yaml have in common, and the kinds of numbers in them."""
+"""The base class of all sections of params.yaml, and the kinds of numbers in them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Section(BaseModel):
-    """A part of params.yaml, frozen; it refuses unknown keys and values of another type."""
+    """A section of params.yaml, frozen; it refuses unknown keys and values of the wrong type."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, populate_by_name=True
@@ -38,7 +38,7 @@ class Section(BaseModel):
 
 
 class Conflict(ValueError):
-    """Keys that are fine alone and cannot stand together."""
+    """Keys that are each valid and contradict each other."""
 
     def __init__(self, key: str, problem: str) -> None:
         super().__init__(problem)
@@ -51,6 +51,6 @@ def is_section(kind: Any) -> TypeGuard[type[Section]]:
 
 
 def sections_of(settings: type[Section]) -> dict[str, type[Section]]:
-    """The sections right below one, by name."""
+    """The sections directly inside one, by name."""
     kinds = {name: field.annotation for name, field in settings.named_fields().items()}
     return {name: kind for name, kind in kinds.items() if is_section(kind)}

@@ -1,7 +1,7 @@
 """The sections of params.yaml as frozen, typed, validated settings.
 
-Every key's meaning, unit and default stand in params.yaml, and from there in docs/parameters.md; here stand
-its type, its range, and what must fit together within a section.
+Every key's meaning, unit and default are in params.yaml, and from there in docs/parameters.md; here are its
+type, its range, and the checks within a section.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class SimulatorSettings(Section):
     @model_validator(mode="after")
     def _some_thread(self) -> Self:
         if self.threads == 0:
-            raise Conflict("threads", "0 leaves nothing to run on; give -1 (all cores) or at least 1")
+            raise Conflict("threads", "0 leaves no core to run on; give -1 (all cores) or at least 1")
         return self
 
     @model_validator(mode="after")
@@ -73,7 +73,7 @@ class SimulatorSettings(Section):
         if self.backend == "gym-duckietown" and not isinstance(self.map_name, str):
             raise Conflict(
                 "map_name",
-                f"{list(self.map_name)} is more than gym-duckietown loads; give one name, or set "
+                f"{list(self.map_name)} is more than gym-duckietown can load; give one name, or set "
                 "simulator.backend: batched",
             )
         return self
@@ -90,7 +90,7 @@ class SimulatorSettings(Section):
 
 
 class RaySettings(Section):
-    """What to ask of the machine; -1 stands for all of it."""
+    """The resources to use of the machine; -1 stands for all of them."""
 
     num_cpus: Annotated[int, Field(ge=-1, description="-1 (all CPUs) or a whole number >= 1")]
     num_gpus: Annotated[int, Field(ge=-1, description="-1 (all GPUs) or a whole number >= 0")]
@@ -99,12 +99,12 @@ class RaySettings(Section):
     @model_validator(mode="after")
     def _some_cpu(self) -> Self:
         if self.num_cpus == 0:
-            raise Conflict("num_cpus", "0 leaves nothing to run on; give -1 (all CPUs) or at least 1")
+            raise Conflict("num_cpus", "0 leaves no CPU to run on; give -1 (all CPUs) or at least 1")
         return self
 
 
 class RllibSettings(Section):
-    """PPO, in the words of the original trainer where it had one and RLlib's where it had none."""
+    """PPO. Names are those of the original trainer where it had one, else RLlib's."""
 
     env: Annotated[str, Field(min_length=1)]
     framework: Literal["torch"]
@@ -145,7 +145,7 @@ class RllibSettings(Section):
 
 
 class ObservationSettings(Section):
-    """What the policy sees: crop, area-average, stack."""
+    """What the policy sees: camera frames, cropped, area-averaged and stacked."""
 
     crop_top: Annotated[int, Field(ge=0)]
     crop_bottom: Annotated[int, Field(ge=0)]
@@ -166,7 +166,7 @@ class ObservationSettings(Section):
 
 
 class ActionSettings(Section):
-    """What the policy does."""
+    """What the policy controls."""
 
     type: Literal["wheels", "velocity_steering", "steering"]
 
@@ -177,7 +177,7 @@ class ActionSettings(Section):
 
 
 class RewardSettings(Section):
-    """What the agent is paid."""
+    """The reward per step."""
 
     type: Literal["lane_progress", "stock"]
     progress_weight: Positive
@@ -211,7 +211,7 @@ class NetworkSettings(Section):
     critic_hidden_size: Count
 
     def map_sizes(self, height: int, width: int) -> list[tuple[int, int]]:
-        """(height, width) after each convolution, none padded; a size below 1 means that it does not fit."""
+        """(height, width) after each convolution, without padding; below 1 where the kernel does not fit."""
         sizes = []
         for _, kernel, stride in self.conv_filters:
             height = (height - kernel) // stride + 1
@@ -228,7 +228,7 @@ SEARCHED: dict[str, type[Section]] = {
     "reward": RewardSettings,
     "network": NetworkSettings,
 }
-"""Sections in which trials of one training may differ."""
+"""Sections that trials of one training may vary."""
 
 
 class StopSettings(Section):

@@ -1,4 +1,4 @@
-"""The trials of one training: what each changes of params.yaml (`tune.num_samples`, `tune.search_space`)."""
+"""The trials of one training, and the settings each changes (`tune.num_samples`, `tune.search_space`)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ducklane.settings.refusals import SettingsError, problems
 from ducklane.settings.schema import Settings
 
 DIGITS = 4
-"""Of a drawn number: more only make it hard to type again."""
+"""Significant digits of a drawn number: more would only make it hard to retype."""
 
 SEED = "simulator.seed"
 
@@ -25,30 +25,30 @@ class Trial:
     """One of the trainings within a training."""
 
     changes: dict[str, object]
-    """setting -> value, where it differs from params.yaml; without anything else `dvc exp run -S` of these
-    gives the same training"""
+    """setting -> value, where it differs from params.yaml; `dvc exp run -S` with exactly these gives the same
+    training"""
     settings: Settings
     """of this trial alone"""
 
     @property
     def name(self) -> str:
-        """What it changes, in short."""
+        """Its changes in short."""
         return ", ".join(f"{key.split('.')[-1]} {value}" for key, value in self.changes.items()) or "as it is"
 
     def value(self, key: str) -> object:
-        """Of a setting, given as `section.key`."""
+        """The value of a setting, given as `section.key`."""
         section, name = key.split(".", 1)
         return self.settings.as_dict()[section][name]
 
 
-def trials(settings: Settings) -> list[Trial]:
-    """All trials that the settings ask for, the same each time.
+def trials_of(settings: Settings) -> list[Trial]:
+    """All trials that the settings ask for, reproducibly.
 
-    Each sample draws from the distributions, has the next seed unless that is searched, and goes through the
-    whole grid.
+    Each sample draws once from the distributions and goes through the whole grid, with the next seed unless
+    the search space holds the seed.
 
     Raises:
-        SettingsError: a trial's settings cannot stand together.
+        SettingsError: the settings of a trial conflict.
     """
     drawn = [changes for sample in range(settings.tune.num_samples) for changes in _sample(settings, sample)]
     return [Trial(changes, _changed(settings, changes)) for changes in drawn]
@@ -57,22 +57,22 @@ def trials(settings: Settings) -> list[Trial]:
 def _sample(settings: Settings, sample: int) -> Iterator[dict[str, object]]:
     space = settings.tune.search_space
     seed = {} if SEED in space or sample == 0 else {SEED: settings.simulator.seed + sample}
-    draw = np.random.default_rng([settings.simulator.seed, sample])
-    drawn = {key: _draw(draw, *space[key]) for key in sorted(space) if space[key][0] != "grid"}
+    rng = np.random.default_rng([settings.simulator.seed, sample])
+    drawn = {key: _draw(rng, *space[key]) for key in sorted(space) if space[key][0] != "grid"}
     grid = {key: values for key, (kind, values) in sorted(space.items()) if kind == "grid"}
     for values in itertools.product(*grid.values()):
         yield {**seed, **drawn, **dict(zip(grid, values, strict=True))}
 
 
-def _draw(draw: np.random.Generator, kind: str, values: tuple[Any, ...]) -> object:
+def _draw(rng: np.random.Generator, kind: str, values: tuple[Any, ...]) -> object:
     if kind == "choice":
-        return values[draw.integers(len(values))]
+        return values[rng.integers(len(values))]
     low, high = values
     if kind == "randint":
-        return int(draw.integers(low, high, endpoint=True))
+        return int(rng.integers(low, high, endpoint=True))
     if kind == "uniform":
-        return _rounded(draw.uniform(low, high))
-    return _rounded(float(np.exp(draw.uniform(np.log(low), np.log(high)))))
+        return _rounded(rng.uniform(low, high))
+    return _rounded(float(np.exp(rng.uniform(np.log(low), np.log(high)))))
 
 
 def _rounded(number: float) -> float:
@@ -88,6 +88,6 @@ def _changed(settings: Settings, changes: Mapping[str, object]) -> Settings:
     try:
         return Settings.model_validate(content, by_alias=True, by_name=False)
     except ValidationError as error:
-        of = ", ".join(f"{key} {value}" for key, value in changes.items())
-        where = f"{PARAMS_FILE}: tune.search_space, trial with {of}"
+        changed = ", ".join(f"{key} {value}" for key, value in changes.items())
+        where = f"{PARAMS_FILE}: tune.search_space, trial with {changed}"
         raise SettingsError(*(f"{where}: {line}" for line in problems(error, Settings))) from None

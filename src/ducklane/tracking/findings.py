@@ -1,4 +1,4 @@
-"""What is known of an experiment, whether it agrees, and how that is shown."""
+"""The findings about an experiment's lineage, and how they are shown."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ LINKS = (
     "code",
     "settings",
 )
-"""Of the chain, in the order in which they are shown."""
+"""Links of the chain, in the order in which they are shown."""
 
 SHORT = 12
-"""Digits of a hash that tell it from others."""
+"""Digits of a hash that are shown where they are unambiguous."""
 
 
 @dataclass
 class Lineage:
-    """What is known of an experiment, and whether it agrees."""
+    """The links of an experiment's chain, and the checks whether they agree."""
 
     links: dict[str, str] = field(default_factory=dict)
-    """one of LINKS -> what it is, in words"""
+    """one of LINKS -> its description"""
     checks: list[tuple[str, str]] = field(default_factory=list)
     """(OK, NOTE or WRONG; what was checked)"""
 
@@ -50,28 +50,29 @@ class Lineage:
         self.checks.append((OK if holds else WRONG, what))
 
     def note(self, what: str) -> None:
-        """Add what cannot be checked, or should be known."""
+        """Add something that cannot be checked, or that the user should know."""
         self.checks.append((NOTE, what))
 
-    def compare(self, what: str, said: Mapping[str, str | None]) -> None:
-        """Check that all who say something say the same.
+    def compare(self, what: str, claims: Mapping[str, str | None]) -> None:
+        """Check that all sources that give a value give the same.
 
         Args:
-            what: they say.
-            said: by whom -> what; None where it says nothing.
+            what: name of the value.
+            claims: source -> the value it gives, or None.
         """
-        values = {who: value for who, value in said.items() if value}
+        values = {source: value for source, value in claims.items() if value}
         if len(set(values.values())) > 1:
             shorts = {value[:SHORT] for value in values.values()}
             end = SHORT if len(shorts) == len(set(values.values())) else None
             self.check(
-                False, f"{what}: {', '.join(f'{value[:end]} in {who}' for who, value in values.items())}"
+                False,
+                f"{what}: {', '.join(f'{value[:end]} in {source}' for source, value in values.items())}",
             )
         elif len(values) > 1:
             self.check(True, f"{what}: {_listed(values)} agree")
-        for who, value in said.items():
+        for source, value in claims.items():
             if not value:
-                self.note(f"{what}: none named in {who}")
+                self.note(f"{what}: none recorded in {source}")
 
 
 def _listed(items: Iterable[str]) -> str:

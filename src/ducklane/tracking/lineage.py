@@ -1,6 +1,6 @@
-"""From a score back to the code, the settings and the model that made it, each step checked.
+"""Traces a score back to the code, settings and model behind it, and checks each step.
 
-A model file, an MLflow run and a DVC experiment each name the others; what they name has to agree.
+A model file, an MLflow run and a DVC experiment each name the others, and these names have to agree.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True)
 class Recorded:
-    """What the MLflow store holds of a run; nothing if it does not know it."""
+    """What the MLflow store holds about a run; empty if the run is unknown."""
 
     tags: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, object] = field(default_factory=dict)
-    """its params.yaml, key by key"""
+    """its params.yaml, flattened to `section.key`"""
     digest: str | None = None
-    """of the settings in its params.yaml"""
+    """digest of the settings in its params.yaml"""
 
     @property
     def origin(self) -> str | None:
@@ -48,7 +48,7 @@ class Recorded:
 
     @property
     def experiment(self) -> str | None:
-        """The DVC experiment that it was started in."""
+        """The DVC experiment in which it was started."""
         return self.tags.get("dvc_experiment")
 
 
@@ -59,7 +59,7 @@ def trace(thing: str) -> Lineage:
         thing: path of an ONNX file or a checkpoint folder, id of a run, or name of an experiment or commit.
 
     Raises:
-        LineageError: there is nothing by that name.
+        LineageError: there is nothing of that name.
         PolicyError: the model file is damaged.
         TrackingError: the store cannot be used.
     """
@@ -82,24 +82,24 @@ def trace(thing: str) -> Lineage:
     if revision:
         _check_revision(revision, run, lineage)
     elif run.experiment:
-        lineage.note(f"results: {run.experiment} is not here any more; the run has its settings")
+        lineage.note(f"results: {run.experiment} no longer exists; the run has its settings")
     _check_code(lineage.links.get("code"), run.tags.get("git_dirty") == "true", revision, lineage)
     return lineage
 
 
 def _read_model(path: Path, name: str, lineage: Lineage) -> dict[str, str]:
-    """What a model says of itself; loading it checks its bytes."""
+    """The provenance in a model; loading it checks its bytes."""
     if path.is_dir():
         from ducklane.policy import load_policy
 
-        found: Mapping[str, object] = load_policy(path).spec.provenance.model_dump()
+        origin: Mapping[str, object] = load_policy(path).spec.provenance.model_dump()
     else:
         from ducklane.export.onnx_policy import OnnxPolicy
 
-        found = OnnxPolicy(path).provenance
-    lineage.links |= {"model": name, "weights": str(found["weights_sha256"])}
+        origin = OnnxPolicy(path).provenance
+    lineage.links |= {"model": name, "weights": str(origin["weights_sha256"])}
     lineage.check(True, "model: its bytes are those that were written")
-    return {key: str(value) for key, value in found.items() if value is not None}
+    return {key: str(value) for key, value in origin.items() if value is not None}
 
 
 def _model_in(revision: Revision, lineage: Lineage) -> dict[str, str]:
@@ -111,12 +111,12 @@ def _model_in(revision: Revision, lineage: Lineage) -> dict[str, str]:
     name = f"{CHECKPOINT} of {revision.name}"
     with tempfile.TemporaryDirectory() as folder:
         try:
-            # of a commit it shows the whole repository, and what DVC keeps of projects below the top if asked
+            # for a commit this shows the whole repository; DVC projects in subfolders only with subrepos
             files = DVCFileSystem(rev=revision.commit, subrepos=True)
             for file in (POLICY_FILE, WEIGHTS_FILE):
                 files.get_file(f"/{git.place()}{CHECKPOINT}/{file}", str(Path(folder, file)))
-        except Exception:  # DVC and its storages raise errors of dozens of kinds
-            lineage.note(f"model: {name} is not in DVC's cache; `dvc pull` fetches it where it was pushed")
+        except Exception:  # DVC and its storage backends raise dozens of kinds of errors
+            lineage.note(f"model: {name} is not in DVC's cache; `dvc pull` fetches it if it was pushed")
             return {}
         try:
             return _read_model(Path(folder), name, lineage)
@@ -127,13 +127,13 @@ def _model_in(revision: Revision, lineage: Lineage) -> dict[str, str]:
 
 
 def _read_run(run_id: str, lineage: Lineage) -> Recorded:
-    # MLflow would draw a bar for each file, and try for minutes to reach a store that is away
+    # MLflow would show a progress bar for each file, and retry for minutes if the store is unreachable
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     lineage.links |= {"MLflow run": run_id, "MLflow store": shown_store()}
     run = tracking.find_run(run_id)
     if run is None:
-        lineage.note("run: this MLflow store does not know it")
+        lineage.note("run: unknown to this MLflow store")
         return Recorded()
     info, tags = run.described()
     lineage.links["MLflow run"] = f"{run_id}, {info}"
@@ -143,14 +143,14 @@ def _read_run(run_id: str, lineage: Lineage) -> Recorded:
     with tempfile.TemporaryDirectory() as folder:
         params = run.fetch(PARAMS, Path(folder))
         if params is None:
-            lineage.note(f"run: holds no {PARAMS}: it did not end well")
+            lineage.note(f"run: holds no {PARAMS}, as it did not finish")
             return Recorded(tags)
         content: Any = settings.read_yaml(params)
         return Recorded(tags, tracking.flatten(content), _digest(params, lineage))
 
 
 def _experiments_run(run_id: str, lineage: Lineage) -> str:
-    """A run, or the one that it is nested in as one of several trials."""
+    """The id of a run's experiment: its parent's if it is one of several trials, else its own."""
     run = tracking.find_run(run_id)
     parent = run.described()[1].get(tracking.PARENT_RUN) if run else None
     if parent is None:
@@ -160,16 +160,16 @@ def _experiments_run(run_id: str, lineage: Lineage) -> str:
 
 
 def _check_trial(lineage: Lineage, model: Mapping[str, str], run: Recorded) -> None:
-    """Which of several trials the model is of."""
+    """Add the trial that the model comes from, if there are several."""
     best = run.tags.get(tracking.BEST_TRIAL) or model.get("trial_run_id")
     if best is None:
         return
     if model and run.tags:
         lineage.compare("best trial", {"model": model.get("trial_run_id"), "run": best})
-    asked = lineage.links.get("trial", best)
-    if asked != best:
-        lineage.note(f"trial: another was the best, {best}; the model is of that one")
-    lineage.links["trial"] = f"{asked}{_in_words(model) if asked == best else ''}"
+    trial = lineage.links.get("trial", best)
+    if trial != best:
+        lineage.note(f"trial: another was the best, {best}; the model comes from that one")
+    lineage.links["trial"] = f"{trial}{_in_words(model) if trial == best else ''}"
 
 
 def _in_words(model: Mapping[str, str]) -> str:
@@ -180,12 +180,12 @@ def _digest(params: Path, lineage: Lineage) -> str | None:
     try:
         return settings.load(params).digest()
     except settings.SettingsError:
-        lineage.note("settings: of another version of this project; check out the code and ask again")
+        lineage.note("settings: from another version of this project; check out its code and try again")
         return None
 
 
 def _scored(revision: Revision, run_id: str, lineage: Lineage) -> str | None:
-    """Which weights the scores among a revision's results are of."""
+    """The digest of the weights that a revision's scores belong to; None if those are another run's."""
     scores = revision.json(SCORES)
     if not scores:
         return None
@@ -196,30 +196,30 @@ def _scored(revision: Revision, run_id: str, lineage: Lineage) -> str | None:
 
 
 def _compare(lineage: Lineage, model: Mapping[str, str], run: Recorded, scored: str | None) -> None:
-    """Whether the model, its run and its scores name the same."""
+    """Check that the model, its run and its scores agree."""
     for what, key, tag, others in (
         ("weights", "weights_sha256", "model_sha256", {"scores": scored}),
         ("settings", "params_digest", "params_digest", {"run's params.yaml": run.digest}),
         ("code", "git_commit", "git_commit", {}),
     ):
-        said: dict[str, str | None] = {who: value for who, value in others.items() if value}
+        claims: dict[str, str | None] = {source: value for source, value in others.items() if value}
         if run.tags and not run.origin:
-            said = {"run": run.tags.get(tag), **said}
+            claims = {"run": run.tags.get(tag), **claims}
         if model:
-            said = {"model": model.get(key), **said}
-        lineage.compare(what, said)
+            claims = {"model": model.get(key), **claims}
+        lineage.compare(what, claims)
         if value := run.tags.get(tag) or model.get(key):
             lineage.links.setdefault(what, value)
 
 
 def _check_revision(revision: Revision, run: Recorded, lineage: Lineage) -> None:
-    """Whether the settings that stand beside the results are those of the run."""
+    """Check that the settings committed with the results are those of the run."""
     lineage.links["results"] = revision.commit
     if experiment := revision.experiment or run.experiment:
         lineage.links["DVC experiment"] = experiment
     if run.tags and revision.experiment not in (None, run.experiment):
-        began = f"the experiment {run.experiment}" if run.experiment else "no experiment"
-        lineage.note(f"run: was started in {began}; {revision.experiment} took over its model")
+        origin = f"the experiment {run.experiment}" if run.experiment else "no experiment"
+        lineage.note(f"run: was started in {origin}; {revision.experiment} took over its model")
     if not run.params:
         return
     here = tracking.flatten(revision.yaml(PARAMS))
@@ -229,7 +229,7 @@ def _check_revision(revision: Revision, run: Recorded, lineage: Lineage) -> None
     trained = read_stages(revision.yaml(git.PIPELINE))[TRAIN]
     for key in changed:
         what = f"settings: {key} is {run.params.get(key)} in the run, {here.get(key)} in {revision.name}"
-        # what does not change training's result may be another to score or export its model anew
+        # settings that do not affect training may differ, to score or export its model again
         if trained.depends_on(key):
             lineage.check(False, what)
         else:
@@ -237,9 +237,9 @@ def _check_revision(revision: Revision, run: Recorded, lineage: Lineage) -> None
 
 
 def _check_code(commit: str | None, dirty: bool, revision: Revision | None, lineage: Lineage) -> None:
-    """Whether the code can be checked out."""
+    """Check that the code can be checked out."""
     if commit in (None, provenance.UNKNOWN):
-        lineage.note("code: its commit is not known")
+        lineage.note("code: its commit is unknown")
         return
     here = bool(git.ask("cat-file", "-t", commit))
     if not here and git.is_shallow(git.project_folder()):

@@ -12,9 +12,10 @@ from ducklane.tracking.store.opening import prepare_store, shown_store, store_ur
 
 
 def main() -> None:
-    """Prepare the store for params.yaml: once, before anything uses it in parallel.
+    """Prepare the store for params.yaml, once, before anything uses it in parallel.
 
-    With a port as its argument, show the experiment's runs there and say where; of a server only say where.
+    With a port as its argument, print the address of the experiment's runs and, unless the store is a server,
+    show them there.
     """
     from ducklane import settings
 
@@ -28,17 +29,17 @@ def main() -> None:
 
 
 def _page(port: str, experiment_id: str) -> str:
-    """Where the store's own server, or one at a port of this machine, shows an experiment's runs."""
+    """The address of an experiment's runs, on the store's server or at a port of this machine."""
     server = address().uri if address().is_server else f"http://127.0.0.1:{port}"
-    # without the query MLflow 3 opens its page for chats and prompts
+    # without the query MLflow 3 opens its page for generative AI
     return f"{server}/#/experiments/{experiment_id}?workflowType=machine_learning"
 
 
 def _show(port: str) -> NoReturn:
-    """Become MLflow's own server of pages."""
-    # the address is no argument: it may hold a password, and everybody may see arguments
+    """Replace this process by MLflow's own web server."""
+    # not as an argument: the address may contain a password, and everyone can see arguments
     os.environ["MLFLOW_BACKEND_STORE_URI"] = store_uri()
-    # by itself MLflow starts a dozen processes more, among them runners of jobs that judge language models
+    # by default MLflow starts a dozen more processes, among them job runners that judge language models
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     options = ["--workers", "1", "--host", "127.0.0.1", "--port", port]
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", "ui", *options])

@@ -18,17 +18,17 @@ DISTANCE = "gate_distance_m"
 
 
 def crown(name: str, version: str, distance_m: float) -> str:
-    """Make a version of a registered policy the champion if it drives farther than the one before.
+    """Make a version of a registered policy the champion if it drives farther than the current one.
 
-    A champion that somebody chose by hand, and of which no distance is known, stays.
+    A champion that was chosen by hand, without a known distance, stays.
 
     Args:
         name: of the registered policy.
-        version: which has passed the gate.
+        version: one that has passed the gate.
         distance_m: median distance in the gate's episodes.
 
     Returns:
-        what was decided, in one line.
+        the decision, in one line.
     """
     store = client()
     with one_line():
@@ -43,16 +43,16 @@ def crown(name: str, version: str, distance_m: float) -> str:
 
 def _champion(store: MlflowClient, name: str) -> Any:
     version = store.get_registered_model(name).aliases.get(CHAMPION)
-    # of a local store it is a number, of a server a text
+    # a number from a local store, a string from a server
     return store.get_model_version(name, str(version)) if version else None
 
 
 def _distance(version: Any) -> float:
-    """In metres, NaN where it is not known."""
+    """In metres, NaN if unknown."""
     return float(version.tags.get(DISTANCE, math.nan))
 
 
 def _in_words(version: Any) -> str:
     distance = _distance(version)
-    known = f"{distance:.2f} m" if math.isfinite(distance) else "distance unknown"
-    return f"version {version.version} ({known})"
+    distance_text = f"{distance:.2f} m" if math.isfinite(distance) else "distance unknown"
+    return f"version {version.version} ({distance_text})"

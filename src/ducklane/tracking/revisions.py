@@ -1,4 +1,4 @@
-"""Commits that hold results: DVC experiments and others."""
+"""Commits with results: DVC experiments and others."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ SUMMARY = "results/train/summary.json"
 
 
 class LineageError(UserError):
-    """There is nothing by that name."""
+    """There is nothing of that name."""
 
 
 @dataclass(frozen=True)
 class Revision:
-    """A commit that holds results: a DVC experiment's or another."""
+    """A commit with results: a DVC experiment's or another."""
 
     commit: str
     experiment: str | None = None
@@ -56,30 +56,32 @@ class Revision:
 
 def find_revision(name: str) -> Revision:
     """A DVC experiment or a commit in which something was trained."""
-    found = _experiments(name)
-    if not found and (commit := git.ask("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")):
-        found = [Revision(commit)]
-    if not found:
+    revisions = _experiments(name)
+    if not revisions and (commit := git.ask("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")):
+        revisions = [Revision(commit)]
+    if not revisions:
         problem = git.repository_problem(git.project_folder())
         hint = f"git: {problem.found}: {problem.cure}" if problem else "`dvc exp list` shows the experiments"
         raise LineageError(
-            f"{name}: is no file, no MLflow run's id, and no DVC experiment or commit here; {hint}"
+            f"{name}: is not a file, an MLflow run's id, a DVC experiment or a commit here; {hint}"
         )
-    if found[0].run_id is None:
+    if revisions[0].run_id is None:
         raise LineageError(f"{name}: holds no {SUMMARY}: nothing was trained in it")
-    return found[0]
+    return revisions[0]
 
 
 def holder(run_id: str, experiment: str | None) -> Revision | None:
-    """The experiment that holds a run's results, or else the first commit that does."""
-    for found in _experiments(experiment) if experiment else ():
-        if found.run_id == run_id:
-            return found
+    """The experiment with a run's results, or else the first commit with them."""
+    for revision in _experiments(experiment) if experiment else ():
+        if revision.run_id == run_id:
+            return revision
     commits = git.ask("log", "--all", "--format=%H", "--reverse", f"-S{run_id}", "--", SUMMARY).splitlines()
     return Revision(commits[0]) if commits else None
 
 
 def _experiments(name: str) -> list[Revision]:
-    """The DVC experiments of that name, of all commits, the newest first."""
-    found = git.ask("for-each-ref", "--format=%(objectname)", "--sort=-creatordate", f"refs/exps/*/*/{name}")
-    return [Revision(commit, name) for commit in found.splitlines()]
+    """The DVC experiments of that name on all commits, newest first."""
+    commits = git.ask(
+        "for-each-ref", "--format=%(objectname)", "--sort=-creatordate", f"refs/exps/*/*/{name}"
+    )
+    return [Revision(commit, name) for commit in commits.splitlines()]

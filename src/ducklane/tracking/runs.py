@@ -1,7 +1,7 @@
-"""Runs in the MLflow store: what the project writes to MLflow and reads from it.
+"""Runs in the MLflow store: everything that the project writes to MLflow and reads from it.
 
-One experiment is one MLflow run: `train` starts it, `evaluate` and `export` add to it. Where the store is,
-and whether it can be used, is for ducklane.tracking.store.
+One experiment is one MLflow run: `train` starts it, `evaluate` and `export` add to it. The store's address,
+and whether the store can be used, are handled by ducklane.tracking.store.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PARENT_RUN = MLFLOW_PARENT_RUN_ID
 """Tag of the run of one of several trials: the run of their experiment."""
 
 BEST_TRIAL = "best_trial_run_id"
-"""Tag of such an experiment's run: the trial that its model is of."""
+"""Tag of such an experiment's run: the run of the trial that its model comes from."""
 
 
 class Run:
@@ -45,46 +45,46 @@ class Run:
 
     @property
     def store(self) -> MlflowClient:
-        """The store it is in; not kept, so that a run can be pickled (MLflow shares the connections)."""
+        """Its store; not an attribute, so that a run can be pickled (MLflow shares the connections)."""
         return client()
 
     @property
     @one_line()
     def experiment_id(self) -> str:
-        """Of the experiment that it is in."""
+        """Id of its MLflow experiment."""
         return str(self.store.get_run(self.id).info.experiment_id)
 
     @one_line()
     def last_step(self, metric: str) -> int:
-        """The largest step at which a metric was logged, -1 for none."""
+        """The largest step at which a metric was logged, -1 if never."""
         points = self.store.get_metric_history(self.id, metric)
         return max((point.step for point in points), default=-1)
 
     @one_line()
     def described(self) -> tuple[str, dict[str, str]]:
-        """Its experiment and status in words, and its tags."""
-        found = self.store.get_run(self.id)
-        experiment = self.store.get_experiment(found.info.experiment_id)
-        return f"experiment {experiment.name}, {found.info.status}", dict(found.data.tags)
+        """Its experiment and status as text, and its tags."""
+        run = self.store.get_run(self.id)
+        experiment = self.store.get_experiment(run.info.experiment_id)
+        return f"experiment {experiment.name}, {run.info.status}", dict(run.data.tags)
 
     @one_line()
     def fetch(self, artifact: str, folder: Path) -> Path | None:
-        """Copy an artifact into a folder; None if the run has none of that name."""
+        """Copy an artifact to a folder; None if the run has none of that name."""
         if artifact not in {item.path for item in self.store.list_artifacts(self.id)}:
             return None
         return Path(self.store.download_artifacts(self.id, artifact, str(folder)))
 
     @one_line()
     def log_params(self, params: Mapping[str, object]) -> None:
-        """Log parameters; those that stand already keep their value."""
-        known = self.store.get_run(self.id).data.params
-        new = [Param(key, str(value)[:6000]) for key, value in params.items() if key not in known]
+        """Log parameters; those that exist already keep their value."""
+        existing = self.store.get_run(self.id).data.params
+        new = [Param(key, str(value)[:6000]) for key, value in params.items() if key not in existing]
         for start in range(0, len(new), PARAMS_PER_BATCH):
             self.store.log_batch(self.id, params=new[start : start + PARAMS_PER_BATCH])
 
     @one_line()
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
-        """Log one point of each metric in one call; what is not finite is left out (MLflow would store 0)."""
+        """Log one point of each metric in one call; leaves out non-finite values (MLflow would store 0)."""
         now = int(time.time() * 1000)
         points = [
             Metric(key, float(value), now, step) for key, value in metrics.items() if math.isfinite(value)
@@ -103,9 +103,9 @@ class Run:
 
     @one_line()
     def log_policy(self, path: Path, *, registered_name: str, frames_shape: tuple[int, ...]) -> str:
-        """Log an ONNX policy with its signature; register it.
+        """Log an ONNX policy with its signature, and register it.
 
-        It gets no input example: MLflow would keep each one's camera frames as 80 MB of text.
+        It gets no input example: MLflow would store the camera frames as 80 MB of text.
 
         Args:
             path: the ONNX file.
@@ -132,7 +132,7 @@ class Run:
                 signature=ModelSignature(inputs=Schema([inputs]), outputs=Schema([outputs])),
                 pip_requirements=[f"{name}=={version(name)}" for name in ("mlflow", "onnx", "onnxruntime")],
                 onnx_execution_providers=["CPUExecutionProvider"],
-                # the file as it is: what is downloaded can be driven and traced
+                # keep it a single file, which can be driven and traced after a download
                 save_as_external_data=False,
             )
         return f"models:/{registered_name}/{logged.registered_model_version}"
@@ -145,14 +145,14 @@ class Run:
 
 @contextmanager
 def training_run(settings: Settings, run_id: str | None) -> Iterator[Run]:
-    """The run of one experiment, with all settings as its params and its origin as its tags.
+    """The run of one experiment, with all settings as params and its origin as tags.
 
-    It is RUNNING meanwhile and FINISHED, FAILED or KILLED afterwards.
+    It is RUNNING inside the context and FINISHED, FAILED or KILLED afterwards.
 
     Args:
         settings: all of them.
-        run_id: of the run that an interrupted training began; without one, or in a store or an experiment
-            that it is not in, a new run is started.
+        run_id: of the run that an interrupted training began; without one, or if the store or experiment
+            does not contain it, a new run is started.
 
     Raises:
         TrackingError: the store cannot be used.
@@ -166,12 +166,12 @@ def training_run(settings: Settings, run_id: str | None) -> Iterator[Run]:
 
 @contextmanager
 def trial_run(parent: Run, settings: Settings, name: str, run_id: str | None) -> Iterator[Run]:
-    """The run of one of several trials, nested in that of their experiment; else as `training_run`.
+    """The run of one of several trials, nested in the run of their experiment; otherwise as `training_run`.
 
     Args:
         parent: run of the experiment.
-        settings: of the trial alone.
-        name: what the run is called.
+        settings: of this trial alone.
+        name: of the run.
         run_id: as for `training_run`.
     """
     with one_line():
@@ -187,7 +187,7 @@ def _run_of(
     with one_line():
         run = find_run(run_id) if run_id else None
         if run is None or run.experiment_id != experiment_id:
-            # tags at once: a process that is killed now must not leave a trial without its parent
+            # with tags from the start: if the process is killed now, the trial still has its parent
             run = Run(client().create_run(experiment_id, run_name=name, tags=dict(tags)).info.run_id)
         run.store.update_run(run.id, "RUNNING")
     with _closing(run):
@@ -197,7 +197,7 @@ def _run_of(
 
 
 def give_up(run_id: str) -> None:
-    """End a run as KILLED that an interrupted training began and nothing goes on from."""
+    """End as KILLED the run of an interrupted training that will not be resumed."""
     if run := find_run(run_id):
         run.end("KILLED")
 
@@ -215,10 +215,10 @@ def _origin(settings: Settings) -> dict[str, object]:
 
 @contextmanager
 def continued_run(run_id: str, experiment_name: str) -> Iterator[Run]:
-    """Add to the run of an experiment; it is RUNNING meanwhile and FINISHED, FAILED or KILLED afterwards.
+    """Add to the run of an experiment; it is RUNNING inside and FINISHED, FAILED or KILLED afterwards.
 
-    In a store that does not know the run (the model came from elsewhere) a new one takes its place, with
-    the original id as the tag `origin_run_id`.
+    If the store does not know the run (the model came from elsewhere), a new one stands in for it, with the
+    original id as the tag `origin_run_id`.
 
     Raises:
         TrackingError: the store cannot be used.
@@ -248,12 +248,12 @@ def find_run(run_id: str) -> Run | None:
     """The run with an id, None if the store does not know it or has deleted it."""
     store = client()
     try:
-        found = store.get_run(run_id)
+        run = store.get_run(run_id)
     except MlflowException as error:
         if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
             raise
         return None
-    return Run(run_id) if found.info.lifecycle_stage == "active" else None
+    return Run(run_id) if run.info.lifecycle_stage == "active" else None
 
 
 def _stand_in(run_id: str, experiment_name: str) -> Run:
@@ -269,7 +269,7 @@ def _stand_in(run_id: str, experiment_name: str) -> Run:
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
-    """{"rllib": {"lr": 1}} as {"rllib.lr": 1}; what is empty stays."""
+    """{"rllib": {"lr": 1}} as {"rllib.lr": 1}; empty mappings stay."""
     flat: dict[str, object] = {}
     for key, value in nested.items():
         if isinstance(value, Mapping) and value:

@@ -1,4 +1,4 @@
-"""What is reported of each training iteration, under the project's names."""
+"""The metrics of each training iteration, under the project's names."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ EPISODE_LEN_MEAN = "episode_len_mean"
 TIMESTEPS_TOTAL = "timesteps_total"
 
 EPISODES_FOR_SMOOTHING = 100
-"""Finished episodes that episode_reward_mean, and the mean of each reward component, is taken of."""
+"""Finished episodes over which episode_reward_mean and the reward components are averaged."""
 
 STALLED_ITERATIONS = 3
-"""Iterations without a single new step after which training gives up: its workers are gone."""
+"""Iterations without a new step after which training is given up: its workers are gone."""
 
 
 class Reported(NamedTuple):
@@ -33,58 +33,62 @@ LEARNER = "learners/default_policy/"
 METRICS = {
     EPISODE_REWARD_MEAN: Reported(
         EPISODE_REWARD_MEAN,
-        "sum of rewards of an episode, mean of the last 100, with exploration; the best checkpoint has most",
+        "sum of an episode's rewards, mean of the last 100, with exploration; the best checkpoint has most",
     ),
-    "episode_reward_min": Reported("env_runners/episode_return_min", "the least of these"),
-    "episode_reward_max": Reported("env_runners/episode_return_max", "the most of these"),
+    "episode_reward_min": Reported("env_runners/episode_return_min", "the lowest of these"),
+    "episode_reward_max": Reported("env_runners/episode_return_max", "the highest of these"),
     EPISODE_LEN_MEAN: Reported(
         EPISODE_LEN_MEAN, "steps of an episode, mean of the last 100; 30 are one second"
     ),
     "episodes_total": Reported("env_runners/num_episodes_lifetime", "episodes finished since training began"),
     TIMESTEPS_TOTAL: Reported(TIMESTEPS_TOTAL, "environment steps of all robots since training began"),
-    "training_iteration": Reported("training_iteration", "batches sampled and learnt from"),
-    "loss/total": Reported(f"{LEARNER}total_loss", "what the optimizer lowers: all losses, weighted"),
+    "training_iteration": Reported("training_iteration", "batches sampled and learned from"),
+    "loss/total": Reported(
+        f"{LEARNER}total_loss", "what the optimizer minimises: the weighted sum of all losses"
+    ),
     "loss/policy": Reported(f"{LEARNER}policy_loss", "PPO's clipped surrogate"),
     "loss/value": Reported(f"{LEARNER}vf_loss", "the critic's squared error"),
     "loss/state": Reported(
-        f"{LEARNER}state_loss", "of the second task: telling the true state from the image"
+        f"{LEARNER}state_loss", "of the auxiliary task: predicting the true state from the image"
     ),
-    "policy/entropy": Reported(f"{LEARNER}entropy", "of the distribution of actions, nats"),
-    "policy/std": Reported(f"{LEARNER}action_std", "standard deviation of actions, mean over their numbers"),
+    "policy/entropy": Reported(f"{LEARNER}entropy", "of the action distribution, nats"),
+    "policy/std": Reported(
+        f"{LEARNER}action_std", "standard deviation of actions, mean over their components"
+    ),
     "policy/kl": Reported(
         f"{LEARNER}mean_kl_loss", "divergence from the policy that sampled the batch, nats"
     ),
     "value/explained_variance": Reported(
-        f"{LEARNER}vf_explained_var", "share of the returns' variance that the critic foretells; 1 is perfect"
+        f"{LEARNER}vf_explained_var", "share of the returns' variance that the critic predicts; 1 is perfect"
     ),
     "optimizer/lr": Reported(f"{LEARNER}default_optimizer_learning_rate", "learning rate"),
     "optimizer/grad_norm": Reported(
-        f"{LEARNER}gradients_default_optimizer_global_norm", "length of the gradient before it is clipped"
+        f"{LEARNER}gradients_default_optimizer_global_norm", "norm of the gradient before clipping"
     ),
-    "time/total_s": Reported("time_total_s", "seconds of training, without what starting took"),
+    "time/total_s": Reported("time_total_s", "seconds of training, without the time to start"),
     "time/iteration_s": Reported("time_this_iter_s", "seconds of this iteration"),
-    "time/sample_s": Reported("timers/env_runner_sampling_timer", "of these, sampling (smoothed)"),
-    "time/learn_s": Reported("timers/learner_update_timer", "of these, learning (smoothed)"),
-    "machine/cpu_percent": Reported("perf/cpu_util_percent", "use of the machine's CPUs, all programs"),
-    "machine/ram_percent": Reported("perf/ram_util_percent", "use of its memory, all programs"),
+    "time/sample_s": Reported("timers/env_runner_sampling_timer", "of these, spent sampling (smoothed)"),
+    "time/learn_s": Reported("timers/learner_update_timer", "of these, spent learning (smoothed)"),
+    "machine/cpu_percent": Reported("perf/cpu_util_percent", "use of the machine's CPUs by all programs"),
+    "machine/ram_percent": Reported("perf/ram_util_percent", "use of its memory by all programs"),
 }
 """Our name of a metric -> where it comes from, and what it means."""
 
 COMPUTED = {
-    "env_steps_per_s": "environment steps a second in this iteration, learning included",
+    "env_steps_per_s": "environment steps per second in this iteration, including learning",
     "reward/<part>": "sum of a part of the reward (progress, lateral, crash) per episode, mean of 100",
 }
-"""The metrics that are worked out of several values of RLlib's result."""
+"""Metrics that are computed from several values of RLlib's result -> what each means."""
 
 REWARD_PREFIX = "reward_"
 """RLlib's results carry the mean episode sum of each reward component under this prefix."""
 
 
 class ResultMetrics(RLlibCallback):  # type: ignore[misc]
-    """Writes the top-level keys that Tune stops on and scores checkpoints by.
+    """Writes the top-level keys by which Tune stops trials and scores checkpoints.
 
-    Tune ignores a nested score attribute in silence and then deletes the best checkpoint; a result in
-    which the key is missing ranks best, one in which it is NaN ranks worst. So they stand in every result.
+    Tune silently ignores a nested score attribute and then deletes the best checkpoint; it ranks a result
+    without the key best, and one with NaN worst. So the keys are written into every result.
     """
 
     def __init__(self) -> None:
@@ -93,7 +97,7 @@ class ResultMetrics(RLlibCallback):  # type: ignore[misc]
         self._stalled = 0
 
     def on_train_result(self, *, result: dict[str, Any], **_: Any) -> None:
-        """Add the top-level keys; give up on a training that no longer gets any steps."""
+        """Add the top-level keys; fail if the training no longer gets any steps."""
         sampled = result.get("env_runners", {})
         result[EPISODE_REWARD_MEAN] = float(sampled.get("episode_return_mean", math.nan))
         result[EPISODE_LEN_MEAN] = float(sampled.get("episode_len_mean", math.nan))
@@ -110,7 +114,7 @@ class ResultMetrics(RLlibCallback):  # type: ignore[misc]
 
 
 def named_metrics(result: Mapping[str, Any]) -> dict[str, float]:
-    """The metrics of one RLlib result under our names, without those that it does not have."""
+    """The metrics of one RLlib result under our names; those that are missing in it are left out."""
     metrics = {name: value for name, (path, _) in METRICS.items() if (value := _at(result, path)) is not None}
     metrics |= dict(_reward_components(result.get("env_runners", {})))
     if duration := metrics.get("time/iteration_s"):

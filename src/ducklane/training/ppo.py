@@ -23,9 +23,10 @@ from ducklane.training.state.checkpoints import restore
 from ducklane.training.state.saved import SavedCheckpoint
 
 TRAINER_CPUS = 0.01
-"""What Ray counts for a trainer with workers, and not for these: it learns while they wait, on their cores.
+"""CPUs that Ray reserves for a trainer with workers: next to none, as it learns on
+their cores while they wait.
 
-RLlib finds no place for its workers where the trainer's share is 0.
+With a share of 0 RLlib fails to place its workers.
 """
 
 
@@ -35,89 +36,107 @@ def ppo_config(settings: Settings, machine: Machine, origin: SavedCheckpoint | N
     Args:
         settings: all of them.
         machine: to train on.
-        origin: to go on from.
+        origin: checkpoint to continue from.
     """
     workers = num_workers(settings, machine)
-    tune.register_env(settings.rllib.env, create_environment)
+    config = PPOConfig()
+    _configure_sampling(config, settings, workers)
+    _configure_learning(config, settings, workers)
+    _configure_run(config, settings, origin)
+    return config
+
+
+def _configure_sampling(config: PPOConfig, settings: Settings, workers: int) -> None:
+    """The environment, and the processes that step it."""
+    rllib = settings.rllib
+    tune.register_env(rllib.env, create_environment)
+    config.environment(
+        rllib.env,
+        env_config={"settings": settings.as_dict(), "workers": workers, "folder": os.getcwd()},
+        observation_space=observation_space(settings),
+        action_space=action_space(settings),
+    )
+    config.framework(rllib.framework)
+    config.env_runners(
+        num_env_runners=workers,
+        num_envs_per_env_runner=rllib.env_per_worker,
+        num_cpus_per_env_runner=1 - TRAINER_CPUS,
+        num_gpus_per_env_runner=rllib.gpu_per_worker,
+        env_runner_cls=VectorEnvRunner,
+    )
+    config.resources(num_cpus_for_main_process=TRAINER_CPUS if workers else 1)
+
+
+def _configure_learning(config: PPOConfig, settings: Settings, workers: int) -> None:
+    """The learner, the networks and PPO's own settings."""
     rllib, steps = settings.rllib, settings.tune.stop.timesteps_total
-
-    def begin(*, algorithm: Any, **_: Any) -> None:
-        torch.set_num_threads(rllib.torch_threads)
-        if origin is not None:
-            restore(algorithm, origin)
-
-    return (
-        PPOConfig()
-        .environment(
-            rllib.env,
-            env_config={"settings": settings.as_dict(), "workers": workers, "folder": os.getcwd()},
-            observation_space=observation_space(settings),
-            action_space=action_space(settings),
+    config.learners(
+        num_learners=0,
+        num_cpus_per_learner=TRAINER_CPUS if workers else 1,
+        num_gpus_per_learner=rllib.num_gpus,
+        learner_class=PolicyLearner,
+        learner_config_dict={
+            STATE_COEFF: rllib.state_coeff,
+            BOUND_COEFF: rllib.bound_coeff,
+            STD_BOUND: [[0, settings.network.initial_std], [steps, rllib.std_end]],
+        },
+        # RLlib's own take episode objects; our rollouts are arrays
+        add_default_connectors_to_learner_pipeline=False,
+        learner_connector=lambda *_: RolloutsToBatch(
+            gamma=rllib.gamma, lambda_=rllib.lambda_, device="cuda" if rllib.num_gpus else "cpu"
+        ),
+    )
+    config.rl_module(
+        rl_module_spec=RLModuleSpec(
+            module_class=PolicyModule, model_config=settings.network.model_dump(mode="json")
         )
-        .framework(rllib.framework)
-        .env_runners(
-            num_env_runners=workers,
-            num_envs_per_env_runner=rllib.env_per_worker,
-            num_cpus_per_env_runner=1 - TRAINER_CPUS,
-            num_gpus_per_env_runner=rllib.gpu_per_worker,
-            env_runner_cls=VectorEnvRunner,
-        )
-        .resources(num_cpus_for_main_process=TRAINER_CPUS if workers else 1)
-        .learners(
-            num_learners=0,
-            num_cpus_per_learner=TRAINER_CPUS if workers else 1,
-            num_gpus_per_learner=rllib.num_gpus,
-            learner_class=PolicyLearner,
-            learner_config_dict={
-                STATE_COEFF: rllib.state_coeff,
-                BOUND_COEFF: rllib.bound_coeff,
-                STD_BOUND: [[0, settings.network.initial_std], [steps, rllib.std_end]],
-            },
-            add_default_connectors_to_learner_pipeline=False,
-            learner_connector=lambda *_: RolloutsToBatch(
-                gamma=rllib.gamma, lambda_=rllib.lambda_, device="cuda" if rllib.num_gpus else "cpu"
-            ),
-        )
-        .rl_module(
-            rl_module_spec=RLModuleSpec(
-                module_class=PolicyModule, model_config=settings.network.model_dump(mode="json")
-            )
-        )
-        .training(
-            lr=[[0, rllib.lr], [steps, rllib.lr_end]],
-            gamma=rllib.gamma,
-            lambda_=rllib.lambda_,
-            clip_param=rllib.clip_param,
-            vf_clip_param=rllib.vf_clip_param,
-            vf_loss_coeff=rllib.vf_loss_coeff,
-            entropy_coeff=rllib.entropy_coeff,
-            grad_clip=rllib.grad_clip,
-            grad_clip_by="global_norm",
-            # the divergence is measured, not penalised
-            use_kl_loss=True,
-            kl_coeff=0.0,
-            train_batch_size_per_learner=rllib.train_batch_size,
-            minibatch_size=rllib.minibatch_size,
-            num_epochs=rllib.num_epochs,
-        )
-        .fault_tolerance(delay_between_env_runner_restarts_s=0, env_runner_health_probe_timeout_s=10)
-        .reporting(min_time_s_per_iteration=0)
-        .callbacks(
-            ResultMetrics,
-            on_algorithm_init=begin,
-        )
-        .debugging(seed=settings.simulator.seed, log_level="ERROR")
+    )
+    config.training(
+        # [step, learning rate] pairs, interpolated linearly
+        lr=[[0, rllib.lr], [steps, rllib.lr_end]],
+        gamma=rllib.gamma,
+        lambda_=rllib.lambda_,
+        clip_param=rllib.clip_param,
+        vf_clip_param=rllib.vf_clip_param,
+        vf_loss_coeff=rllib.vf_loss_coeff,
+        entropy_coeff=rllib.entropy_coeff,
+        grad_clip=rllib.grad_clip,
+        grad_clip_by="global_norm",
+        # the divergence is measured, not penalised
+        use_kl_loss=True,
+        kl_coeff=0.0,
+        train_batch_size_per_learner=rllib.train_batch_size,
+        minibatch_size=rllib.minibatch_size,
+        num_epochs=rllib.num_epochs,
     )
 
 
+def _configure_run(config: PPOConfig, settings: Settings, origin: SavedCheckpoint | None) -> None:
+    """How it starts, what it reports, and what happens when a worker dies."""
+    torch_threads = settings.rllib.torch_threads
+
+    def begin(*, algorithm: Any, **_: Any) -> None:
+        torch.set_num_threads(torch_threads)
+        if origin is not None:
+            restore(algorithm, origin)
+
+    config.fault_tolerance(delay_between_env_runner_restarts_s=0, env_runner_health_probe_timeout_s=10)
+    config.reporting(min_time_s_per_iteration=0)
+    config.callbacks(ResultMetrics, on_algorithm_init=begin)
+    config.debugging(seed=settings.simulator.seed, log_level="ERROR")
+
+
 def create_environment(config: Mapping[str, Any]) -> Any:
-    """The vector environment of one trial: RLlib has one creator for each name, and trials share the name.
+    """Create the vector environment of one trial.
+
+    RLlib keeps one creator per name, and all trials share the name; so the settings come with the config.
 
     Args:
-        config: `settings`, all of the trial's, as params.yaml has them; `workers`, sampling processes besides
-            the trainer's own, which share the machine's cores; `num_envs`, robots; `folder`, the project's.
+        config: `settings`, all of the trial's, as in params.yaml; `workers`, the number of sampling processes
+            that share the machine's cores, without the trainer's own; `num_envs`, the number of robots;
+            `folder`, the project's.
     """
-    # Ray gives each trial a folder of its own; maps, meshes and pictures are named as seen from the project
+    # Ray runs each trial in its own folder; paths of maps, meshes and pictures are relative to the project
     os.chdir(config["folder"])
     settings = Settings.model_validate(config["settings"], by_alias=True, by_name=False)
     all_cores = settings.simulator.threads == -1

@@ -1,7 +1,7 @@
-"""Sampling with many robots at once: RLlib's env runner and learner connector without any work per robot.
+"""Sampling with many robots at once: RLlib's env runner and learner connector without per-robot work.
 
-RLlib's own runner keeps an episode object for each robot, and its connectors put batches together from them,
-one step of one robot at a time: that costs more than simulating. Here a rollout is a handful of arrays,
+RLlib's own runner keeps an episode object for each robot, and its connectors assemble batches from them, one
+step of one robot at a time, which costs more than the simulation. Here a rollout is a handful of arrays,
 [T, N], from the first observation to the loss.
 """
 
@@ -32,27 +32,27 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Rollout:
-    """T steps of N robots, each in the order of time; [T, N, ...] all."""
+    """T steps of N robots; all arrays are [T, N, ...], in order of time."""
 
     columns: dict[str, NDArray[Any]]
-    """what the loss needs: observations, states, actions and how likely they were, by RLlib's names"""
+    """what the loss needs: observations, states, actions and their log-likelihoods, by RLlib's names"""
     values: Floats
-    """[T + 1, N] of the states, that after the last step included"""
+    """[T + 1, N] of the states, including the one after the last step"""
     rewards: Floats
     crashed: Flags
-    """the episode ended, and nothing follows"""
+    """the episode terminated: no value follows"""
     ended: Flags
-    """the episode ended, for whichever reason"""
+    """the episode ended, for whatever reason: terminated or truncated"""
     sampled: Flags
-    """false where a step only began the next episode: its action did nothing"""
+    """false where a step only started the next episode: its action had no effect"""
 
     @staticmethod
     def of(steps: list[dict[str, NDArray[Any]]], last_values: Floats) -> Rollout:
-        """Put steps together.
+        """Stack steps.
 
         Args:
-            steps: what is known of each, [N, ...]: `values`, `rewards`, `crashed`, `ended` and `sampled`; the
-                rest are columns.
+            steps: arrays of each step, [N, ...]: `values`, `rewards`, `crashed`, `ended` and `sampled`; all
+                others are columns.
             last_values: [N] of the states after the last step.
         """
         arrays = {name: np.stack([step[name] for step in steps]) for name in steps[0]}
@@ -71,13 +71,13 @@ class Rollout:
 
 
 class Episodes:
-    """Sums what N robots earn, from the beginning of each episode to its end.
+    """The returns and lengths of N robots' episodes.
 
-    RLlib's own means are taken of the few episodes that ended in one iteration, and jump about.
+    RLlib's own means are over the few episodes that end in one iteration, and fluctuate.
 
     Args:
-        n: robots.
-        kept: finished episodes that means are taken of.
+        n: number of robots.
+        kept: number of latest finished episodes to average over.
     """
 
     def __init__(self, n: int, kept: int) -> None:
@@ -85,7 +85,7 @@ class Episodes:
         self._lengths = np.zeros(n, np.int64)
         self._latest: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=kept))
         self.finished = 0
-        """episodes so far"""
+        """number of episodes so far"""
 
     def add(self, rewards: NDArray[Any], sampled: Flags, ended: Flags, infos: dict[str, Any]) -> None:
         """Count one step of all robots; at the end of episodes, infos hold the sums of reward components."""
@@ -102,30 +102,30 @@ class Episodes:
                 self._latest[f"{REWARD_PREFIX}{name}"].extend(sums[ended].tolist())
 
     def metrics(self) -> dict[str, float]:
-        """Of the latest finished episodes, by RLlib's names: mean, least and largest; none without any."""
-        found = {}
+        """Mean, minimum and maximum of the latest finished episodes, by RLlib's names; empty before any."""
+        metrics = {}
         for name, values in self._latest.items():
             if name.startswith(REWARD_PREFIX):
-                found[name] = fmean(values)
+                metrics[name] = fmean(values)
                 continue
             for kind, reduce in (("mean", fmean), ("min", min), ("max", max)):
-                found[f"episode_{name}_{kind}"] = float(reduce(values))
-        return found
+                metrics[f"episode_{name}_{kind}"] = float(reduce(values))
+        return metrics
 
 
 class VectorEnvRunner(SingleAgentEnvRunner):  # type: ignore[misc]
     """Steps one vector environment of N robots and returns rollouts, values included.
 
-    The environment begins a robot's next episode in the step after the last one's end
-    (`AutoresetMode.NEXT_STEP`) and tells `privileged()` states.
+    The environment starts a robot's next episode in the step after the previous one ended
+    (`AutoresetMode.NEXT_STEP`), and its `privileged()` gives the true states.
     """
 
     env: Any = None
 
     def make_env(self) -> None:
-        """Create the environment that is registered under the config's name, and begin to drive.
+        """Create the environment that is registered under the config's name, and start to drive.
 
-        The first steps compile the simulator: that is part of making it, not of the first sample.
+        The first steps compile the simulator's kernels; done here, that does not count as sampling time.
         """
         if self.env is not None:
             self.env.close()
@@ -136,46 +136,48 @@ class VectorEnvRunner(SingleAgentEnvRunner):  # type: ignore[misc]
         self._inputs()
 
     def sample(self, *, num_timesteps: int | None = None, **_: Any) -> list[Rollout]:
-        """Drive all robots for at least `num_timesteps` steps in all, the config's share if not given."""
-        wanted = num_timesteps or self.num_envs * self.config.get_rollout_fragment_length(self.worker_index)
+        """Drive all robots for at least `num_timesteps` steps in total; by default its share of a batch."""
+        min_steps = num_timesteps or self.num_envs * self.config.get_rollout_fragment_length(
+            self.worker_index
+        )
         before = self._episodes.finished
         with self.metrics.log_time(SAMPLE_TIMER), torch.inference_mode():
-            rollout = self._roll_out(wanted)
+            rollout = self._roll_out(min_steps)
         self._increase_sampled_metrics(len(rollout), self._episodes.finished - before)
         self.metrics.log_dict(self._episodes.metrics(), window=1)
         return [rollout]
 
     def _begin(self) -> None:
-        # a seed of this runner's own: those of neighbouring workers are a number apart
+        # hashed: the seeds of neighbouring workers would otherwise differ by only one
         seed = None
         if self.config.seed is not None:
             entropy = [self.config.seed, self.worker_index or 0]
             seed = int(np.random.SeedSequence(entropy).generate_state(1)[0] // 2)
         self._observations, _ = self.env.reset(seed=seed)
         self._starting = np.zeros(self.num_envs, np.bool_)
-        none = np.zeros((self.num_envs, *self.env.single_action_space.shape), np.float32)
-        self._past_actions = deque([none] * ACTIONS_KEPT, maxlen=ACTIONS_KEPT)
+        no_action = np.zeros((self.num_envs, *self.env.single_action_space.shape), np.float32)
+        self._past_actions = deque([no_action] * ACTIONS_KEPT, maxlen=ACTIONS_KEPT)
         kept = max(1, EPISODES_FOR_SMOOTHING // max(1, self.config.num_env_runners))
         self._episodes = Episodes(self.num_envs, kept)
 
-    def _roll_out(self, wanted: int) -> Rollout:
+    def _roll_out(self, min_steps: int) -> Rollout:
         steps: list[dict[str, NDArray[Any]]] = []
         sampled = 0
-        while sampled < wanted:
+        while sampled < min_steps:
             steps.append(self._step())
             sampled += int(np.count_nonzero(steps[-1]["sampled"]))
         return Rollout.of(steps, self._forward(self._inputs())[Columns.VF_PREDS].numpy(force=True))
 
     def _step(self) -> dict[str, NDArray[Any]]:
-        """Step all robots; what is known of the step, [N, ...] each."""
+        """Step all robots; return the step's arrays, [N, ...] each."""
         inputs, starting = self._inputs(), self._starting
         with self.metrics.log_time(RLMODULE_INFERENCE_TIMER):
             outputs = self._forward(inputs)
         distribution = self.module.get_exploration_action_dist_cls().from_logits(
             outputs[Columns.ACTION_DIST_INPUTS]
         )
-        drawn = distribution.sample()
-        actions = drawn.numpy(force=True)
+        sampled_actions = distribution.sample()
+        actions = sampled_actions.numpy(force=True)
         with self.metrics.log_time(ENV_STEP_TIMER):
             self._observations, rewards, crashed, truncated, infos = self.env.step(actions)
         ended = crashed | truncated
@@ -186,7 +188,7 @@ class VectorEnvRunner(SingleAgentEnvRunner):  # type: ignore[misc]
             **inputs,
             Columns.ACTIONS: actions,
             Columns.ACTION_DIST_INPUTS: outputs[Columns.ACTION_DIST_INPUTS].numpy(force=True),
-            Columns.ACTION_LOGP: distribution.logp(drawn).numpy(force=True),
+            Columns.ACTION_LOGP: distribution.logp(sampled_actions).numpy(force=True),
             "values": outputs[Columns.VF_PREDS].numpy(force=True),
             "rewards": rewards,
             "crashed": crashed,
@@ -209,12 +211,12 @@ class VectorEnvRunner(SingleAgentEnvRunner):  # type: ignore[misc]
     def _remember(self, actions: Floats, starting: Flags) -> None:
         self._past_actions.appendleft(np.clip(actions, -1, 1))
         if starting.any():
-            # arrays of their own: those kept so far are part of the rollout
+            # new arrays: the current ones are part of the rollout
             self._past_actions.extend([np.where(starting[:, None], 0, past) for past in self._past_actions])
 
 
 class RolloutsToBatch(ConnectorV2):  # type: ignore[misc]
-    """RLlib's learner connector: advantages of rollouts (GAE), and all steps of all robots as one batch.
+    """RLlib's learner connector: computes advantages (GAE) and joins all steps of all robots to one batch.
 
     Args:
         gamma: discount per step.
@@ -237,7 +239,7 @@ class RolloutsToBatch(ConnectorV2):  # type: ignore[misc]
 
 
 def to_columns(rollouts: list[Rollout], gamma: float, lambda_: float) -> dict[str, NDArray[Any]]:
-    """The columns of all sampled steps, [n, ...] each, with advantages and the values to learn."""
+    """The columns of all sampled steps, [n, ...] each, with advantages and value targets."""
     advantages = [gae(rollout, gamma, lambda_) for rollout in rollouts]
     columns = {
         name: _sampled(rollouts, [rollout.columns[name] for rollout in rollouts])
@@ -253,15 +255,18 @@ def to_columns(rollouts: list[Rollout], gamma: float, lambda_: float) -> dict[st
 def gae(rollout: Rollout, gamma: float, lambda_: float) -> Floats:
     """Generalized advantage estimates, [T, N]: what each action was worth beyond the value of its state.
 
-    An episode cut by its time limit is valued as if it went on, one that crashed is not.
+    delta_t = r_t + gamma V(s_t+1) - V(s_t), and A_t = delta_t + gamma lambda A_t+1 within an episode.
+
+    After an episode that was cut off by its time limit, the value of the last state is bootstrapped; after a
+    crash it is 0.
     """
-    following = np.where(rollout.crashed, 0, rollout.values[1:])
-    surprises = (rollout.rewards + gamma * following - rollout.values[:-1]).astype(np.float32)
+    next_values = np.where(rollout.crashed, 0, rollout.values[1:])
+    deltas = (rollout.rewards + gamma * next_values - rollout.values[:-1]).astype(np.float32)
     decay = (gamma * lambda_ * ~rollout.ended).astype(np.float32)
-    advantages = np.zeros_like(surprises)
-    later = np.zeros_like(surprises[0])
-    for t in reversed(range(len(surprises))):
-        later = surprises[t] + decay[t] * later
+    advantages = np.zeros_like(deltas)
+    later = np.zeros_like(deltas[0])
+    for t in reversed(range(len(deltas))):
+        later = deltas[t] + decay[t] * later
         advantages[t] = later
     return advantages
 
@@ -272,5 +277,6 @@ def _sampled(rollouts: list[Rollout], arrays: list[NDArray[Any]]) -> NDArray[Any
 
 
 def _standardized(advantages: Floats) -> Floats:
-    spread: Floats = (advantages - advantages.mean()) / max(1e-4, float(advantages.std()))
-    return spread
+    # the floor of 1e-4 is that of RLlib's own connector
+    standardized: Floats = (advantages - advantages.mean()) / max(1e-4, float(advantages.std()))
+    return standardized

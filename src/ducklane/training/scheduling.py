@@ -1,4 +1,4 @@
-"""Which of several trials are stopped early."""
+"""The scheduler, which decides which trials stop early."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def scheduler(settings: TuneSettings, state: TrainingState) -> TrialScheduler:
 
     Args:
         settings: of Tune.
-        state: of the training, whose earlier trials count too.
+        state: of the training; results of earlier processes count too.
     """
     return FIFOScheduler() if settings.scheduler == "fifo" else ResumedASHA(settings, state)
 
 
 class ResumedASHA(ASHAScheduler):  # type: ignore[misc]
-    """ASHA (Li et al., "A System for Massively Parallel Hyperparameter Tuning", 2020) over several processes.
+    """ASHA (Li et al., "A System for Massively Parallel Hyperparameter Tuning", 2020), across restarts.
 
-    A trial that it stopped stays stopped, and what all trials had reached before this process counts at
-    the rungs as it did then.
+    A trial that it stopped stays stopped, and results from before a restart count at the rungs as they did
+    then.
 
     Args:
         settings: of Tune.
@@ -53,12 +53,12 @@ class ResumedASHA(ASHAScheduler):  # type: ignore[misc]
                     recall(self, _earlier(number), row[TIMESTEPS_TOTAL], row[score])
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        """Let what it reached before be its own."""
+        """Give the trial the results that it reached before the restart."""
         super().on_trial_add(tune_controller, trial)
         hand_over(self, trial.trial_id, _earlier(trial.config[TRIAL]))
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Remember whom it stops."""
+        """Record which trials it stops."""
         decision: str = super().on_trial_result(tune_controller, trial, result)
         if decision == TrialScheduler.STOP and result[TIMESTEPS_TOTAL] < self._steps:
             state_of(self._state, trial).end()
@@ -66,5 +66,5 @@ class ResumedASHA(ASHAScheduler):  # type: ignore[misc]
 
 
 def _earlier(number: int) -> str:
-    """The id of a trial before this process."""
+    """The id under which a trial's results from before the restart are recorded."""
     return f"earlier {number}"

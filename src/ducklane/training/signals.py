@@ -1,4 +1,4 @@
-"""How a training is stopped from outside: by a signal, or with the DVC command that it is a stage of."""
+"""Stopping a training from outside: by a signal, or together with the DVC command that runs it."""
 
 from __future__ import annotations
 
@@ -15,54 +15,57 @@ import psutil
 from ducklane.errors import Interrupted
 
 LEAVE_S = 20
-"""After SIGTERM, until a training that has not ended by then is left as it is. Systems kill after 30."""
+"""Seconds that a training has to end after SIGTERM, before its process exits without waiting for Ray.
+
+Systems that stop a job kill it after 30 s.
+"""
 
 LOOK_S = 1.0
-"""Between two looks at DVC."""
+"""Seconds between two checks whether DVC is still running."""
 
 
 @contextmanager
 def ending_in_order(abandon: Callable[[], None]) -> Iterator[None]:
-    """Make SIGTERM end trials as SIGINT does, and send it when the DVC command above is gone.
+    """Make SIGTERM end trials as SIGINT does, and send SIGTERM when the parent DVC command is gone.
 
-    Tune ends in order on SIGINT only; on SIGTERM the process would abort in the middle of a checkpoint.
+    Tune shuts down cleanly on SIGINT only; SIGTERM would abort the process in the middle of a checkpoint.
 
     Args:
-        abandon: called before this process ends without the leave of a Ray that does not answer any more.
+        abandon: called before this process exits because Ray no longer answers.
     """
-    leave = threading.Timer(LEAVE_S, _leave, [abandon])
-    leave.daemon = True
+    deadline = threading.Timer(LEAVE_S, _leave, [abandon])
+    deadline.daemon = True
 
     def interrupt(*_: object) -> None:
-        if leave.ident is None:
-            leave.start()
+        if deadline.ident is None:
+            deadline.start()
         os.kill(os.getpid(), signal.SIGINT)
 
-    earlier = signal.signal(signal.SIGTERM, interrupt)
-    over = threading.Event()
-    if dvc := _dvc_above():
-        threading.Thread(target=_end_with, args=(dvc, over), daemon=True).start()
+    previous_handler = signal.signal(signal.SIGTERM, interrupt)
+    finished = threading.Event()
+    if dvc := _parent_dvc():
+        threading.Thread(target=_end_with, args=(dvc, finished), daemon=True).start()
     try:
         yield
     finally:
-        over.set()
-        signal.signal(signal.SIGTERM, earlier)
-        leave.cancel()
+        finished.set()
+        signal.signal(signal.SIGTERM, previous_handler)
+        deadline.cancel()
 
 
 def _leave(abandon: Callable[[], None]) -> None:
-    """End this process where it hangs: a signal to all processes ends Ray's too, and Tune waits for them."""
+    """Exit although Tune hangs: a signal to all processes ends Ray's too, and Tune would wait for them."""
     abandon()
-    print("training interrupted; the same command goes on", file=sys.stderr, flush=True)
+    print("training interrupted; the same command resumes it", file=sys.stderr, flush=True)
     os._exit(Interrupted.exit_code)
 
 
-def _dvc_above() -> psutil.Process | None:
-    """The DVC command that this process is a stage of; None if it was started by hand."""
+def _parent_dvc() -> psutil.Process | None:
+    """The DVC command that runs this process as a stage; None if it was started by hand."""
     if "DVC_ROOT" not in os.environ:
         return None
-    above = psutil.Process().parents()
-    return next((process for process in above if _is_dvc(process)), None)
+    ancestors = psutil.Process().parents()
+    return next((process for process in ancestors if _is_dvc(process)), None)
 
 
 def _is_dvc(process: psutil.Process) -> bool:
@@ -72,9 +75,9 @@ def _is_dvc(process: psutil.Process) -> bool:
         return False
 
 
-def _end_with(dvc: psutil.Process, over: threading.Event) -> None:
-    """Nobody keeps what a stage makes whose DVC is gone: stop it, so that it can go on."""
-    while not over.is_set():
+def _end_with(dvc: psutil.Process, finished: threading.Event) -> None:
+    """Stop this training when DVC is gone, as nobody would keep its outputs; it can be resumed later."""
+    while not finished.is_set():
         if _is_gone(dvc):
             os.kill(os.getpid(), signal.SIGTERM)
             return

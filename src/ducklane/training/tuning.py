@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-# Tune would write CSV, JSON and TensorBoard copies of every result; MLflow has them.
+# Tune would write CSV, JSON and TensorBoard copies of every result, which MLflow has already.
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-# Tune's tables would come between the lines of our own progress.
+# Tune's tables would appear between our own lines of progress.
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-# Ray's workers would yield to everything else on the machine, and a training on a busy one would stand still.
+# Ray runs its workers at a low priority by default; on a busy machine a training would come to a standstill.
 os.environ.setdefault("RAY_worker_niceness", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
@@ -42,7 +42,7 @@ from ducklane.training.state.checkpoints import TRIAL, KeepProgress
 from ducklane.training.state.saved import SavedCheckpoint
 from ducklane.training.state.training_state import TrainingState
 
-# RLlib tries the spaces out on an environment that gymnasium then warns of
+# RLlib tests the spaces on an environment that makes gymnasium print warnings
 gymnasium.logger.min_level = gymnasium.logger.ERROR
 for name in ("ray.tune", "ray.rllib"):
     logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -56,7 +56,7 @@ FULL_BYTES = 2**20
 
 
 class TrainingFailed(UserError):
-    """The training raised an error."""
+    """A trial, or Tune itself, raised an error."""
 
 
 def train(
@@ -70,32 +70,32 @@ def train(
     """Train PPO, each trial until `tune.stop` or until its scheduler stops it.
 
     Args:
-        trials: `check_machine` has passed their settings.
+        trials: with settings that `check_machine` has accepted.
         machine: this machine.
         state: of this training; its checkpoints and its learning curves are kept up to date.
-        beginnings: numbers of the trials to run -> the checkpoint to go on from, None to begin.
+        beginnings: number of each trial to run -> the checkpoint to continue from, None to start afresh.
         callbacks: Tune callbacks.
-        abandon: called before this process ends without the leave of a Ray that does not answer any more.
+        abandon: called before this process exits because Ray no longer answers.
 
     Raises:
-        TrainingFailed: an error in a trial; its traceback stands in the state's folder.
+        TrainingFailed: an error in a trial; its traceback is in the state's folder.
         Interrupted: stopped by a signal before the last step.
     """
     settings = trials[0].settings
-    with ray_cluster(settings.ray, machine, abandon) as have:
+    with ray_cluster(settings.ray, machine, abandon) as cluster:
         for trial in trials:
-            check_machine(trial.settings, have)
-        for note in dict.fromkeys(note for trial in trials for note in notes(trial.settings, have)):
+            check_machine(trial.settings, cluster)
+        for note in dict.fromkeys(note for trial in trials for note in notes(trial.settings, cluster)):
             print(note, flush=True)
         configs = {
-            number: ppo_config(trials[number].settings, have, beginning)
+            number: ppo_config(trials[number].settings, cluster, beginning)
             for number, beginning in beginnings.items()
         }
         run_trials(_ppo(configs), {}, list(configs), settings.tune, state, callbacks)
 
 
 def _ppo(configs: Mapping[int, PPOConfig]) -> type[PPO]:
-    """PPO, configured by the number of its trial: a search space of Tune's own reaches no schedule."""
+    """PPO, configured by the number of its trial: Tune's own search space cannot vary schedules."""
 
     class TrialPPO(PPO):  # type: ignore[misc]
         def __init__(self, config: Any = None, **kwargs: Any) -> None:
@@ -117,7 +117,7 @@ def run_trials(
     state: TrainingState,
     callbacks: list[Any],
 ) -> None:
-    """Run trials of a Tune trainable, given their numbers, to their ends; the rest as for `train`."""
+    """Run the numbered trials of a Tune trainable to their ends; other arguments as for `train`."""
     attempt = state.new_attempt()
     tuner = tune.Tuner(
         trainable,
@@ -138,7 +138,7 @@ def run_trials(
     )
     try:
         results = tuner.fit()
-    except Exception as error:  # of Tune itself: where the disk is full it stumbles over its own files
+    except Exception as error:  # in Tune itself, for instance when the disk is full
         raise TrainingFailed(_failure(error, state.folder)) from error
     for result in results:
         _check_finished(result, settings, state)
@@ -148,7 +148,7 @@ def run_trials(
 def ray_cluster(
     settings: RaySettings, machine: Machine, abandon: Callable[[], None] = lambda: None
 ) -> Iterator[Machine]:
-    """The cluster at RAY_ADDRESS, or else Ray on this machine with what the settings offer of it.
+    """The cluster at RAY_ADDRESS, or else Ray on this machine with the resources that the settings allow.
 
     Yields the CPUs and GPUs that Ray has.
 
@@ -157,46 +157,50 @@ def ray_cluster(
         machine: this machine.
         abandon: as for `train`.
     """
-    have = _join(address) if (address := cluster_address()) else _start(offered(settings, machine), settings)
+    cluster = (
+        _join(address) if (address := cluster_address()) else _start(offered(settings, machine), settings)
+    )
     with ending_in_order(abandon):
         try:
-            yield have
+            yield cluster
         finally:
             ray.shutdown()
 
 
-def _start(have: Machine, settings: RaySettings) -> Machine:
+def _start(offer: Machine, settings: RaySettings) -> Machine:
     folder = ray_folder()
     let_ray_do_without_home()
-    for last in (False, True):
+    for is_last_try in (False, True):
         try:
             with only_what_trains():
-                _init(have, settings, folder.path)
+                _init(offer, settings, folder.path)
             break
-        except Exception as error:  # Ray raises no narrower one where its processes are not up in 30 s
+        except Exception as error:  # Ray raises a plain one when its processes are not up within 30 s
             ray.shutdown()
-            if last:
+            if is_last_try:
                 raise _not_started(error, folder) from None
-    return have
+    return offer
 
 
 def _not_started(error: Exception, folder: RayFolder) -> UserError:
-    said = reason(error)
-    if "/dev/shm" in said:
+    message = reason(error)
+    if "/dev/shm" in message:
         cure = "lower ray.object_store_memory, or give a container more with docker run --shm-size"
-    elif "timed out" in said.lower():
-        cure = "end other work on it and give the same command again"
+    elif "timed out" in message.lower():
+        cure = "stop other programs and run the same command again"
     else:
         cure = "`ducklane doctor` looks for what is missing"
-    return UserError(f"Ray did not start on this machine ({said}); {cure}; Ray's logs are in {folder.logs}")
+    return UserError(
+        f"Ray did not start on this machine ({message}); {cure}; Ray's logs are in {folder.logs}"
+    )
 
 
-def _init(have: Machine, settings: RaySettings, folder: Path) -> None:
+def _init(offer: Machine, settings: RaySettings, folder: Path) -> None:
     ray.init(
-        # not one that happens to run here: it may be another training's
+        # never a cluster that happens to run on this machine: it may belong to another training
         address="local",
-        num_cpus=have.cpus,
-        num_gpus=have.gpus,
+        num_cpus=offer.cpus,
+        num_gpus=offer.gpus,
         object_store_memory=settings.object_store_memory,
         include_dashboard=False,
         logging_level=logging.ERROR,
@@ -212,7 +216,7 @@ def _join(address: str) -> Machine:
     except (OSError, RuntimeError, ValueError) as error:
         raise UserError(
             f"RAY_ADDRESS: no Ray cluster answers at {address} ({reason(error)}); start one with "
-            "`ray start --head` and set RAY_AUTH_MODE=token, as that does, or unset RAY_ADDRESS to train on "
+            "`ray start --head` and set RAY_AUTH_MODE=token, which it uses, or unset RAY_ADDRESS to train on "
             "this machine alone"
         ) from None
     resources = ray.cluster_resources()
@@ -222,7 +226,7 @@ def _join(address: str) -> Machine:
 
 
 def _knock(address: str) -> None:
-    """Raise an OSError if nobody listens at a plain host:port: Ray would try for minutes."""
+    """Raise an OSError if nothing listens at a plain host:port: Ray would retry for minutes."""
     host, _, port = address.rpartition(":")
     if host and port.isdecimal() and "/" not in host:
         socket.create_connection((host, int(port)), timeout=10).close()
@@ -251,19 +255,18 @@ def _check_finished(result: tune.Result, settings: TuneSettings, state: Training
     done = (result.metrics or {}).get(TIMESTEPS_TOTAL, 0)
     number = int(Path(result.path).name)
     if done < settings.stop.timesteps_total and not state.trials[number].ended:
-        of = f"trial {number + 1} of {len(state.trials)} " if len(state.trials) > 1 else ""
+        of_trial = f" of trial {number + 1} of {len(state.trials)}" if len(state.trials) > 1 else ""
         raise Interrupted(
-            f"training interrupted at {done} of {settings.stop.timesteps_total} steps {of}; ".replace(
-                " ;", ";"
-            )
-            + "the same command goes on from there"
+            f"training interrupted at {done} of {settings.stop.timesteps_total} steps{of_trial}; "
+            "the same command resumes from there"
         )
 
 
 def _failure(error: Exception, folder: Path) -> str:
     if shutil.disk_usage(folder).free < FULL_BYTES:
         return (
-            f"training failed: No space left on device for {folder}; make room, and the same command goes on"
+            f"training failed: No space left on device for {folder}; free some space and run the same "
+            "command again to resume"
         )
     log = folder / "error.txt"
     log.write_text(str(error))

@@ -112,14 +112,19 @@ HOST = "Invalid Host header - possible DNS rebinding attack detected"
         (
             401,
             "",
-            "asks who we are (401)",
+            "asks for a log-in (401)",
             "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN",
         ),
         (403, "Permission denied", "does not permit that (403: Permission denied)", "ask for permission"),
-        (403, HOST, "does not go by the name", "--allowed-hosts"),
-        (404, PAGE, "is no MLflow server: it answers 404 (Log in", "correct MLFLOW_TRACKING_URI"),
-        (404, '{"detail":"Not Found"}', "is no MLflow server: it answers 404", "correct MLFLOW_TRACKING_URI"),
-        (200, PAGE, "is no MLflow server: it answers 200 (Log in", "correct MLFLOW_TRACKING_URI"),
+        (403, HOST, "does not accept the host name", "--allowed-hosts"),
+        (404, PAGE, "is not an MLflow server: it answers 404 (Log in", "correct MLFLOW_TRACKING_URI"),
+        (
+            404,
+            '{"detail":"Not Found"}',
+            "is not an MLflow server: it answers 404",
+            "correct MLFLOW_TRACKING_URI",
+        ),
+        (200, PAGE, "is not an MLflow server: it answers 200 (Log in", "correct MLFLOW_TRACKING_URI"),
         (407, "", "behind a proxy that asks for a password (407)", "no_proxy=127.0.0.1"),
         (503, "busy", "answers 503 (busy)", "wait"),
     ],
@@ -146,7 +151,7 @@ def test_a_token_with_a_line_break_is_not_shown(monkeypatch: Patch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "mustard\n")
     with serving() as (place, _):
         said = refusal(monkeypatch, f"http://{place}")
-    assert "MLFLOW_TRACKING_TOKEN: there is a line break in it" in said
+    assert "MLFLOW_TRACKING_TOKEN, which contains a line break" in said
     assert "mustard" not in said
 
 
@@ -156,7 +161,7 @@ def test_a_page_to_log_in_at_is_named(monkeypatch: Patch) -> None:
         serving(302, headers={"Location": f"http://{login}/login?to=x"}) as (place, _),
     ):
         said = refusal(monkeypatch, f"http://{place}")
-    assert f"sends us to http://{login}/login, a page for people" in said
+    assert f"redirects to http://{login}/login, a web page" in said
 
 
 def test_a_server_that_has_moved_is_named(monkeypatch: Patch) -> None:
@@ -238,7 +243,7 @@ def test_a_certificate_that_is_not_trusted_is_told_and_the_cure_helps(
         knock(address())
         named = refusal(monkeypatch, f"https://{place.replace('127.0.0.1', 'localhost')}")
         assert "has a certificate that is another host's" in named
-        assert "hangs up" in refusal(monkeypatch, f"http://{place}")
+        assert "closes the connection" in refusal(monkeypatch, f"http://{place}")
 
 
 def test_a_server_without_tls_is_told(monkeypatch: Patch) -> None:
@@ -253,7 +258,7 @@ def test_no_proxy_is_asked_for_a_server_on_this_machine(monkeypatch: Patch) -> N
         knock(address())
     assert asked
     said = refusal(monkeypatch, "http://mlflow.example.org:5000")
-    assert "lies behind a proxy that does not let us through; set no_proxy=mlflow.example.org" in said
+    assert "is behind a proxy that refuses the connection; set no_proxy=mlflow.example.org" in said
     assert "secret" not in said
 
 
@@ -284,13 +289,13 @@ def test_a_damaged_file_is_told(root: Path, monkeypatch: Patch) -> None:
 def test_a_file_of_another_program_is_left_alone(root: Path, monkeypatch: Patch) -> None:
     with sqlite3.connect(root / "history.db") as database:
         database.execute("CREATE TABLE visits (url)")
-    assert "is a database of another program" in refusal(monkeypatch, "sqlite:///history.db")
+    assert "belongs to another program" in refusal(monkeypatch, "sqlite:///history.db")
 
 
 def test_a_folder_and_what_lies_below_a_file_are_told(root: Path, monkeypatch: Patch) -> None:
     (root / "file").touch()
     assert f"{root} is a folder" in refusal(monkeypatch, f"sqlite:///{root}")
-    assert f"{root}/file is no folder" in refusal(monkeypatch, "sqlite:///file/mlflow.db")
+    assert f"{root}/file is not a folder" in refusal(monkeypatch, "sqlite:///file/mlflow.db")
 
 
 def test_a_file_that_another_process_locks_is_told(
@@ -305,7 +310,7 @@ def test_a_file_that_another_process_locks_is_told(
 @pytest.mark.parametrize(
     ("schema", "what", "cure"),
     [
-        ("fffffffffff0", "was written by a newer MLflow than", "install that one"),
+        ("fffffffffff0", "was written by a newer MLflow than", "install that version"),
         ("0584bdc529eb", "was written by an older MLflow than", "`mlflow db upgrade sqlite:////"),
     ],
 )

@@ -63,10 +63,10 @@ def test_the_curve_goes_on_after_the_checkpoint_even_if_its_last_line_was_cut(tm
     state = TrainingState(tmp_path)
     assert [row["timesteps_total"] for row in state.trials[0].rows] == [10, 20]
     saved(state, 10, 5.0)
-    state.trials[0].go_on_after(state.trials[0].newest())
+    state.trials[0].forget_after(state.trials[0].newest())
     state.trials[0].add_row({"timesteps_total": 25})
     assert [row["timesteps_total"] for row in TrainingState(tmp_path).trials[0].rows] == [10, 25]
-    state.trials[0].go_on_after(None)
+    state.trials[0].forget_after(None)
     assert TrainingState(tmp_path).trials[0].rows == []
 
 
@@ -102,7 +102,7 @@ def test_one_process_at_a_time(settings: Settings, monkeypatch: pytest.MonkeyPat
     ) as process:
         assert process.stdout.readline() == "in\n"
         with (
-            pytest.raises(StateError, match="another process trains with the same settings"),
+            pytest.raises(StateError, match="another process is training with the same settings"),
             training_state(settings),
         ):
             raise AssertionError

@@ -1,8 +1,8 @@
 """Brent's method for many functions at once.
 
 The official rules find the point of a lane closest to the robot with Brent's minimiser at a tolerance of
-1e-6. What that leaves is part of the official numbers, so the same minimiser is run here, on all poses and
-lanes at once.
+1e-6. The remaining error is part of the official numbers, so the same minimiser is run here, on all poses
+and lanes at once.
 
 References:
     R. P. Brent, Algorithms for Minimization without Derivatives (1973), chapter 5;
@@ -24,7 +24,7 @@ Bools = NDArray[np.bool_]
 BRENT_TOLERANCE = 1e-6
 """Relative tolerance of the closest point along a lane in the official rules."""
 
-# to the digits that scipy has
+# with the same digits as in scipy
 _GOLDEN_RATIO = 1.618034
 _GOLDEN_SECTION = 0.3819660
 _SMALLEST_MOVE = 1e-11
@@ -34,13 +34,13 @@ def minimize(function: Callable[[Floats, Ints], Floats], low: Floats, high: Floa
     """Minimise n functions of one variable, each as `scipy.optimize.minimize_scalar` does from two points.
 
     Args:
-        function: takes (m,) arguments and (m,) indices of the functions to apply, returns (m,) values.
-        low: (n,) one of two points to begin with.
-        high: (n,) the other. Beyond the one with the lower value the function must rise. That is so for a
-            lane: it goes straight on off its tile, away from every point on the tile.
+        function: takes (m,) arguments and the (m,) indices of the functions to evaluate, returns (m,) values.
+        low: (n,) first of the two initial points.
+        high: (n,) the second. Beyond the one with the lower value the function must rise. For a lane it
+            does: beyond its tile the lane continues straight, away from every point on the tile.
 
     Returns:
-        (n,) the arguments found.
+        (n,) the arguments of the minima.
     """
     every = np.arange(len(low))
     at_low, at_high = function(low, every), function(high, every)
@@ -49,23 +49,23 @@ def minimize(function: Callable[[Floats, Ints], Floats], low: Floats, high: Floa
     a, b = np.minimum(beyond, np.minimum(low, high)), np.maximum(beyond, np.maximum(low, high))
     fx = np.minimum(at_low, at_high)
     zero = np.zeros_like(x)
-    found = np.empty_like(x)
+    minima = np.empty_like(x)
     search = _Search(every, a, b, x, x, x, fx, fx, fx, zero, zero)
     while len(search.which):
         arrived = search.has_arrived()
-        found[search.which[arrived]] = search.x[arrived]
+        minima[search.which[arrived]] = search.x[arrived]
         search = _Search._make(column[~arrived] for column in search).advanced(function)
-    return found
+    return minima
 
 
 class _Search(NamedTuple):
-    """Brent's method under way: one entry for each function whose minimum is still sought."""
+    """The state of Brent's method: one entry per function whose minimum is still being searched."""
 
     which: Ints
-    """the functions"""
+    """indices of the functions"""
     a: Floats
     b: Floats
-    """the minimum is between these"""
+    """bounds of the minimum"""
     x: Floats
     second: Floats
     third: Floats
@@ -91,9 +91,8 @@ class _Search(NamedTuple):
         u = self.x + np.where(np.abs(move) < smallest, np.where(move >= 0, smallest, -smallest), move)
         fu = function(u, self.which)
         worse = fu > self.fx
-        inner = np.where(
-            worse, u, self.x
-        )  # becomes a bound, on the side where it lies of the better of the two
+        # the worse of u and x becomes a bound, on its side of the better one
+        inner = np.where(worse, u, self.x)
         is_lower = np.where(worse, u < self.x, u >= self.x)
         runner_up = worse & ((fu <= self.f_second) | (self.second == self.x))
         also_ran = worse & ((fu <= self.f_third) | (self.third == self.x) | (self.third == self.second))
@@ -113,7 +112,7 @@ class _Search(NamedTuple):
         )
 
     def _next_move(self) -> tuple[Floats, Floats]:
-        """To the foot of the parabola through the three best, or by golden section where that is poor."""
+        """To the vertex of the parabola through the best three, or by golden section where that is poor."""
         x, smallest, middle = self.x, self._smallest_move(), self._middle()
         r = (x - self.second) * (self.fx - self.f_third)
         q = (x - self.third) * (self.fx - self.f_second)

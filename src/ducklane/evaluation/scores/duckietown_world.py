@@ -1,4 +1,4 @@
-"""The lanes of a map, read out of duckietown-world."""
+"""The lanes of a map, read from duckietown-world."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ducklane.simulator.town.maps import is_own, read_map
 
 
 def load_world(map_name: str) -> Any:
-    """A map as an object of duckietown-world's."""
+    """A map as an object of duckietown-world."""
     duckietown_world = import_duckietown_world()
     if not is_own(map_name):
         return duckietown_world.load_map(map_name)
-    # it finds packaged maps only, and knows packaged kinds of objects only; scored are lanes
+    # load_map finds packaged maps only, and fails on objects of new kinds; scores need only the lanes
     return duckietown_world.construct_map({**read_map(map_name), "objects": []})
 
 
 def read_lanes(world: Any) -> Lanes:
-    """All lanes of such a map."""
+    """All lanes of a map from `load_world`."""
     from duckietown_world import LaneSegment
     from duckietown_world import Tile as WorldTile
     from duckietown_world.geo import iterate_by_class
@@ -58,9 +58,8 @@ def _lane_of(segment: Any, to_tile: list[Any], to_world: list[Any]) -> Lane:
 def _twists(knots: list[Matrix]) -> Floats:
     from geometry import SE2, SE2_from_translation_angle
 
-    beyond = SE2_from_translation_angle(
-        [0.1, 0.0], 0.0
-    )  # per beta, before the first point and after the last
+    # per beta, before the first point and after the last
+    beyond = SE2_from_translation_angle([0.1, 0.0], 0.0)
     starts = [knots[0], *knots]
     ends = [knots[0] @ beyond, *knots[1:], knots[-1] @ beyond]
     between = [

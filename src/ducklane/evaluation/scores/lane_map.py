@@ -1,19 +1,19 @@
 """The AI Driving Olympics' lane-following scores of driven episodes.
 
 `LaneMap(map_name).score(poses, survived=...)` gives the numbers of `duckietown_world.rules.evaluate_rules`,
-which takes some 20 ms a step, in some 20 us a step; `summarize` gives the medians that AIDO ranks by.
+in some 20 us per step instead of 20 ms; `summarize` gives the medians that AIDO ranks by.
 
 The lanes are duckietown-world's own: straight pieces and circular arcs, 0.376 tiles wide, their centre 0.22
-tiles from the road's. The simulator's lane curves, which rewards and controllers use, lie up to 3.7 cm beside
-them, 1.3 cm on average, so a robot that follows those exactly still has a small official deviation.
+tiles from the road's. The simulator's lane curves, which rewards and controllers use, are up to 3.7 cm away
+from them, 1.3 cm on average, so a robot that follows those exactly still has a small official deviation.
 
-What to know of the official numbers:
+Peculiarities of the official numbers:
 
 - Lengths across the lane are measured in tiles (`deviation-center-line`), lengths along it in metres.
-- The returning half of a circle within one lane does not count and is not taken off either, so that each
-  turn adds the circle's diameter to `driven_lanedir_consec`: look at the speed, too.
+- The returning half of a circle within one lane is neither added nor subtracted, so each turn adds the
+  circle's diameter to `driven_lanedir_consec`: look at the speed, too.
 - Time outside any lane adds nothing to the deviations.
-- Of an episode of a single step the official rules say that it drove 0 m; here it drove what it drove.
+- For an episode of a single step the official rules give 0 m; here it is the distance driven.
 
 Reference: duckietown_world.rules of duckietown-world-daffy 6.4.
 """
@@ -60,7 +60,7 @@ class LaneMap:
     def judge(
         self, poses: Floats, *, survived: bool, step_seconds: float = STEP_SECONDS
     ) -> tuple[Scores, Floats]:
-        """Score one episode, and say how far off the lane it was.
+        """Score one episode, and return its distances from the lane's centre.
 
         Args:
             poses: float64 (T + 1, 3), (x, z, angle) in the simulator's frame, metres and radians, the start
@@ -79,13 +79,14 @@ class LaneMap:
         if not step_seconds > 0:
             raise ValueError(f"step_seconds must be positive, not {step_seconds}")
         path = self._in_world(poses)
-        found = self._lanes.find(path[:-1])  # the official rules weigh every step by the lane it began in
-        progress = _along(found, path[found.step + 1])
+        # the official rules weight every step by the lane it began in
+        lane_poses = self._lanes.find(path[:-1])
+        progress = _along(lane_poses, path[lane_poses.step + 1])
         seconds = (len(path) - 1) * step_seconds
-        best = found.best_aligned()
+        best = lane_poses.best_aligned()
         seconds_in_lane = len(best.step) * step_seconds
         deviation = float(best.lateral.sum()) * step_seconds
-        distance = _total(progress, found.step, found.in_first_lane_of_tile())
+        distance = _total(progress, lane_poses.step, lane_poses.in_first_lane_of_tile())
         scores = Scores(
             driven_lanedir_consec=distance,
             survival_time=seconds,
@@ -93,7 +94,7 @@ class LaneMap:
             in_drivable_lane=seconds - seconds_in_lane,
             deviation_heading=float(best.heading.sum()) * step_seconds,
             driven_any=_length(path),
-            driven_lanedir=_total(progress, found.step, np.ones(len(progress), np.bool_)),
+            driven_lanedir=_total(progress, lane_poses.step, np.ones(len(progress), np.bool_)),
             survived=survived,
             lateral_mean_m=deviation * self.tile_size / seconds_in_lane if seconds_in_lane else None,
             laps=self._laps(distance, best),
@@ -118,10 +119,10 @@ class LaneMap:
         return distance / loop if np.isfinite(loop) else None
 
 
-def _along(found: LanePoses, following: Floats) -> Floats:
-    """(n,) metres by which the following pose lies ahead of the lane's point closest to this one."""
-    offset = following[:, :2] - found.center[:, :2]
-    heading = found.center[:, 2]
+def _along(lane_poses: LanePoses, following: Floats) -> Floats:
+    """(n,) metres by which the next pose is ahead of the lane's point closest to this one."""
+    offset = following[:, :2] - lane_poses.center[:, :2]
+    heading = lane_poses.center[:, 2]
     return np.cos(heading) * offset[:, 0] + np.sin(heading) * offset[:, 1]
 
 

@@ -48,21 +48,21 @@ class LanePoses(NamedTuple):
         return LanePoses._make(column[first] for column in self)
 
     def in_first_lane_of_tile(self) -> Bools:
-        """(n,) whether the lane is the one that was the first to be used on its tile."""
+        """(n,) whether the lane is the one that was used first on its tile."""
         tiles, first, which = np.unique(self.tile, return_index=True, return_inverse=True)
-        own: Bools = self.lane == self.lane[first][which] if len(tiles) else np.zeros(0, np.bool_)
-        return own
+        is_first: Bools = self.lane == self.lane[first][which] if len(tiles) else np.zeros(0, np.bool_)
+        return is_first
 
 
 class Lane(NamedTuple):
     """A lane of one tile. Poses are 3 x 3 matrices; lengths are tiles."""
 
     from_tile: Matrix
-    """turns the tile's coordinates into the lane's"""
+    """transforms the tile's coordinates to the lane's"""
     to_world: Matrix
-    """turns the lane's coordinates into metres of the world"""
+    """transforms the lane's coordinates to metres of the world"""
     from_start: Matrix
-    """turns the lane's coordinates into those of its first control point"""
+    """transforms the lane's coordinates to those of its first control point"""
     knots: Matrices
     """(n, 3, 3) the control points"""
     twists: Floats
@@ -76,7 +76,7 @@ class Tile(NamedTuple):
     """A tile with lanes."""
 
     from_world: Matrix
-    """turns metres of the world into the tile's coordinates, -0.5 to 0.5"""
+    """transforms metres of the world to the tile's coordinates, -0.5 to 0.5"""
     lanes: list[Lane]
 
 
@@ -85,9 +85,9 @@ class Lanes:
 
     A lane runs through n control points; `beta` counts them, from 0 to n - 1. Between two of them it moves
     with a constant twist; before the first and after the last it runs straight on. Lengths are tiles and
-    coordinates the lane's own, unless they are said to be metres or of the world.
+    coordinates the lane's own, unless stated to be metres or of the world.
 
-    Where the official rules round to float32, so do these: it is 1e-7 of a metre each, and it adds up.
+    Where the official rules round to float32, this does too: 1e-7 m each time, which adds up.
     """
 
     def __init__(self, tiles: Sequence[Tile]) -> None:
@@ -102,7 +102,7 @@ class Lanes:
         self._is_straight = np.array([lane.is_straight for lane in lanes])
         self._last = np.array([len(lane.knots) - 1 for lane in lanes])
         self._ends = np.array([lane.to_world @ lane.knots[[0, -1]] for lane in lanes])
-        # one row for each piece of each lane: where it starts, as (x, y, cos, sin), and how it goes on
+        # one row for each piece of each lane: its start as (x, y, cos, sin), and its twist
         pieces = self._last + 2
         self._first_piece = np.cumsum(pieces) - pieces
         self._origin = np.concatenate([_piece_origins(lane.knots) for lane in lanes]).T.copy()
@@ -114,17 +114,19 @@ class Lanes:
         from_start = self._start_from_lane[lane] @ pose
         beta = self._beta(lane, pose, from_start)
         center = self._centers(lane, beta)
-        straight = self._is_straight[lane][:, None, None]  # these the rules measure from the lane's start
+        straight = self._is_straight[lane][:, None, None]  # the rules measure these from the lane's start
         relative = np.where(straight, from_start, np.linalg.inv(center) @ pose)
         lateral, heading = np.abs(relative[:, 1, 2]), np.abs(_heading(relative))
         inside = (lateral <= self._half_width[lane]) & (beta >= 0) & (beta < self._last[lane])
-        found = np.flatnonzero(inside & (heading <= np.pi / 2))
-        found = found[np.lexsort((heading[found], step[found]))]
-        center_m = self._in_world(lane[found], _xy_heading(center[found]))
-        return LanePoses(step[found], tile[found], lane[found], lateral[found], heading[found], center_m)
+        entries = np.flatnonzero(inside & (heading <= np.pi / 2))
+        entries = entries[np.lexsort((heading[entries], step[entries]))]
+        center_m = self._in_world(lane[entries], _xy_heading(center[entries]))
+        return LanePoses(
+            step[entries], tile[entries], lane[entries], lateral[entries], heading[entries], center_m
+        )
 
     def loop_lengths(self) -> Floats:
-        """(lanes,) length of the loop that each lane is part of, infinite where there is no single one."""
+        """(lanes,) length of the loop that each lane is part of, infinite without a unique one."""
         following = [self._following(lane) for lane in range(len(self._length))]
         return np.array([self._loop_length(lane, following) for lane in range(len(following))])
 
@@ -149,7 +151,7 @@ class Lanes:
     def _on_tiles(self, poses: Matrices) -> tuple[Ints, Ints, Ints, Matrices]:
         """Each pose in the frame of each lane of its tile: (n,) step, tile and lane, and (n, 3, 3) poses.
 
-        On the line between two tiles a pose is on both.
+        A pose on the line between two tiles is on both.
         """
         xy = np.einsum("tij,sj->sti", self._tile_from_world[:, :2], poses[:, :, 2])
         step, tile = np.nonzero((np.abs(xy) <= 0.5).all(axis=2))
@@ -162,7 +164,7 @@ class Lanes:
 
     def _beta(self, lane: Ints, pose: Matrices, from_start: Matrices) -> Floats:
         """(n,) where along its lane each pose is."""
-        beta: Floats = from_start[:, 0, 2] / self._length[lane]  # right for the straight ones
+        beta: Floats = from_start[:, 0, 2] / self._length[lane]  # exact for straight lanes
         curved = np.flatnonzero(~self._is_straight[lane])
         lane, x, y = lane[curved], pose[curved, 0, 2], pose[curved, 1, 2]
 
@@ -228,6 +230,6 @@ def _heading(poses: Matrices) -> Floats:
 
 
 def _piece_origins(knots: Matrices) -> Floats:
-    """(n + 1, 4) x, y, cos and sin from which each piece is counted: the first one backwards."""
+    """(n + 1, 4) x, y, cos and sin where each piece starts; the first one runs backwards."""
     starts = np.concatenate([knots[:1], knots])
     return np.column_stack([starts[:, 0, 2], starts[:, 1, 2], starts[:, 0, 0], starts[:, 1, 0]])

@@ -13,7 +13,7 @@ class Scores:
     """One episode's scores.
 
     The fields from `driven_lanedir_consec` to `driven_lanedir` are the official ones, under the official
-    names with `_` for `-` and in the official units; the others, and the properties, say the same readably.
+    names with `_` for `-` and in the official units; the others, and the properties, are easier to read.
     """
 
     driven_lanedir_consec: float
@@ -73,7 +73,7 @@ class Scores:
         }
 
     def readable(self) -> dict[str, float | None]:
-        """The same in metres, seconds, shares and laps."""
+        """The scores in metres, seconds, shares and laps."""
         return {
             "distance_m": self.distance_m,
             "survival_s": self.survival_s,
@@ -111,5 +111,5 @@ def summarize(scores: Sequence[Scores]) -> dict[str, Any]:
 
 
 def _median_if_all(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return median(known) if known and len(known) == len(values) else None
+    present = [value for value in values if value is not None]
+    return median(present) if present and len(present) == len(values) else None

@@ -1,4 +1,4 @@
-"""Where on the map a policy fails: its drives, tile by tile."""
+"""Where on the map a policy fails: its episodes, tile by tile."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Row = dict[str, object]
 def tile_rows(
     geometry: LaneGeometry, episodes: Sequence[Episode], laterals_m: Sequence[NDArray[np.float64]]
 ) -> list[Row]:
-    """One row for each tile with road, those where most episodes ended before their time first.
+    """One row per tile with road, those where most episodes ended early first.
 
     Args:
         geometry: of the map.
@@ -28,14 +28,14 @@ def tile_rows(
         laterals_m: of each, as from `LaneMap.judge`.
 
     Returns:
-        `tile`, its name, made of its `kind`, `tile_i` and `tile_j`; `failures`, the episodes that ended on it
-        by leaving the road or a collision; `seconds` driven on it; `lateral_mean_m`, metres from the lane's
-        centre; and `in_lane_share` of the time, both empty where no time was spent.
+        `tile`, a name made of its `kind`, `tile_i` and `tile_j`; `failures`, the episodes that ended on it by
+        leaving the road or colliding; `seconds` driven on it; `lateral_mean_m`, metres from the lane's
+        centre; and `in_lane_share` of the time; both are empty where no time was spent.
     """
     poses = np.concatenate([episode.poses[:-1] for episode in episodes])
     laterals = np.concatenate(laterals_m)
     i, j = np.floor(poses[:, :2] / geometry.tile_size).astype(int).T
-    # where the last step began: it may have ended beside the road
+    # where the last step began, as it may have ended off the road
     last = [episode.poses[-2, :2] for episode in episodes if not episode.survived]
     ends = [tuple(np.floor(place / geometry.tile_size).astype(int).tolist()) for place in last]
     rows: list[Row] = []
@@ -67,7 +67,7 @@ def write_tiles(path: Path, rows_of: dict[str, list[Row]]) -> None:
 
     Args:
         path: of the file.
-        rows_of: what they were driven in -> `tile_rows`.
+        rows_of: name of the drives -> `tile_rows`.
     """
     with path.open("w", newline="") as file:
         rows = list(_named(rows_of))

@@ -1,6 +1,6 @@
-"""The first contact with the MLflow store: whether it lets us in, told within seconds.
+"""The first contact with the MLflow store: finds out within seconds whether it can be used.
 
-MLflow itself tries for minutes to reach a database, and would write its tables into any file or schema.
+MLflow itself tries for minutes to reach a database, and would create its tables in any file or schema.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from ducklane.tracking.store.trouble import (
 )
 
 LIMIT_S = 8.0
-"""After which a store is away that has not answered the first time."""
+"""Seconds after which a store that has not answered yet counts as unreachable."""
 
 LOCK_S = 60.0
-"""For how long a process waits while others make the tables of a new sqlite file."""
+"""Seconds that a process waits while others create the tables of a new sqlite file."""
 
 TIME_LIMITS = {
     "mysqlconnector": "connection_timeout",
@@ -51,16 +51,16 @@ TIME_LIMITS = {
     "pyodbc": "timeout",
     "pysqlite": "timeout",
 }
-"""What drivers of databases call the limit for opening a connection, in seconds."""
+"""Database driver -> its name for the connection timeout, in seconds."""
 
 _reached: set[str] = set()
 
 
 @contextmanager
 def first_contact(place: Address) -> Iterator[None]:
-    """Around the opening of a store: where this process has not been there yet, see whether it lets us in.
+    """A context in which to open a store; on this process's first contact, checks that the store can be used.
 
-    Later a store may be away for a while: who is at work then decides how long to wait.
+    Later the store may be unreachable for a while; how long to wait is then for the caller to decide.
 
     Raises:
         TrackingError: it cannot be used.
@@ -77,14 +77,14 @@ def first_contact(place: Address) -> Iterator[None]:
 
 
 def _settle_environment(place: Address) -> None:
-    """What MLflow and the drivers look for in the environment."""
+    """Set the environment variables that MLflow and the drivers read."""
     os.environ.update(place.credentials)
-    # seven tries would last minutes, and a server that is started anew is back within some seconds
+    # MLflow's seven tries would take minutes, and a server that restarts is back within seconds
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     os.environ.setdefault("PGCONNECT_TIMEOUT", str(round(LIMIT_S)))
     host = urlsplit(place.uri).hostname if place.is_server else None
     if host and _is_here(host):
-        # no proxy leads to this very machine
+        # no proxy leads to this machine itself
         names = [name for key in ("no_proxy", "NO_PROXY") if (name := os.environ.get(key))]
         os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(dict.fromkeys([*names, host]))
 
@@ -98,15 +98,15 @@ def _is_here(host: str) -> bool:
 
 @contextmanager
 def _alone(place: Address) -> Iterator[None]:
-    """One process at a time makes the tables of a sqlite file: two at once would end in an error."""
+    """Let one process at a time create the tables of a sqlite file: two at once would fail."""
     folder = _nearest(place.file.parent) if place.file else None
     if folder is None or not os.access(folder, os.R_OK):
         yield
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        until = time.monotonic() + LOCK_S
-        while not _lock(descriptor) and time.monotonic() < until:
+        deadline = time.monotonic() + LOCK_S
+        while not _lock(descriptor) and time.monotonic() < deadline:
             time.sleep(0.05)
         yield
     finally:
@@ -114,7 +114,7 @@ def _alone(place: Address) -> Iterator[None]:
 
 
 def _lock(folder: int) -> bool:
-    """Whether nobody else has it; on file systems without locks nobody has."""
+    """Try to lock a folder; succeeds also on file systems without locks."""
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -125,13 +125,13 @@ def _lock(folder: int) -> bool:
 
 
 def knock(place: Address) -> int | None:
-    """See whether the store lets us in; nothing is written.
+    """Check that the store can be used; nothing is written.
 
     Returns:
-        its runs, where they can be counted; None for a server, and for a file that the first run makes.
+        the number of its runs; None for a server, and for a file that the first run will create.
 
     Raises:
-        TrackingError: it does not, or not within LIMIT_S and a second.
+        TrackingError: it cannot be used, or does not answer within LIMIT_S and a second.
     """
     _settle_environment(place)
     try:
@@ -149,7 +149,7 @@ def knock(place: Address) -> int | None:
 
 
 def _within(seconds: float, work: Callable[[], int | None]) -> int | None:
-    """Do something that may never end: not all that looks up names or opens connections has a limit."""
+    """Do work that may never end: not every name lookup or connection has a timeout of its own."""
     done: list[int | None] = []
     failed: list[Exception] = []
 
@@ -190,18 +190,18 @@ def _knock_at_server(place: Address) -> None:
 
 
 def _check_file(place: Address, file: Path) -> None:
-    """Whether a sqlite file can be read and written, or made."""
+    """Refuse a sqlite file that cannot be read and written, or created."""
     folder = _nearest(file.parent)
     if not folder.is_dir() or file.is_dir():
-        what = f"{folder} is no folder" if not folder.is_dir() else f"{file} is a folder"
-        raise refused(place, (f"cannot be made: {what}", CORRECT))
+        what = f"{folder} is not a folder" if not folder.is_dir() else f"{file} is a folder"
+        raise refused(place, (f"cannot be created: {what}", CORRECT))
     for path in (file, folder) if file.exists() else (folder,):
         if not os.access(path, os.R_OK | os.W_OK, effective_ids=True):
             raise refused(place, (f"{path} cannot be written", WRITABLE))
 
 
 def _nearest(folder: Path) -> Path:
-    """The folder, or the nearest above it that is there."""
+    """The folder, or its nearest existing parent."""
     return next(path for path in (folder, *folder.parents) if path.exists())
 
 
@@ -221,29 +221,29 @@ def _knock_at_database(place: Address) -> int:
 
 
 def _other_schema(place: Address, tables: set[str], connection: sqlalchemy.Connection) -> Words | None:
-    """Whose tables these are; None if they are this MLflow's, or if it may put its own beside them."""
+    """The problem with the tables; None if they are this MLflow's, or if it may add its own to them."""
     revision = None
     if "alembic_version" in tables:
         revision = connection.execute(sqlalchemy.text("select version_num from alembic_version")).scalar()
     if "runs" not in tables:
-        return ("is a database of another program", CORRECT) if place.file or revision else None
+        return ("belongs to another program", CORRECT) if place.file or revision else None
     migrations = _migrations()
     if revision is None or not migrations:
         return None
     if not _names(migrations, "revision", revision):
         return (
             f"was written by a newer MLflow than {version('mlflow')} (schema {revision})",
-            "install that one, or use another store",
+            "install that version, or use another store",
         )
     if _names(migrations, "down_revision", revision):
         which = place.uri if place.file else f'"${VARIABLE}"'
-        cure = f"take a copy of it, then `mlflow db upgrade {which}`"
+        cure = f"back it up, then run `mlflow db upgrade {which}`"
         return f"was written by an older MLflow than {version('mlflow')} (schema {revision})", cure
     return None
 
 
 def _migrations() -> list[str]:
-    """The steps from each schema of MLflow's to the next."""
+    """The migrations from each schema of MLflow to the next, as source code."""
     import mlflow
 
     folder = Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions"

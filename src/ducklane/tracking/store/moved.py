@@ -1,8 +1,7 @@
-"""A checkout that was moved or copied together with its mlflow.db and mlartifacts/.
+"""Repairs the store of a checkout that was moved or copied with its mlflow.db and mlartifacts/.
 
-MLflow writes into the database where the files of each experiment, run and model are, as absolute addresses.
-After a move it would write to the old place again, and find nothing there; in a copy it would write into the
-original.
+MLflow stores the locations of each experiment's, run's and model's files as absolute addresses. After a move
+it would write to the old place again, and find no files there; in a copy it would write into the original.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 FOLDER = "mlartifacts"
-"""Beside the sqlite file: what the runs in it keep as files."""
+"""Folder next to the sqlite file, with the artifacts of its runs."""
 
 ADDRESSES = (
     ("experiments", "artifact_location"),
@@ -23,27 +22,27 @@ ADDRESSES = (
     ("model_versions", "storage_location"),
     ("model_versions", "source"),
 )
-"""Tables and columns that hold such addresses."""
+"""Tables and columns with such addresses."""
 
 
 OURS = re.compile(
     rf"(file:///(?:.*/)?{FOLDER})(/(?:[0-9a-f]{{32}}|models/m-[0-9a-f]+)/artifacts)?",
 )
-"""An experiment's folder, or that of one of its runs or models."""
+"""The address of an experiment's folder, or of one of its runs or models."""
 
 
 def artifacts_beside(file: Path) -> str:
-    """Address of the folder for files beside a sqlite file."""
+    """Address of the folder for artifacts next to a sqlite file."""
     return (file.resolve().parent / FOLDER).as_uri()
 
 
 def follow(file: Path) -> str | None:
-    """Let a sqlite file name the files that lie beside it, where it still names another folder's.
+    """Update addresses in a sqlite file that still point to another folder to the files next to it.
 
-    What lies in the other folder alone stays named there.
+    Files that exist only in the other folder keep their addresses.
 
     Returns:
-        what was done, in words; None if nothing had to be.
+        what was done, in words; None if nothing had to change.
     """
     if not file.exists():
         return None
@@ -63,7 +62,7 @@ def follow(file: Path) -> str | None:
 
 
 def _astray(database: sqlite3.Connection, here: str) -> list[tuple[str, str, int, str, str]]:
-    """Table, column, row, address and right address of what has to be named anew."""
+    """Table, column, row, address and correct address of each entry that has to be updated."""
     tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     astray = []
     for table, column in ADDRESSES:
@@ -80,7 +79,7 @@ def _astray(database: sqlite3.Connection, here: str) -> list[tuple[str, str, int
 
 
 def _right(address: str, here: str) -> str | None:
-    """The address beside the file, None if the one that stands is right or means something else."""
+    """The corrected address; None if the present one is correct or means something else."""
     match = OURS.fullmatch(address)
     if match is None:
         return None

@@ -1,4 +1,4 @@
-"""The store opened, with the experiment that runs are put into."""
+"""Opens the store, and creates the experiment for the runs."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from ducklane.tracking.store.contact import first_contact
 from ducklane.tracking.store.moved import FOLDER, artifacts_beside
 from ducklane.tracking.store.trouble import refused, trouble
 
-# it lists every migration of a new database's schema, and traces back each try to reach one that is away
+# it logs every migration of a new database's schema, and a traceback for each try to reach one
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
 def store_uri() -> str:
-    """The store's address as MLflow takes it: a database's has its password in it. Never print it."""
+    """The store's address for MLflow. A database's contains the password: never print it."""
     return address().uri
 
 
 def shown_store() -> str:
-    """The store's address for people, without passwords."""
+    """The store's address for messages, without passwords."""
     return address().shown
 
 
 def reach() -> None:
-    """Make sure, before a training begins, that there is a store for it.
+    """Make sure, before a training begins, that the store can be reached.
 
     Raises:
-        TrackingError: there is none.
+        TrackingError: it cannot.
     """
-    # a store that is away would else stop the training for minutes at each try
+    # otherwise an unreachable store would block the training for minutes at each try
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     client()
@@ -62,7 +62,7 @@ def client() -> MlflowClient:
 
 @contextmanager
 def one_line() -> Iterator[None]:
-    """What goes wrong in the store as one line that names it."""
+    """Turn errors of the store into one line that names it."""
     try:
         yield
     except (MlflowException, OSError, ImportError) as error:
@@ -85,7 +85,7 @@ def prepare_store(experiment_name: str) -> str:
         try:
             return str(store.create_experiment(experiment_name, artifact_location=_artifact_location()))
         except MlflowException:
-            # another process may have made it since we looked
+            # another process may have created it in the meantime
             experiment = store.get_experiment_by_name(experiment_name)
             if experiment is None:
                 raise
@@ -99,12 +99,12 @@ def _artifact_location() -> str | None:
     place = address()
     if place.file:
         return artifacts_beside(place.file)
-    # a server knows best where its files go; a database alone would put them where the command runs
+    # a server decides where its files go; with a database alone they would go to the working directory
     return (copies.repository_root() / FOLDER).as_uri() if place.is_database else None
 
 
 def _check_artifacts(experiment: Any) -> None:
-    """Refuse an experiment that was made through a server, where there is none to take its files."""
+    """Refuse an experiment that was created through a server if there is no server to take its files."""
     place = address()
     if place.is_database and str(experiment.artifact_location).startswith("mlflow-artifacts:"):
         what = f"a server keeps the files of its experiment {experiment.name}"

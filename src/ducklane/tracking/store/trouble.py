@@ -1,7 +1,7 @@
-"""In plain words what is wrong with the MLflow store, and what to do about it.
+"""Turns errors of the MLflow store into plain words and a cure.
 
-MLflow passes on what requests, SQLAlchemy and servers say: many lines in which the reason is one word, and
-now and then a password.
+MLflow passes on the messages of requests, SQLAlchemy and servers: many lines in which the reason is one word,
+and sometimes a password.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from ducklane.tracking.store.address import (
 )
 
 ENDPOINT = "/api/2.0/mlflow/experiments/search"
-"""What a server is asked first."""
+"""The endpoint of the first request to a server."""
 
 CORRECT = f"correct {VARIABLE}"
 START = f"start it, correct {VARIABLE}, or {UNSET}"
-WRITABLE = "give yourself the right to write there, or use another file"
+WRITABLE = "get write permission, or use another file"
 
 PACKAGES = {
     "MySQLdb": "mysqlclient",
@@ -36,54 +36,55 @@ PACKAGES = {
     "psycopg": "'psycopg[binary]'",
     "psycopg2": "psycopg2-binary",
 }
-"""Packages that have another name than their module."""
-
-CODES = {"PERMISSION_DENIED": 403, "UNAUTHENTICATED": 401, "CUSTOMER_UNAUTHORIZED": 401}
-"""MLflow's own words for what HTTP has numbers for."""
+"""Module -> its package, where the names differ."""
 
 Words = tuple[str, str]
-"""What is the matter, and what to do about it."""
+"""(problem, cure)"""
 
 BACKUP = "move it away for a new one, or restore it from a backup"
 SAID_BY_DATABASES = (
-    (r"database is locked", "is locked by another process", "wait until that has ended, or end it"),
+    (r"database is locked", "is locked by another process", "wait until that process has ended, or stop it"),
     (r"(file is not a database|database disk image is malformed)", r"cannot be opened (\1)", BACKUP),
     (r"readonly database|unable to open database file", "cannot be written", WRITABLE),
-    (r"database or disk is full", "has no room on its disk", "make room"),
+    (r"database or disk is full", "has no space left on its disk", "free some space"),
     (
         r"no password supplied|no pg_hba.conf entry",
-        "asks for a password, or does not let us in from here",
+        "asks for a password, or does not allow connections from this machine",
         f"write USER:PASSWORD@ before the host in {VARIABLE}",
     ),
     (
         r"(?:password|Peer|Ident) authentication failed for user \"(.*?)\"|Access denied for user '(.*?)'",
         "does not accept the user name and password",
-        f"{CORRECT}; special characters are spelled as in @ %40, : %3A, / %2F, % %25",
+        f"{CORRECT}; special characters are written as @ %40, : %3A, / %2F, % %25",
     ),
-    (r"database \"(.*?)\" does not exist", r"has no database \1", r"make it (createdb), or correct it"),
-    (r"Unknown database '(.*?)'", r"has no database \1", "make it, or correct it"),
-    (r"role \"(.*?)\" does not exist", r"has no user \1", "make one (createuser), or correct it"),
+    (
+        r"database \"(.*?)\" does not exist",
+        r"has no database \1",
+        r"create it (createdb), or correct the name",
+    ),
+    (r"Unknown database '(.*?)'", r"has no database \1", "create it, or correct the name"),
+    (r"role \"(.*?)\" does not exist", r"has no user \1", "create one (createuser), or correct the name"),
     (
         r"permission denied for schema (\w+)",
-        r"does not let this user make tables in schema \1",
-        "make the database the user's own: ALTER DATABASE ... OWNER TO ...",
+        r"does not let this user create tables in schema \1",
+        "make this user the owner of the database: ALTER DATABASE ... OWNER TO ...",
     ),
-    (r"permission denied", "does not permit that to this user", "ask whoever runs it for permission"),
+    (r"permission denied", "denies this user permission", "ask whoever runs it for permission"),
     (r"Can't load plugin: sqlalchemy.dialects:([\w.]+)", r"needs an unknown driver (\1)", CORRECT),
     (r"Is the server running locally", "does not answer (no such socket)", START),
 )
-"""What sqlite, PostgreSQL and MySQL say, and what is meant."""
+"""Pattern in messages of sqlite, PostgreSQL and MySQL -> problem and cure."""
 
 
 def trouble(error: BaseException, place: Address) -> TrackingError:
-    """An error of MLflow, or of what it leans on, as one line that names the store and the cure."""
+    """An error of MLflow, or of a library it uses, as one line that names the store and the cure."""
     if isinstance(error, TrackingError):
         return error
     return refused(place, _in_words(error, place))
 
 
 def refused(place: Address, words: Words) -> TrackingError:
-    """An error that names the store, from what is the matter and the cure."""
+    """An error that names the store, the problem and the cure."""
     what, cure = words
     return TrackingError(f"MLflow store {place.shown}: {what}", cure)
 
@@ -103,7 +104,7 @@ def _in_words(error: BaseException, place: Address) -> Words:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and those that it came of."""
+    """An error and all its causes."""
     pending, seen = [error], set()
     while pending:
         link = pending.pop(0)
@@ -111,12 +112,12 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
             continue
         seen.add(id(link))
         yield link
-        message = getattr(link, "message", None)  # MLflow's, of a database
+        message = getattr(link, "message", None)  # MLflow wraps errors of a database in this
         pending += [link.__cause__, link.__context__, getattr(link, "reason", None), message, *link.args]
 
 
 def _first_line(error: BaseException) -> str:
-    """Of long lines the system's own error, or the beginning."""
+    """The first line of an error; of a long one the system's error in it, or the beginning."""
     text = masked(reason(error))
     system = re.findall(r"\[Errno -?\d+\] [\w ]+", text)
     if system and len(text) > 200:
@@ -133,23 +134,23 @@ def _of_connection(kinds: set[str], text: str, place: Address) -> Words | None:
     if "refused" in text:
         return "does not answer (connection refused)", START
     if "RemoteDisconnected" in kinds or "ConnectionResetError" in kinds:
-        return "hangs up", f"{CORRECT} (https:// in place of http://?), or look into its log"
+        return "closes the connection", f"{CORRECT} (https:// instead of http://?), or check its log"
     if re.search(r"unreachable|No route to host", text):
-        return "does not answer (no way leads to its network)", START
+        return "does not answer (its network is unreachable)", START
     return None
 
 
 def _of_server(kinds: set[str], text: str, error: BaseException, place: Address) -> Words | None:
     if "ProxyError" in kinds:
-        return "lies behind a proxy that does not let us through", _proxy_cure(place)
+        return "is behind a proxy that refuses the connection", _proxy_cure(place)
     if "SSLError" in kinds:
         return _of_tls(text, place)
     if "InvalidHeader" in kinds:
-        return f"cannot be sent {PASSWORD} or {TOKEN}: there is a line break in it", "write it without"
+        return f"cannot be sent {PASSWORD} or {TOKEN}, which contains a line break", "remove that"
     status = re.search(r"failed with error code (\d+)|too many (\d+) error responses", text)
-    said = text.partition("Response body: '")[2]
+    body = text.partition("Response body: '")[2]
     if status:
-        return refusal(int(status[1] or status[2]), said, place)
+        return refusal(int(status[1] or status[2]), body, place)
     if getattr(error, "error_code", None) in (
         "PERMISSION_DENIED",
         "UNAUTHENTICATED",
@@ -157,7 +158,7 @@ def _of_server(kinds: set[str], text: str, error: BaseException, place: Address)
     ):
         return refusal(403 if "PERMISSION" in str(error) else 401, _first_line(error), place)
     if "not in a valid JSON format" in text:
-        return refusal(200, said, place)
+        return refusal(200, body, place)
     return None
 
 
@@ -182,39 +183,39 @@ def _of_database(text: str, place: Address) -> Words | None:
 
 
 def redirected(url: str) -> Words:
-    """What to say of an answer that came from elsewhere: MLflow's requests do not survive that."""
+    """Problem and cure for a redirected answer: MLflow's requests do not survive redirects."""
     if url.endswith(ENDPOINT):
         return "has moved", f"write {masked(url.removesuffix(ENDPOINT))}"
     page = masked(url.partition("?")[0])
     return (
-        f"sends us to {page}, a page for people",
-        f"give it {TOKEN}, or ask for an address without that page",
+        f"redirects to {page}, a web page",
+        f"give it {TOKEN}, or ask for an address without that login",
     )
 
 
 def refusal(status: int, text: str, place: Address) -> Words | None:
-    """What an answer of a server says, None if it is one of an MLflow server that lets us in."""
-    said = masked(reason(ValueError(re.sub(r"<[^>]*>", " ", text)))).strip()[:100]
+    """Problem and cure from a server's answer; None if it is an MLflow server that accepts the request."""
+    message = masked(reason(ValueError(re.sub(r"<[^>]*>", " ", text)))).strip()[:100]
     if status == 401:
-        given = os.environ.get(USERNAME) or os.environ.get(TOKEN)
-        if given:
+        has_credentials = os.environ.get(USERNAME) or os.environ.get(TOKEN)
+        if has_credentials:
             return "does not accept the user name, password or token (401)", f"correct {PASSWORD} or {TOKEN}"
-        return "asks who we are (401)", f"set {USERNAME} and {PASSWORD}, or {TOKEN}"
+        return "asks for a log-in (401)", f"set {USERNAME} and {PASSWORD}, or {TOKEN}"
     if status == 403 and "Invalid Host header" in text:
         hosts = f'--allowed-hosts "localhost:*,{place.host}"'
-        return f"does not go by the name {place.host} (403)", f"start it with {hosts}, or {CORRECT}"
+        return f"does not accept the host name {place.host} (403)", f"start it with {hosts}, or {CORRECT}"
     if status == 403:
         return (
-            f"does not permit that (403: {said})",
+            f"does not permit that (403: {message})",
             "ask for permission, or log in as another",
         )
     if status == 407:
-        return "lies behind a proxy that asks for a password (407)", _proxy_cure(place)
+        return "is behind a proxy that asks for a password (407)", _proxy_cure(place)
     if status in (429, 500, 502, 503, 504):
-        return f"answers {status} ({said})", "wait, or ask whoever runs it"
+        return f"answers {status} ({message})", "wait, or ask whoever runs it"
     if status != 200 or not text.lstrip().startswith("{"):
-        what = f"is no MLflow server: it answers {status} ({said})"
-        return what, f"{CORRECT}: it ends before the # of the server's page"
+        what = f"is not an MLflow server: it answers {status} ({message})"
+        return what, f"{CORRECT}: it ends before the # in the address of the server's page"
     return None
 
 

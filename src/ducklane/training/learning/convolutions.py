@@ -1,8 +1,8 @@
-"""A network's convolutions on several threads, with the same bits as on one.
+"""A network's convolutions on several threads, bit for bit the same as on one.
 
-torch's own threads each sum up a part of a gradient, so that its last bits depend on their number; and beside
-other work they wait for one another, spinning. Here each thread takes some of the images through all layers,
-forward and back. What is summed over all images, a layer's gradient, is left to one thread.
+torch's own threads each sum part of a gradient, so its last bits depend on the number of threads; and on a
+busy machine they spin while waiting for one another. Here each thread takes some of the images through all
+layers, forward and backward. The sum over all images, a layer's gradient, is computed by a single thread.
 """
 
 from __future__ import annotations
@@ -19,25 +19,28 @@ from torch import Tensor, nn
 from ducklane.network import PolicyNetwork
 
 FEWEST_IMAGES = 32
-"""For a thread: fewer take no longer on one. Below 16 torch leaves oneDNN, for other last bits."""
+"""Images per thread: fewer are as fast on one thread.
+
+Below 16 torch does not use oneDNN, and the last bits change.
+"""
 
 MOST_THREADS = 4
-"""Beyond these what one thread does alone takes most of the time."""
+"""With more, the part that a single thread computes dominates the time."""
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 
 def features(network: PolicyNetwork, observations: Tensor, threads: int) -> Tensor:
-    """`network.features`, computed by up to so many threads of this process.
+    """`network.features`, computed by several threads of this process.
 
     Args:
         network: on the CPU.
         observations: uint8, [n, height, width, channels].
-        threads: how many there may be.
+        threads: at most this many.
     """
     threads = min(threads, MOST_THREADS, len(observations) // FEWEST_IMAGES)
-    # torch's own threads, where they are asked for, are used instead
+    # where torch's own threads are requested (rllib.torch_threads), they are used instead
     if threads < 2 or observations.device.type != "cpu" or torch.get_num_threads() > 1:
         return network.features(observations)
     convolutions = network.convolutions
@@ -69,7 +72,7 @@ class _Convolutions(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
         maps, layers = ctx.saved_tensors, ctx.convolutions
-        # of what each convolution put out, before ReLU
+        # gradients of each convolution's output, before ReLU
         flowing = [torch.empty_like(after) for after in maps[1:]]
 
         def back(rows: slice) -> None:
@@ -77,7 +80,7 @@ class _Convolutions(torch.autograd.Function):
             for i in reversed(range(len(layers))):
                 into = flowing[i][rows]
                 torch.ops.aten.threshold_backward.grad_input(grad, maps[i + 1][rows], 0, grad_input=into)
-                if i:  # nobody asks how the images should change
+                if i:  # the gradient of the images is not needed
                     grad, _, _ = _convolution_backward(layers[i], into, maps[i][rows], images=True)
 
         def sum_up(i: int) -> tuple[Tensor, Tensor]:
@@ -85,7 +88,7 @@ class _Convolutions(torch.autograd.Function):
             return weight, bias
 
         _on_threads(ctx.threads, back, ctx.shares)
-        # the first layer, which sees the whole image, takes longest
+        # in this order because the first layer, which sees the whole image, takes longest
         of_layers = _on_threads(ctx.threads, sum_up, range(len(layers)))
         return None, None, None, *(grad for of_layer in of_layers for grad in of_layer)
 
@@ -108,7 +111,7 @@ def _convolution_backward(layer: nn.Conv2d, grad: Tensor, before: Tensor, *, ima
 
 
 def _empty_maps(observations: Tensor, convolutions: Iterable[nn.Conv2d]) -> list[Tensor]:
-    """Room for the scaled images and for what each layer makes of them."""
+    """Uninitialised buffers for the scaled images and each layer's output."""
     n, height, width, channels = observations.shape
     shapes = [(n, channels, height, width)]
     for layer in convolutions:
@@ -123,11 +126,11 @@ def _shares(n: int, threads: int) -> list[slice]:
 
 
 def _on_threads(threads: int, work: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]:
-    """Results of all parts, in their order; the first is worked on here."""
+    """The results of all parts, in order; the calling thread does the first one."""
     mode = torch.inference_mode if torch.is_inference_mode_enabled() else torch.no_grad
 
     def quietly(part: Part) -> Result:
-        with mode():  # which each thread has to be told
+        with mode():  # a per-thread setting
             return work(part)
 
     first, *others = parts
@@ -137,5 +140,5 @@ def _on_threads(threads: int, work: Callable[[Part], Result], parts: Iterable[Pa
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
-    """The threads beside the one that asks; oneDNN's own, of which each has its setting, stay out of it."""
+    """The threads besides the calling one. In each, oneDNN's own threading, a setting per thread, is off."""
     return ThreadPoolExecutor(threads - 1, "convolutions", torch.set_num_threads, (1,))

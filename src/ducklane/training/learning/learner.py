@@ -1,4 +1,4 @@
-"""PPO's loss with a second task, to tell the true state from the image; and exploration that fades."""
+"""PPO's loss with an auxiliary task, predicting the true state from the image; and decaying exploration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ducklane.training.learning.minibatches import gathered
 from ducklane.training.learning.module import STATE, STATE_ESTIMATE
 
 STATE_COEFF = "state_coeff"
-"""Key of `learner_config_dict`: weight of the second task's loss."""
+"""Key of `learner_config_dict`: weight of the auxiliary task's loss."""
 
 BOUND_COEFF = "bound_coeff"
 """Key of `learner_config_dict`: weight of the loss for mean actions beyond -1 and 1."""
@@ -27,22 +27,25 @@ STD_BOUND = "std_bound"
 """Key of `learner_config_dict`: the bound on the actions' standard deviation as [step, bound] pairs."""
 
 STATE_LOSS = "state_loss"
-"""Name of the second task's loss among RLlib's results: mean squared error of numbers of unit size."""
+"""Name of the auxiliary loss among RLlib's results: mean squared error of the normalised state."""
 
 ACTION_STD = "action_std"
 """Name of the actions' mean standard deviation among RLlib's results."""
 
 
 class PolicyLearner(PPOTorchLearner):  # type: ignore[misc]
-    """RLlib's, with the auxiliary loss, a loss for actions out of bounds, and a bound on their noise.
+    """RLlib's learner with an auxiliary loss, a loss for actions out of bounds, and a bound on their noise.
 
-    Where the lane is can be learnt from every single image, long before returns say what it is good for.
+    Auxiliary loss: every single image teaches where the lane is, long before returns show what that is good
+    for.
 
-    PPO lowers the noise by itself, but too slowly for a short training: to the end it would drive with much
-    noise, be scored by drives that noise ends, and learn to drive well with it rather than without.
+    Bound on the noise: PPO lowers it by itself, but too slowly for a short training. The policy would drive
+    with much noise to the end, be scored on episodes that the noise cut short, and learn to drive well with
+    noise rather than without.
 
-    Actions are clipped to [-1, 1]. Nothing else keeps their mean from going far beyond, where noise changes
-    nothing any more: a robot that drives straight at full speed then never finds out what a turn is worth.
+    Loss for actions out of bounds: actions are clipped to [-1, 1], and nothing else keeps their mean from
+    drifting far beyond, where noise has no effect. A robot that drives straight at full speed would then
+    never find out what a turn is worth.
 
     References:
         Jaderberg et al., Reinforcement Learning with Unsupervised Auxiliary Tasks (2017).
@@ -51,7 +54,7 @@ class PolicyLearner(PPOTorchLearner):  # type: ignore[misc]
     def compute_loss_for_module(
         self, *, module_id: str, config: PPOConfig, batch: dict[str, Any], fwd_out: dict[str, Tensor]
     ) -> Tensor:
-        """PPO's loss, and by their weights those of the estimated state and of actions out of bounds."""
+        """PPO's loss plus the weighted losses of the estimated state and of actions out of bounds."""
         loss: Tensor = super().compute_loss_for_module(
             module_id=module_id, config=config, batch=batch, fwd_out=fwd_out
         )
@@ -67,7 +70,7 @@ class PolicyLearner(PPOTorchLearner):  # type: ignore[misc]
         return gathered(super()._create_iterator_if_necessary(**kwargs))
 
     def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
-        """Hold the noise of the next samples under its bound."""
+        """Clamp the noise of the next samples to its bound, which falls linearly with the steps."""
         super().after_gradient_based_update(timesteps=timesteps)
         steps, bounds = zip(*self.config.learner_config_dict[STD_BOUND], strict=True)
         bound = float(np.interp(timesteps[NUM_ENV_STEPS_SAMPLED_LIFETIME], steps, bounds))

@@ -1,4 +1,4 @@
-"""The minibatches that RLlib draws, put together in a tenth of the time."""
+"""The minibatches that RLlib draws, assembled in a tenth of the time."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ray.rllib.utils.minibatch_utils import MiniBatchCyclicIterator
 from ducklane.training.ray_private import batch_of, draw_from
 
 ROWS = "rows"
-"""Column of the numbers of rows."""
+"""Column with the row indices of the whole batch."""
 
 
 def gathered(minibatches: Iterable[MultiAgentBatch]) -> Iterable[MultiAgentBatch]:
-    """The same minibatches, each row copied once.
+    """The same minibatches, with each row copied only once.
 
-    RLlib shuffles the whole batch, images and all, one number at a time. Here it shuffles the numbers of the
-    rows instead; another iterator than its `MiniBatchCyclicIterator` is left as it is.
+    RLlib shuffles the whole batch, images included. Here it shuffles row indices instead, with the same
+    random numbers. Any iterator other than its `MiniBatchCyclicIterator` is returned unchanged.
     """
     if not isinstance(minibatches, MiniBatchCyclicIterator):
         return minibatches
@@ -33,19 +33,19 @@ def gathered(minibatches: Iterable[MultiAgentBatch]) -> Iterable[MultiAgentBatch
     return _rows_of(whole, minibatches)
 
 
-def _rows_of(whole: MultiAgentBatch, chosen: Iterable[MultiAgentBatch]) -> Iterator[MultiAgentBatch]:
-    for rows in chosen:
+def _rows_of(whole: MultiAgentBatch, minibatches: Iterable[MultiAgentBatch]) -> Iterator[MultiAgentBatch]:
+    for minibatch in minibatches:
         yield MultiAgentBatch(
             {
-                name: SampleBatch(_selected(whole.policy_batches[name], numbers[ROWS]))
-                for name, numbers in rows.policy_batches.items()
+                name: SampleBatch(_selected(whole.policy_batches[name], rows[ROWS]))
+                for name, rows in minibatch.policy_batches.items()
             },
-            rows.env_steps(),
+            minibatch.env_steps(),
         )
 
 
-def _selected(batch: SampleBatch, numbers: Any) -> dict[str, torch.Tensor]:
+def _selected(batch: SampleBatch, rows: Any) -> dict[str, torch.Tensor]:
     return {
-        name: column.index_select(0, torch.as_tensor(numbers, device=column.device))
+        name: column.index_select(0, torch.as_tensor(rows, device=column.device))
         for name, column in batch.items()
     }

@@ -19,16 +19,16 @@ from ducklane.training.learning.convolutions import features
 STATE = "privileged_state"
 """Column of batches: [n, STATE_SIZE] of `privileged_state`."""
 PAST_ACTIONS = "past_actions"
-"""Column of batches: [n, ACTIONS_KEPT * action size], the latest first, 0 before the episode began."""
+"""Column of batches: [n, ACTIONS_KEPT * action size], the latest first, 0 before the start of the episode."""
 STATE_ESTIMATE = "privileged_state_estimate"
-"""Output of `forward_train`: STATE as the policy's features tell it."""
+"""Output of `forward_train`: STATE as predicted from the policy's features."""
 
 ACTIONS_KEPT = 5
-"""Commands act 0.15 s, or 4 to 5 steps, late: what these will do is part of the state."""
+"""Commands take effect 0.15 s, or 4 to 5 steps, late: those still to take effect are part of the state."""
 
 
 class PolicyModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]
-    """Takes uint8 observations as they come; RLlib's default network would need them as floats."""
+    """Policy and critic. Takes uint8 observations as they are; RLlib's default network would need floats."""
 
     def setup(self) -> None:
         """Build the networks from `model_config`, the fields of NetworkSettings."""
@@ -41,7 +41,7 @@ class PolicyModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]
         self.state_head = nn.Linear(settings.hidden_size, STATE_SIZE)
 
     def _forward(self, batch: dict[str, Any], **_: Any) -> dict[str, Tensor]:
-        """The distribution of actions; and the values of the states, where the batch tells what they are."""
+        """The distribution of actions; and the values of the states, where the batch contains them."""
         features = self.network.features(batch[Columns.OBS])
         outputs = self._distribution(features)
         if STATE in batch:
@@ -49,12 +49,12 @@ class PolicyModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]
         return outputs
 
     def forward_exploration(self, batch: dict[str, Any], **_: Any) -> dict[str, Tensor]:
-        """As RLlib's, which tells each layer before and after that it does not learn: ours do not care."""
+        """As RLlib's, without switching every layer to evaluation mode and back, which ours do not need."""
         with torch.no_grad():
             return self._forward(batch)
 
     def _forward_train(self, batch: dict[str, Any], **_: Any) -> dict[str, Tensor]:
-        # the workers wait meanwhile, or there are none: all cores are free
+        # sampling workers wait during learning, so all cores are free
         seen = features(self.network, batch[Columns.OBS], usable_cpus())
         return {
             **self._distribution(seen),

@@ -1,4 +1,4 @@
-"""What a training did, as tables."""
+"""A training's results as CSV tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ducklane.training.state.training_state import TrainingState
 
 
 def write_learning_curve(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
-    """Write the named metrics of all iterations as CSV, one row an iteration, the steps first."""
+    """Write the named metrics of all iterations as CSV, one row per iteration, the steps first."""
     others = sorted({key for row in rows for key in row} - {TIMESTEPS_TOTAL})
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, [TIMESTEPS_TOTAL, *others], restval="")
@@ -21,7 +21,7 @@ def write_learning_curve(path: Path, rows: Sequence[Mapping[str, float]]) -> Non
 
 
 def write_trials(path: Path, trials: Sequence[Trial], run_ids: Sequence[str], state: TrainingState) -> None:
-    """Write what each trial changed and reached as CSV, one row a trial.
+    """Write each trial's settings and best score as CSV, one row per trial.
 
     Args:
         path: of the file.
@@ -34,7 +34,9 @@ def write_trials(path: Path, trials: Sequence[Trial], run_ids: Sequence[str], st
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["trial", *changed, TIMESTEPS_TOTAL, score, "mlflow_run_id"])
-        for number, (trial, known, run_id) in enumerate(zip(trials, state.trials, run_ids, strict=True), 1):
-            best: Sequence[object] = [saved.metrics[score] for saved in known.best(1, score)] or [""]
-            steps = int(known.rows[-1][TIMESTEPS_TOTAL])
+        for number, (trial, trial_state, run_id) in enumerate(
+            zip(trials, state.trials, run_ids, strict=True), 1
+        ):
+            best: Sequence[object] = [saved.metrics[score] for saved in trial_state.best(1, score)] or [""]
+            steps = int(trial_state.rows[-1][TIMESTEPS_TOTAL])
             writer.writerow([number, *map(trial.value, changed), steps, *best, run_id])

@@ -1,4 +1,4 @@
-"""Tune's results to MLflow runs."""
+"""Logs Tune's results to MLflow runs."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from ducklane.training.state.checkpoints import TRIAL
 from ducklane.training.state.training_state import TrainingState, TrialState
 
 RETRY_S = 20.0
-"""Between two tries while the store does not answer."""
+"""Seconds between two tries while the store does not answer."""
 
 PATIENCE_S = 120.0
-"""For how long the last points are offered."""
+"""Seconds for which sending the last points is retried."""
 
 
 class ExperimentLogger(MLflowLoggerCallback):  # type: ignore[misc]
-    """Logs each trial to the run that is its own.
+    """Logs each trial to its own run.
 
-    The stock callback opens runs of its own, and sends each of some 300 values in a call of its own, which
-    takes seconds per iteration; here about 25 named metrics go in one batch, at the environment step.
-    A run's params and its end belong to the stage that started it.
+    The stock callback opens new runs and sends each of some 300 values in a separate call, which takes
+    seconds per iteration; here about 25 named metrics go in one batch, with the environment steps as the
+    step. Setting a run's params and ending it is left to the stage that started it.
 
-    A point is sent once a checkpoint holds what came of it: a training that is killed and goes on sends none
-    twice. While the store does not answer they wait in the training's state.
+    A point is sent only once there is a checkpoint from after it, so that a training that is killed and
+    resumed sends no point twice. While the store does not answer, points wait in the training's state.
 
     Args:
         runs: one for each trial.
@@ -44,35 +44,35 @@ class ExperimentLogger(MLflowLoggerCallback):  # type: ignore[misc]
         self._names: dict[int, str] = {}
 
     def setup(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing to open: the runs are there."""
+        """Nothing to open: the runs exist already."""
 
     def log_trial_start(self, trial: Any) -> None:
-        """Remember its name."""
+        """Remember the trial's name."""
         self._names[trial.config[TRIAL]] = str(trial)
 
     def log_trial_result(self, iteration: int, trial: Any, result: dict[str, Any]) -> None:
-        """Nothing yet: the state keeps the point until there is a checkpoint."""
+        """Send nothing yet: the state keeps the point deadline there is a checkpoint."""
 
     def log_trial_save(self, trial: Any) -> None:
-        """Send what is new; training goes on if that fails."""
+        """Send the new points; training continues if that fails."""
         if self._away_since is not None and time.monotonic() - self._away_since < RETRY_S:
             return
         try:
             self._send(trial.config[TRIAL])
         except TrackingError as error:
             if self._away_since is None:
-                _tell(f"{error.what}; training goes on, and its points are sent later")
+                _tell(f"{error.what}; training continues, and its points will be sent later")
             self._away_since = time.monotonic()
         else:
             if self._away_since is not None:
-                _tell("the MLflow store answers again and has all points")
+                _tell("the MLflow store answers again and has all the points")
             self._away_since = None
 
     def log_trial_end(self, trial: Any, failed: bool = False) -> None:
-        """Leave the run open: what training came to is for the stage to judge."""
+        """Leave the run open: the stage decides how it ended."""
 
     def finish(self) -> None:
-        """Send all points that are left, with patience.
+        """Send all remaining points; retry for a while if the store does not answer.
 
         Raises:
             TrackingError: the store does not answer.
@@ -89,7 +89,7 @@ class ExperimentLogger(MLflowLoggerCallback):  # type: ignore[misc]
 
 
 class _Points:
-    """The points of one trial on their way to one run."""
+    """Sends the points of one trial to one run, each once."""
 
     def __init__(self, run: Run, trial: TrialState) -> None:
         self.run = run
@@ -105,7 +105,7 @@ class _Points:
 
 
 def send_curve(run: Run, trial: TrialState) -> None:
-    """Send a trial's whole learning curve to a run, as far as that does not have it.
+    """Send a trial's learning curve to a run, without the points that the run has already.
 
     Raises:
         TrackingError: the store does not answer.
@@ -114,19 +114,20 @@ def send_curve(run: Run, trial: TrialState) -> None:
 
 
 def patiently(send: Callable[[], None]) -> None:
-    """Send something to the store; try for a while if it does not answer.
+    """Send something to the store; retry for a while if it does not answer.
 
     Raises:
-        TrackingError: it does not.
+        TrackingError: it still does not answer.
     """
-    until = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
             return send()
         except TrackingError as error:
-            if time.monotonic() > until:
+            if time.monotonic() > deadline:
                 raise TrackingError(
-                    f"{error.what}; the training is complete and kept: the same command sends its points"
+                    f"{error.what}; the training is complete and saved; "
+                    "run the same command again to send its points"
                 ) from None
             time.sleep(1)
 

@@ -1,4 +1,4 @@
-"""How a training shows that it is alive."""
+"""The progress of a training, on the terminal."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ducklane.training.state.checkpoints import TRIAL
 
 
 class TrainingProgress(Callback):  # type: ignore[misc]
-    """A bar for each trial in a terminal, a line per iteration elsewhere.
+    """A progress bar for each trial on a terminal, a line per iteration elsewhere.
 
-    Steps of total, steps/s, time left, reward.
+    Both show the steps so far and in total, steps per second, time left and mean reward.
 
     Args:
         total: environment steps of each trial.
-        trials: how many there are.
+        trials: number of trials.
     """
 
     def __init__(self, total: int, trials: int = 1) -> None:
@@ -56,19 +56,19 @@ class TrainingProgress(Callback):  # type: ignore[misc]
     ) -> None:
         """Show one iteration."""
         steps = result[TIMESTEPS_TOTAL]
-        # of the iterations alone: what starting Ray took says nothing of the time left
+        # over the iterations alone: the time that Ray took to start does not affect the time seconds_left
         rate = steps / max(result["time_total_s"], 1e-9)
         reward = result[EPISODE_REWARD_MEAN]
-        shown = "-" if math.isnan(reward) else f"{reward:.1f}"
+        reward_text = "-" if math.isnan(reward) else f"{reward:.1f}"
         number = trial.config[TRIAL]
         if self._bar is not None:
             done = min(steps, self._total)
-            self._bar.update(self._task(number), completed=done, rate=f"{rate:.0f}", reward=shown)
+            self._bar.update(self._task(number), completed=done, rate=f"{rate:.0f}", reward=reward_text)
             return
-        left = max(self._total - steps, 0) / max(rate, 1e-9)
+        seconds_left = max(self._total - steps, 0) / max(rate, 1e-9)
         print(
-            f"{self._name(number)} {steps}/{self._total} steps, {rate:.0f} steps/s, {_clock(left)} left, "
-            f"{EPISODE_REWARD_MEAN} {shown}",
+            f"{self._name(number)} {steps}/{self._total} steps, {rate:.0f} steps/s, "
+            f"{_clock(seconds_left)} left, {EPISODE_REWARD_MEAN} {reward_text}",
             flush=True,
         )
 

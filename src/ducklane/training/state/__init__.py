@@ -1,1 +1,1 @@
-"""What a training that was stopped goes on from, and the checkpoint that becomes the model."""
+"""The saved state from which a stopped training resumes, and the checkpoint that becomes the model."""

@@ -12,14 +12,14 @@ from ducklane.training.state.training_state import TrainingState
 
 
 class NoModel(UserError):
-    """No checkpoint can be called the best."""
+    """There is no checkpoint with a score."""
 
 
 def best_checkpoint(tune: TuneSettings, state: TrainingState) -> tuple[int, SavedCheckpoint]:
-    """The number of its trial, and the checkpoint with the best score of all.
+    """The checkpoint with the best score of all trials, after the number of its trial.
 
     Raises:
-        NoModel: nothing was saved, or nothing that was saved has a score.
+        NoModel: nothing was saved, or no checkpoint has a score.
     """
     best = state.best(tune.checkpoint_score_attr)
     if best is None:

@@ -1,4 +1,4 @@
-"""Tune's checkpoints as something to go on from after the process was killed."""
+"""Makes Tune's checkpoints safe to resume from, even after the process was killed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ducklane.training.state.saved import SavedCheckpoint, write_record
 from ducklane.training.state.training_state import TrainingState, TrialState
 
 TRIAL = "trial"
-"""In the configuration of a Tune trial: its number, from 0."""
+"""Key in the configuration of a Tune trial: its number, from 0."""
 
 
 class KeepProgress(Callback):  # type: ignore[misc]
-    """Keeps the metrics of every iteration, and says of each checkpoint when it is complete.
+    """Keeps the metrics of every iteration, and marks each checkpoint as complete once it is.
 
     Tune's own snapshots of an experiment lag behind its checkpoints by seconds or minutes.
     """
@@ -28,11 +28,11 @@ class KeepProgress(Callback):  # type: ignore[misc]
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
     ) -> None:
-        """Keep one iteration."""
+        """Keep the metrics of one iteration."""
         state_of(self._state, trial).add_row(named_metrics(result))
 
     def on_checkpoint(self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **_: Any) -> None:
-        """Declare a checkpoint complete."""
+        """Mark a checkpoint as complete."""
         write_record(Path(checkpoint.path), named_metrics(trial.last_result))
         self._state.note_time()
 
@@ -43,7 +43,7 @@ def state_of(state: TrainingState, trial: Any) -> TrialState:
 
 
 def restore(algorithm: Any, checkpoint: SavedCheckpoint) -> None:
-    """Go on from a checkpoint, counters included."""
+    """Restore an algorithm from a checkpoint, counters included."""
     counters = {
         "training_iteration": int(checkpoint.metrics["training_iteration"]),
         "time_total_s": checkpoint.metrics["time/total_s"],

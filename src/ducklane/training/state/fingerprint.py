@@ -1,4 +1,4 @@
-"""What tells one training from another: all that dvc.yaml says its result depends on."""
+"""The identity of a training: a hash of all that its result depends on according to dvc.yaml."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from ducklane.project.inputs import digest, digests, files_below, training_files
 from ducklane.project.stages import TRAIN, sources, stages
 from ducklane.repository import git
 from ducklane.settings import Settings
-from ducklane.settings.trials import trials
+from ducklane.settings.trials import trials_of
 
 PACKAGES = ("duckietown-gym-daffy", "numba", "numpy", "ray", "torch")
-"""A checkpoint is only good with the versions that wrote it, whatever constraints.txt asks for."""
+"""A checkpoint is only valid with the installed versions that wrote it, whatever constraints.txt pins."""
 
 
 def fingerprint(settings: Settings, workers: Sequence[int] = ()) -> str:
     """Hexadecimal SHA-256 of the settings, code, versions and files that training's result depends on.
 
-    Of code the meaning counts, not its comments, docstrings and layout; another version of Python writes it
-    down in another way, and makes another training.
+    Code is compared by its syntax tree, without comments, docstrings and layout. Different versions of
+    Python dump that tree differently, so each makes a training of its own.
 
     Args:
         settings: all of them.
-        workers: how many sample in each trial, as far as it is known: `rllib.num_workers: -1` is another
-            number, and another training, on a machine with other cores.
+        workers: the number of sampling processes of each trial, where it is known: `rllib.num_workers: -1`
+            gives another number, and so another training, on a machine with another number of cores.
 
     Raises:
-        UserError: dvc.yaml lists a file that is not there.
+        UserError: dvc.yaml lists a file that does not exist.
     """
     all_stages = stages()
     parts = {
@@ -40,8 +40,8 @@ def fingerprint(settings: Settings, workers: Sequence[int] = ()) -> str:
         "workers": list(workers),
         "packages": {package: version(package) for package in PACKAGES},
         "code": _contents(sources(all_stages, TRAIN)),
-        # as they are, whether or not the stage has run that writes this down
-        "files": digests(training_files(trials(settings))),
+        # their current contents, whether or not the stage `inputs` has recorded them
+        "files": digests(training_files(trials_of(settings))),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -52,7 +52,7 @@ def _contents(listed: Sequence[str]) -> dict[str, str]:
     for name in listed:
         path = root / name
         if not path.exists():
-            restore = f"type git checkout -- {name}, or take it off the list"
+            restore = f"type git checkout -- {name}, or remove it from the list"
             raise UserError(f"{git.PIPELINE}: {name} of {TRAIN}'s deps is missing; {restore}")
         for file in files_below(path) if path.is_dir() else [path]:
             contents[str(file.relative_to(root))] = _content(file)
@@ -68,6 +68,6 @@ def _content(path: Path) -> str:
 
 class _WithoutDocstrings(ast.NodeTransformer):
     def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
-        """Drop what only stands there to be read."""
+        """Drop docstrings."""
         is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
         return None if is_text else node

@@ -1,4 +1,4 @@
-"""An older policy that a training begins with (`rllib.restore_from`), if it fits the settings."""
+"""The older policy that a training starts from (`rllib.restore_from`), if it fits the settings."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ducklane.training.state.saved import ALGORITHM, SavedCheckpoint, read_check
 
 
 def origin(settings: Settings) -> SavedCheckpoint | None:
-    """The checkpoint to begin with, None to begin with nothing.
+    """The checkpoint to start from, None to start from scratch.
 
     Raises:
-        OlderPolicyError: it is not there, is damaged, does not fit the settings, or has had all the steps.
+        OlderPolicyError: it is missing or damaged, does not fit the settings, or is already at the last step.
     """
     if settings.rllib.restore_from is None:
         return None
@@ -25,15 +25,15 @@ def origin(settings: Settings) -> SavedCheckpoint | None:
     saved = read_checkpoint((folder / ALGORITHM).resolve())
     if saved is None:
         raise OlderPolicyError(
-            f"{RESTORE_FROM}: {folder / ALGORITHM}: is missing or damaged; give a whole checkpoint"
+            f"{RESTORE_FROM}: {folder / ALGORITHM}: is missing or damaged; give a complete checkpoint"
         )
     if differences := list(_differences(read_spec(folder), settings)):
         raise OlderPolicyError(*(f"{RESTORE_FROM}: {folder}: {difference}" for difference in differences))
     total = settings.tune.stop.timesteps_total
     if saved.timesteps >= total:
         raise OlderPolicyError(
-            f"{RESTORE_FROM}: {folder}: has had {saved.timesteps} steps, and tune.stop.timesteps_total is "
-            f"{total}; give more than {saved.timesteps}"
+            f"{RESTORE_FROM}: {folder}: is already at {saved.timesteps} steps, and tune.stop.timesteps_total "
+            f"is {total}; give more than {saved.timesteps}"
         )
     if problem := settings.nothing_saved(saved.timesteps, int(saved.metrics.get("training_iteration", 0))):
         raise OlderPolicyError(f"tune.checkpoint_freq: {problem}")
@@ -41,17 +41,17 @@ def origin(settings: Settings) -> SavedCheckpoint | None:
 
 
 def _differences(spec: PolicySpec, settings: Settings) -> Iterator[str]:
-    """What a network cannot change any more: what it sees, what it does and how it is built."""
-    had = {
+    """Settings that a trained network fixes, its observation, action and architecture, where they differ."""
+    trained = {
         "simulator": {"camera_width": spec.camera_width, "camera_height": spec.camera_height},
         **{name: getattr(spec, name).model_dump() for name in ("observation", "action", "network")},
     }
-    had["network"].pop("initial_std")
-    wanted = settings.model_dump()
-    for section, keys in had.items():
+    trained["network"].pop("initial_std")
+    current = settings.model_dump()
+    for section, keys in trained.items():
         for key, value in keys.items():
-            if value != wanted[section][key]:
+            if value != current[section][key]:
                 yield (
-                    f"was trained with {section}.{key} {value}, not {wanted[section][key]}; "
+                    f"was trained with {section}.{key} {value}, not {current[section][key]}; "
                     f"give {section}.{key} {value}"
                 )

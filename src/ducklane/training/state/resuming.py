@@ -1,4 +1,4 @@
-"""Where the trials of a training that was stopped go on from."""
+"""The checkpoints from which the trials of a stopped training resume."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from ducklane.training.state.saved import SavedCheckpoint
 from ducklane.training.state.training_state import TrainingState, TrialState
 
 
-def pick_up(chosen: TuneSettings, trial: TrialState) -> SavedCheckpoint | None:
-    """The checkpoint to go on from; what is of no use is deleted."""
+def pick_up(settings: TuneSettings, trial: TrialState) -> SavedCheckpoint | None:
+    """The checkpoint to resume from; deletes those that are no longer needed."""
     newest = trial.newest()
-    best = trial.best(chosen.keep_checkpoints_num, chosen.checkpoint_score_attr)
+    best = trial.best(settings.keep_checkpoints_num, settings.checkpoint_score_attr)
     trial.keep([*best, newest] if newest else [])
     if not trial.ended:
-        trial.go_on_after(newest)
+        trial.forget_after(newest)
     return newest
 
 
 def unfinished(
-    chosen: TuneSettings, state: TrainingState, newest: Sequence[SavedCheckpoint | None]
+    settings: TuneSettings, state: TrainingState, newest: Sequence[SavedCheckpoint | None]
 ) -> dict[int, SavedCheckpoint | None]:
-    """Numbers of the trials that have not had all their steps -> the checkpoints that they go on from."""
-    steps = chosen.stop.timesteps_total
-    left = {}
+    """Number of each trial that is not at its last step -> the checkpoint that it resumes from."""
+    steps = settings.stop.timesteps_total
+    unfinished_trials = {}
     for number, (trial, saved) in enumerate(zip(state.trials, newest, strict=True)):
         if trial.ended or (saved and saved.timesteps >= steps):
             continue
-        left[number] = saved
+        unfinished_trials[number] = saved
         if saved:
-            of = f"trial {number + 1}: " if len(newest) > 1 else ""
-            print(f"{of}going on from {saved.timesteps} of {steps} steps", flush=True)
-    return left
+            prefix = f"trial {number + 1}: " if len(newest) > 1 else ""
+            print(f"{prefix}resuming from {saved.timesteps} of {steps} steps", flush=True)
+    return unfinished_trials

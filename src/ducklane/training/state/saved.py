@@ -1,4 +1,4 @@
-"""Checkpoints on the disk: when one is complete, and whether it is whole."""
+"""Checkpoints on disk, and the record that marks one as complete and intact."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ALGORITHM = "algorithm"
 """In models/checkpoint: RLlib's checkpoint of the whole algorithm."""
 
 RECORD = "record.json"
-"""In a checkpoint's folder, written last: what it reached, and the digests of its files."""
+"""In a checkpoint's folder, written last: its metrics, and the digests of its files."""
 
 TIMESTEPS_TOTAL = "timesteps_total"
 
@@ -26,22 +26,22 @@ class SavedCheckpoint:
 
     path: Path
     metrics: dict[str, float]
-    """named, of the iteration that it was saved in"""
+    """of the iteration in which it was saved"""
 
     @property
     def timesteps(self) -> int:
-        """Environment steps until then."""
+        """Environment steps up to this checkpoint."""
         return int(self.metrics[TIMESTEPS_TOTAL])
 
 
 def write_record(checkpoint: Path, metrics: Mapping[str, float]) -> None:
-    """Declare a checkpoint complete."""
+    """Mark a checkpoint as complete."""
     finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
     write_json(checkpoint / RECORD, {"metrics": finite, "files": _digests(checkpoint)})
 
 
 def read_checkpoint(folder: Path) -> SavedCheckpoint | None:
-    """The checkpoint in a folder, None if its record is missing or does not fit its files."""
+    """The checkpoint in a folder, None if its record is missing or does not match its files."""
     try:
         record = json.loads((folder / RECORD).read_text())
     except (OSError, ValueError):

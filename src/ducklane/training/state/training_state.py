@@ -1,7 +1,7 @@
-"""What a training that was stopped goes on from: its checkpoints, its learning curve and its MLflow run.
+"""The state from which a stopped training resumes: its checkpoints, learning curve and MLflow run.
 
-It lies in a folder that is named after everything the training's result depends on. The same command finds it
-again; with other settings, code or maps it is another training, which never touches it.
+It is kept in a folder named after a hash of everything that the training's result depends on. So the same
+command finds it again; with other settings, code or maps it is another training, which never touches it.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from ducklane.training.state.fingerprint import fingerprint
 from ducklane.training.state.saved import TIMESTEPS_TOTAL, SavedCheckpoint, read_checkpoint
 
 FOLDER = Path("runs", "train")
-"""Of all states, at the repository's root."""
+"""Folder of all states, at the repository's root."""
 
 ATTEMPTS = "attempts"
-"""In a state's folder: one folder for each process that trained, with one for each trial."""
+"""In a state's folder: one folder per process that trained, each with one folder per trial."""
 
 TRIALS = "trials"
-"""In a state's folder: what is known of each trial beside its checkpoints."""
+"""In a state's folder: what is kept of each trial besides its checkpoints."""
 
 LOCK = "lock"
-"""In a state's folder: held by the process that trains."""
+"""In a state's folder: locked by the process that trains."""
 
 
 class StateError(UserError):
-    """Another process trains with the same settings."""
+    """Another process is training with the same settings."""
 
 
 class TrialState:
-    """The state of one trial, kept up to date on the disk.
+    """The state of one trial, kept up to date on disk.
 
     Args:
-        training: folder of the training that it belongs to.
+        training: folder of its training's state.
         number: of the trial, from 0.
     """
 
@@ -64,7 +64,7 @@ class TrialState:
         return self._run.read()
 
     def remember_run(self, run_id: str) -> None:
-        """Keep the id of the MLflow run."""
+        """Save the id of the MLflow run."""
         self._run.write(run_id)
 
     @property
@@ -73,7 +73,7 @@ class TrialState:
         return self._ended.exists()
 
     def end(self) -> None:
-        """Stop it for good: it does not go on."""
+        """Stop it for good: it will not be resumed."""
         self._folder.mkdir(parents=True, exist_ok=True)
         self._ended.touch()
 
@@ -81,38 +81,38 @@ class TrialState:
         if not self._curve.exists():
             return []
         lines = self._curve.read_text().splitlines(keepends=True)
-        # the last may be cut off
+        # the last line may be cut off, if the process was killed
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def add_row(self, row: Mapping[str, float]) -> None:
-        """Keep the named metrics of one iteration."""
+        """Save the named metrics of one iteration."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with self._curve.open("a") as file:
             file.write(json.dumps(row) + "\n")
         self.rows.append(dict(row))
 
-    def go_on_after(self, checkpoint: SavedCheckpoint | None) -> None:
-        """Forget the iterations that are to be trained again: those after the checkpoint, all without one."""
+    def forget_after(self, checkpoint: SavedCheckpoint | None) -> None:
+        """Forget the iterations after the checkpoint, which will be trained again; without one, all."""
         steps = checkpoint.timesteps if checkpoint else -1
         self.rows = [row for row in self.rows if row[TIMESTEPS_TOTAL] <= steps]
         with replacing(self._curve) as draft:
             draft.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
 
     def checkpoints(self) -> list[SavedCheckpoint]:
-        """All that are complete, in the order of their steps."""
-        found = [read_checkpoint(folder) for folder in self._folders()]
-        return sorted(filter(None, found), key=lambda checkpoint: checkpoint.timesteps)
+        """All complete checkpoints, in order of steps."""
+        checkpoints = [read_checkpoint(folder) for folder in self._folders()]
+        return sorted(filter(None, checkpoints), key=lambda checkpoint: checkpoint.timesteps)
 
     def newest(self) -> SavedCheckpoint | None:
         """The complete checkpoint with the most steps."""
         return next(reversed(self.checkpoints()), None)
 
     def best(self, count: int, score: str) -> list[SavedCheckpoint]:
-        """The best complete checkpoints, the very best first; those without a score are none.
+        """The best complete checkpoints, best first; those without a score are left out.
 
         Args:
             count: how many at most.
-            score: name of the metric, more is better.
+            score: name of the metric; higher is better.
         """
         scored = [saved for saved in self.checkpoints() if math.isfinite(saved.metrics.get(score, math.nan))]
         return sorted(scored, key=lambda saved: saved.metrics[score], reverse=True)[:count]
@@ -125,7 +125,7 @@ class TrialState:
                 shutil.rmtree(folder)
 
     def _folders(self) -> list[Path]:
-        # as Tune names them
+        # the names that Tune gives them
         return list(self._training.glob(f"{ATTEMPTS}/*/{self._number}/checkpoint_*"))
 
 
@@ -133,8 +133,8 @@ class TrainingState:
     """The state of one training: its MLflow run and its trials.
 
     Args:
-        folder: of this training alone; made when there is something to keep.
-        trials: how many there are.
+        folder: of this training alone; created when there is something to keep.
+        trials: number of trials.
     """
 
     def __init__(self, folder: Path, trials: int = 1) -> None:
@@ -150,7 +150,7 @@ class TrainingState:
         return self._run.read()
 
     def remember_run(self, run_id: str) -> None:
-        """Keep the id of the MLflow run."""
+        """Save the id of the MLflow run."""
         self._run.write(run_id)
 
     def _earlier_s(self) -> float:
@@ -158,27 +158,27 @@ class TrainingState:
 
     @property
     def wall_s(self) -> float:
-        """Seconds that it took so far, of earlier processes until their last checkpoints."""
+        """Seconds of training so far; of earlier processes, up to their last checkpoints."""
         return time.monotonic() - self._begun
 
     def note_time(self) -> None:
-        """Keep the seconds so far."""
+        """Save the seconds so far."""
         write_json(self._clock, {"wall_s": self.wall_s})
 
     def new_attempt(self) -> Path:
-        """A folder for the checkpoints of a process that trains."""
+        """Create a folder for the checkpoints of this process."""
         attempts = [int(path.name) for path in self.folder.glob(f"{ATTEMPTS}/*")]
         attempt = self.folder / ATTEMPTS / str(1 + max(attempts, default=0))
         attempt.mkdir(parents=True)
         return attempt
 
     def best(self, score: str) -> tuple[int, SavedCheckpoint] | None:
-        """The very best checkpoint of all trials and the number of its trial; None if none has a score."""
-        found = [(n, saved) for n, trial in enumerate(self.trials) for saved in trial.best(1, score)]
-        return max(found, key=lambda one: one[1].metrics[score], default=None)
+        """The best checkpoint of all trials, after the number of its trial; None if none has a score."""
+        scored = [(n, saved) for n, trial in enumerate(self.trials) for saved in trial.best(1, score)]
+        return max(scored, key=lambda candidate: candidate[1].metrics[score], default=None)
 
     def clear(self) -> None:
-        """Forget it all."""
+        """Delete everything but the lock."""
         for path in self.folder.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
@@ -205,17 +205,15 @@ class _RunId:
 def training_state(
     settings: Settings, trials: int = 1, workers: Sequence[int] = ()
 ) -> Iterator[TrainingState]:
-    """The state of the training that these settings describe; it is gone once that has ended well.
-
-    No other process may use it meanwhile.
+    """The state of the training that these settings describe, locked; deleted once it has succeeded.
 
     Args:
         settings: all of them.
-        trials: how many these settings ask for.
+        trials: number of trials that these settings ask for.
         workers: as for `fingerprint`.
 
     Raises:
-        StateError: one does.
+        StateError: another process is using it.
     """
     folder = copies.repository_root() / FOLDER / fingerprint(settings, workers)[:16]
     with _locked(folder / LOCK):
@@ -233,12 +231,12 @@ def _locked(path: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StateError(
-                f"{PARAMS_FILE}: another process trains with the same settings; wait for it, or change "
+                f"{PARAMS_FILE}: another process is training with the same settings; wait for it, or change "
                 "simulator.seed"
             ) from None
         if path.exists() and os.path.samestat(os.fstat(lock.fileno()), path.stat()):
             yield
             return
-    # the other process ended just now and took its lock with it
+    # the other process has just ended and deleted the lock file: lock the new one
     with _locked(path):
         yield
