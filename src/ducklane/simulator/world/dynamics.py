@@ -8,7 +8,8 @@ The model and its constants are those of duckietown_world's pwm_dynamics.py (`ge
     dw/dt = -4 w + 15 ((1 + trim) r - (1 - trim) l)
 
 so that both wheels at full duty settle at 0.6 m/s, and one wheel alone at 3.75 rad/s. Upstream's other terms
-(u2, u3, w2, w3) are zero. Poses are in the frame of `State`: z points down the map, hence the sign of z below.
+(u2, u3, w2, w3) are zero. Poses are in the frame of `State`: z points down the map, hence the sign of z
+below.
 """
 
 from __future__ import annotations
@@ -111,8 +112,8 @@ def pose_after(
 ) -> tuple[float, float, float]:
     """Pose after a step at these speeds: (x, z, angle), the angle in [-pi, pi].
 
-    The speeds are those at the end of the step, as in duckietown_world. Held constant, they lead along an arc:
-    the exponential map of SE(2), applied in the robot's frame (PyGeometry's `SE2_from_se2`).
+    The speeds are those at the end of the step, as in duckietown_world. Held constant, they lead along an
+    arc: the exponential map of SE(2), applied in the robot's frame (PyGeometry's `SE2_from_se2`).
     """
     # displacement in the robot's frame: `ahead` along its heading, `aside` to its left
     ahead, turn = STEP_SECONDS * forward_speed, STEP_SECONDS * yaw_rate

@@ -37,8 +37,9 @@ def lane_point(
 ) -> tuple[bool, float, float, float, float]:
     """The point of the lane that is nearest to (x, z).
 
-    Of the tile's lanes, the one whose direction from start to end has the largest dot product with the heading
-    is taken. Upstream divides these directions by one common norm, so a longer lane has the advantage.
+    Of the tile's lanes, the one whose direction from start to end has the largest dot product with the
+    heading is taken. Upstream divides these directions by one common norm, so a longer lane has the
+    advantage.
 
     Returns:
         whether there is a lane, (x, z) of the point, and (x, z) of the lane's unit direction there.
@@ -59,8 +60,8 @@ def lane_point(
 def lane_position(layout: Layout, m: int, x: float, z: float, angle: float) -> tuple[float, float, float]:
     """Position in the lane: (distance, angle, cosine of the angle) as in `State`; NaN outside any lane.
 
-    Distance and angle are positive to the right of the lane: this is what upstream's `get_lane_pos2` computes,
-    although its comments claim the opposite.
+    Distance and angle are positive to the right of the lane: this is what upstream's `get_lane_pos2`
+    computes, although its comments claim the opposite.
     """
     found, point_x, point_z, along_x, along_z = lane_point(layout, m, x, z, angle)
     if not found:
@@ -89,9 +90,9 @@ def lane_ahead(
         m: the map.
         x, z, angle: the pose.
         step_m: metres from one point of the lane to the next.
-        directions: (points, 2), output: cosine and sine of the angle, positive to the right, by which the lane
-            has turned after one step, two steps and so on from the point nearest to the pose. All 0 outside
-            any lane. A lane that ends is continued straight.
+        directions: (points, 2), output: cosine and sine of the angle, positive to the right, by which the
+            lane has turned after one step, two steps and so on from the point nearest to the pose. All 0
+            outside any lane. A lane that ends is continued straight.
     """
     directions[:] = 0.0
     found, x, z, first_x, first_z = lane_point(layout, m, x, z, angle)

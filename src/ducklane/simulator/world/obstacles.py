@@ -167,8 +167,8 @@ def _box(corners: Floats) -> Box:
 def _meet(robot: Box, thing: Box, norms: Floats, cosine: float, sine: float) -> bool:
     """Whether two boxes overlap on the robot's two axes and on the object's two: the separating axis theorem.
 
-    The object's axes need not be those of its sides: upstream takes them from the eigenvectors of its corners'
-    covariance, which are arbitrary for a square, and a moving Duckiebot keeps those of its start.
+    The object's axes need not be those of its sides: upstream takes them from the eigenvectors of its
+    corners' covariance, which are arbitrary for a square, and a moving Duckiebot keeps those of its start.
     """
     return (
         _overlap(robot, thing, cosine, -sine)
