@@ -26,7 +26,7 @@ def area_weights(size: int, output_size: int) -> NDArray[np.float32]:
 
     Pixel i overlaps output j by weights[j, i]; every row sums to size / gcd(size, output_size).
     """
-    # lengths in units of which a pixel has `target` and an output `source`
+    # in a common unit of length an input pixel is `target` long, and an output pixel `source`
     unit = math.gcd(size, output_size)
     source, target = size // unit, output_size // unit
     start = np.maximum(np.arange(output_size)[:, None] * source, np.arange(size)[None, :] * target)
