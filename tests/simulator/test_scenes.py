@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ducklane.simulator.town import scene
+from ducklane.simulator import scenes
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def test_a_full_disk_only_keeps_nothing(cache: Path) -> None:
     # as if the disk were full for every file
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
     try:
-        town = scene._load_map.__wrapped__("loop_empty")
+        town = scenes._load_map.__wrapped__("loop_empty")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert len(town.layout) > 0

@@ -15,7 +15,7 @@ from ducklane.evaluation.parity import MAPS, SAME_DB, compare
 from ducklane.settings import ObservationSettings
 from ducklane.simulator.camera import lens
 from ducklane.simulator.camera.lens import DUCKIEBOT_LENS, Lens
-from ducklane.simulator.stock import simulator as reference
+from ducklane.simulator.stock import adaptations
 
 POSES = int(os.environ.get("DUCKLANE_PARITY_POSES", "3"))
 
@@ -38,7 +38,7 @@ def test_pictures_are_close_to_the_stock_simulators(settings, size):
 
 
 def test_the_lens_is_inverted_as_the_stock_simulator_does_it():
-    reference._simulator_class()
+    adaptations.simulator_class()
     from gym_duckietown.distortion import Distortion
 
     np.random.seed(5)  # noqa: NPY002 - what carnivalmirror draws from

@@ -20,7 +20,7 @@ from typing import TypeVar
 import numpy as np
 import pytest
 
-from ducklane.simulator.stock import simulator as reference
+from ducklane.simulator.stock import adaptations
 
 ADAPTED = {
     ("duckietown_world.world_duckietown.pwm_dynamics", "DynamicModel.integrate"): "1811c99fc36b48a3",
@@ -66,7 +66,7 @@ RELIED_ON = {
 
 @pytest.fixture(autouse=True)
 def _adapted():
-    reference._simulator_class()
+    adaptations.simulator_class()
 
 
 def upstream(module: str, name: str):
@@ -88,7 +88,7 @@ def test_versions_are_those_adapted():
 def test_type_variables_are_still_patched_upstream_and_stay_as_python_has_them():
     patches = importlib.import_module("zuper_typing.monkey_patching_typing")
     assert '\nsetattr(TypeVar, "__repr__", typevar__repr__)\n' in inspect.getsource(patches)
-    assert patches.setattr is reference._set_but_on_type_variables
+    assert patches.setattr is adaptations._set_but_on_type_variables
     assert TypeVar.__repr__ is not patches.typevar__repr__
     # everything else is set as upstream has it
     assert importlib.import_module("mypy_extensions").NamedArg is patches.MyNamedArg
@@ -96,7 +96,7 @@ def test_type_variables_are_still_patched_upstream_and_stay_as_python_has_them()
 
 def test_triton_is_loaded_before_mesa(tmp_path):
     (tmp_path / "triton.py").write_text("import sys; print('pyglet.window' in sys.modules)")
-    load = "from ducklane.simulator import reference; reference._load_graphics()"
+    load = "from ducklane.simulator.stock import adaptations; adaptations._load_graphics()"
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
     assert subprocess.check_output([sys.executable, "-c", load], env=environment, text=True) == "False\n"
 

@@ -6,8 +6,8 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from ducklane.simulator.stock import simulator as reference
-from ducklane.simulator.town import scene
+from ducklane.simulator import scenes
+from ducklane.simulator.stock import adaptations
 from ducklane.simulator.town.maps import drivable_map_names, map_inputs
 
 ROAD = "tile_size: 0.585\ntiles: [[straight/W, floor]]\n"
@@ -59,17 +59,17 @@ def test_a_file_in_the_working_directory_stands_in_for_a_packaged_one(tmp_path, 
     "changed", ["mine.yaml", "meshes/ball.obj", "ball.mtl", "ball_skin.png", "sign_mine.png"]
 )
 def test_a_scene_is_read_anew_when_any_of_its_files_has_changed(map_of_ones_own, changed):
-    before = scene._fingerprint(map_of_ones_own)
-    assert scene._fingerprint(map_of_ones_own) == before
+    before = scenes._fingerprint(map_of_ones_own)
+    assert scenes._fingerprint(map_of_ones_own) == before
     with Path(changed).open("a", encoding="utf-8") as file:
         file.write("# \n")
-    assert scene._fingerprint(map_of_ones_own) != before
+    assert scenes._fingerprint(map_of_ones_own) != before
 
 
 @pytest.fixture
 def asked_for(monkeypatch) -> set[Path]:
     """The files that gym-duckietown's loader asks for."""
-    reference._simulator_class()
+    adaptations.simulator_class()
     from gym_duckietown import objects, objmesh, simulator
 
     asked: set[Path] = set()
@@ -127,7 +127,7 @@ def test_every_packaged_map_has_all_its_files():
 
 def test_inputs_need_neither_opengl_nor_torch():
     program = (
-        "import sys; from ducklane.simulator import maps; maps.map_inputs('udem1');"
+        "import sys; from ducklane.simulator.town import maps; maps.map_inputs('udem1');"
         "heavy = ('duckietown', 'gym', 'pyglet', 'numpy', 'torch', 'cv2');"
         "print([name for name in sys.modules if name.startswith(heavy)])"
     )

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from ducklane.simulator.town import scene
+from ducklane.simulator import scenes
 from ducklane.simulator.town.map_format import as_written
 from ducklane.simulator.town.maps import MapError, read_map
 
@@ -48,7 +48,7 @@ def test_objects_stand_where_a_map_file_says_in_both_simulators(
     np.testing.assert_allclose(places(simulator._upstream), expected, atol=1e-12)
     simulator.reset(seed=3)  # which makes the objects anew
     np.testing.assert_allclose(places(simulator._upstream), expected, atol=1e-12)
-    layout = scene.load_scene((name,)).layout
+    layout = scenes.load_scene((name,)).layout
     np.testing.assert_allclose(layout.objects["position"][0][:, [0, 2]] / TILE_M, expected, atol=1e-12)
 
 

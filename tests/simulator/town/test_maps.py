@@ -361,7 +361,7 @@ def test_both_maps_are_checked_before_anything_starts(changed):
 
 def test_loads_no_simulator():
     program = (
-        "import sys; from ducklane.simulator import maps; maps.check_map('udem1');"
+        "import sys; from ducklane.simulator.town import maps; maps.check_map('udem1');"
         "print([name for name in sys.modules if name.startswith(('duckietown', 'gym', 'pyglet', 'numpy'))])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -374,4 +374,4 @@ def test_the_map_file_of_the_docs_is_a_good_one(tmp_path):
     path.write_text(page.split("```yaml\n")[1].split("```")[0], encoding="utf-8")
     check_map(str(path))
     (note,) = notes(str(path))
-    assert "gym-duckietown alone puts them 1 row higher" in note
+    assert "gym-duckietown itself places objects 1 row higher" in note

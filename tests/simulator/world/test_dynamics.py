@@ -21,9 +21,9 @@ STEPS = 4000
 @pytest.fixture(scope="module")
 def upstream():
     """duckietown_world's dynamics, adapted to today's numpy."""
-    from ducklane.simulator.stock.simulator import _simulator_class
+    from ducklane.simulator.stock.adaptations import simulator_class
 
-    _simulator_class()
+    simulator_class()
     from duckietown_world.world_duckietown import dynamics_delay, pwm_dynamics
 
     return dynamics_delay, pwm_dynamics
