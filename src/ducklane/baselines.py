@@ -1,4 +1,4 @@
-"""What a trained policy is compared with: a controller that knows the lane, and drivers that know nothing."""
+"""Baselines for trained policies: a controller that knows the true lane position, and blind drivers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ducklane.policy import Commands, Observations, Policy
 
 
 class Gains(NamedTuple):
-    """Of the proportional controller: numbers, or arrays with one a robot."""
+    """Parameters of the proportional controller: numbers, or arrays with one entry per robot."""
 
     distance_gain: Any
     angle_gain: Any
@@ -20,18 +20,19 @@ class Gains(NamedTuple):
 
 
 class ProportionalController(Policy):
-    """Steers by the true lane position, which no camera gives.
+    """Steers by the true lane position, which a robot with a camera does not know.
 
-    The wheels differ by `distance_gain * dist + angle_gain * angle`; the mean duty falls with the steering.
-    `make tune-controller` found the default gains: those that go farthest on loop_empty while the robot stays
-    as close to the lane as the gate's goal demands.
+    The wheels' duties differ by `distance_gain * dist + angle_gain * angle`; their mean decreases with the
+    steering. `make tune-controller` (benchmarks/controller.py) found the defaults by random search: of the
+    gains with which all evaluation episodes on loop_empty survive, those that drive farthest while staying as
+    close to the lane as the gate's goal demands.
 
     Args:
         distance_gain: duty per metre from the lane's centre.
-        angle_gain: duty per radian from its direction.
-        duty: of both wheels, straight on.
-        slowdown: by which it falls per unit of steering.
-        least_duty: below which it does not fall.
+        angle_gain: duty per radian from the lane's direction.
+        duty: mean duty when driving straight.
+        slowdown: decrease of the mean duty per unit of steering.
+        least_duty: lower bound of the mean duty.
     """
 
     name = "proportional"
@@ -50,7 +51,7 @@ class ProportionalController(Policy):
         """Wheel duty from lane positions [n, 2]; straight on outside any lane."""
         dist, angle = np.nan_to_num(observations.lane).T
         distance_gain, angle_gain, duty, slowdown, least_duty = self.gains
-        # positive dist and angle lie to the right, so the right wheel has to be the faster one
+        # positive dist and angle mean the robot is right of the lane: the right wheel must be faster
         turn = np.clip(distance_gain * dist + angle_gain * angle, -1, 1) * 0.5
         mean = np.maximum(duty - slowdown * np.abs(turn), least_duty)
         return np.clip(np.stack([mean - turn, mean + turn], axis=1), -1, 1).astype(np.float32)
@@ -69,7 +70,7 @@ class ConstantPolicy(Policy):
 
 
 class RandomPolicy(Policy):
-    """Uniform wheel duty, drawn anew at every step."""
+    """Uniform wheel duty, drawn at every step."""
 
     name = "random"
 
@@ -78,7 +79,7 @@ class RandomPolicy(Policy):
         self.reset(1)
 
     def reset(self, n: int) -> None:
-        """Draw the same again: an episode does not depend on those before it."""
+        """Restart the sequence, so that an episode does not depend on those before it."""
         self._rng = np.random.default_rng(self._seed)
 
     def act(self, observations: Observations) -> Commands:
@@ -87,7 +88,7 @@ class RandomPolicy(Policy):
 
 
 def baselines() -> list[Policy]:
-    """What a trained policy is compared with."""
+    """All baselines."""
     return [
         ProportionalController(),
         ConstantPolicy("straight", 1.0, 1.0),

@@ -1,4 +1,4 @@
-"""Where a simulator meets the task: commands, frames, states become actions, observations, rewards."""
+"""The training environment: a simulator with the actions, observations and rewards of the task."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def observation_space(settings: Settings) -> spaces.Box:
 
 
 def action_space(settings: Settings) -> spaces.Box:
-    """What the policy gives: float32 in [-1, 1]."""
+    """What the policy outputs: float32 in [-1, 1]."""
     return spaces.Box(-1, 1, (settings.action.size,), np.float32)
 
 
 def image_blocks(observation: ObservationSettings, camera: SimulatorSettings) -> Blocks:
-    """How the batched simulator draws the frames of an observation, before colour and stack."""
+    """How the batched simulator averages frames to an observation's size, before colour and stacking."""
     from ducklane.simulator.camera.view import Blocks
 
     transform = FrameTransform(observation, camera.camera_height, camera.camera_width)
@@ -58,7 +58,7 @@ class Environment:
 
     def create_env(self) -> Env:
         """The bare simulator, one robot: wheel commands in, camera frames out."""
-        # imported here: OpenGL and numba take seconds, and only the process that simulates needs them
+        # imported here: OpenGL and numba take seconds to load, and only the simulating process needs them
         if self.settings.simulator.backend == "batched":
             from ducklane.simulator.single import SingleSimulator
 
@@ -71,25 +71,25 @@ class Environment:
         """The task with many robots.
 
         Args:
-            num_envs: how many.
-            threads: of the batched simulator, if not those of the settings.
+            num_envs: number of robots.
+            threads: of the batched simulator; `simulator.threads` if None.
         """
         if self.settings.simulator.backend == "batched":
             return TaskVectorEnv(self.settings, num_envs, threads)
         return StockVectorEnv(self, num_envs)
 
     def wrap(self, env: Env) -> Env:
-        """Put the task around a simulator: reward, observation and action of the settings."""
+        """Wrap a simulator in the task: the settings' reward, observation and action."""
         return TaskAction(TaskObservation(TaskReward(env, self.settings), self.settings), self.settings)
 
 
 class StockVectorEnv(SyncVectorEnv):
-    """N simulators of one robot, one after the other, with the settings' action, observation and reward.
+    """N stock simulators, stepped one after the other, with the settings' action, observation and reward.
 
-    Infos hold those of the robots, as gymnasium gathers them.
+    Infos are those of the robots, as gymnasium collects them.
 
     Args:
-        environment: makes one of them.
+        environment: makes one simulator.
         num_envs: N.
     """
 
@@ -109,15 +109,15 @@ class StockVectorEnv(SyncVectorEnv):
 class TaskVectorEnv(gymnasium.vector.VectorEnv[Image, Action, NDArray[Any]]):
     """N robots in the batched simulator, with the settings' action, observation and reward.
 
-    The simulator draws images as the policy sees them.
+    The simulator draws images at the size the policy sees.
 
-    Infos are empty, but at the end of episodes: then `infos["episode_reward"]` holds the sums of the reward's
-    components, [N] each, valid where `infos["_episode_reward"]` is true.
+    Infos are empty except at the end of episodes: then `infos["episode_reward"]` holds the sums of the
+    reward's components, [N] each, valid where `infos["_episode_reward"]` is true.
 
     Args:
-        settings: all of them.
+        settings: all settings.
         num_envs: N.
-        threads: to simulate on; those of the settings if not given.
+        threads: to simulate on; `simulator.threads` if None.
     """
 
     closed: bool = True
@@ -156,7 +156,7 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[Image, Action, NDArray[Any]]):
     def step(
         self, actions: Action
     ) -> tuple[Image, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
-        """Step all robots; those whose episode ended in the last step begin another, for no reward."""
+        """Step all robots; those whose episode ended in the last step begin another, with reward 0."""
         frames, _, terminated, truncated, _ = self.simulator.step(self._mapping.to_wheels(actions))
         starting = self._starting
         images = self._stack.push(frames, starting)
@@ -200,9 +200,9 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[Image, Action, NDArray[Any]]):
 
 
 class TaskReward(gymnasium.Wrapper[Image, Action, Image, Action]):
-    """Pays the settings' reward.
+    """Replaces the simulator's reward by that of the settings.
 
-    `info["reward"]` holds the step's components; at the end `info["episode_reward"]` holds their sums.
+    `info["reward"]` holds the step's components, and at the end `info["episode_reward"]` their sums.
     """
 
     def __init__(self, env: Env, settings: Settings) -> None:
@@ -213,12 +213,12 @@ class TaskReward(gymnasium.Wrapper[Image, Action, Image, Action]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Image, dict[str, Any]]:
-        """Start an episode."""
+        """Begin an episode."""
         self._sums.clear()
         return self.env.reset(seed=seed, options=options)
 
     def step(self, action: Action) -> tuple[Image, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Step the simulator and pay for it."""
+        """Step the simulator and compute the reward."""
         image, _, terminated, truncated, info = self.env.step(action)
         components = self._components(info, terminated, truncated)
         for name, value in components.items():
@@ -233,19 +233,21 @@ class TaskReward(gymnasium.Wrapper[Image, Action, Image, Action]):
         margin_m = self._settings.detour_margin_m
         simulator: Any = self.unwrapped
         detour = simulator.detour(margin_m) if margin_m else 0.0
-        paid = step_components(self._settings, state, detour=detour, crashed=terminated, truncated=truncated)
-        return {name: float(value) for name, value in paid.items()}
+        components = step_components(
+            self._settings, state, detour=detour, crashed=terminated, truncated=truncated
+        )
+        return {name: float(value) for name, value in components.items()}
 
 
 def step_components(
     settings: RewardSettings, state: Any, *, detour: ArrayLike, crashed: ArrayLike, truncated: ArrayLike
 ) -> reward.Components:
-    """What the settings pay for a step.
+    """Components of the settings' reward for a step.
 
     Args:
         settings: of the reward.
-        state: the fields of `State`, of one robot or, as arrays, of many.
-        detour: metres beside the lane's centre where the robot ought to be; of `lane_progress` only.
+        state: an object with the fields of `State`: numbers for one robot, arrays for many.
+        detour: metres beside the lane's centre at which the robot should drive; for `lane_progress` only.
         crashed, truncated: how the step ended.
     """
     if settings.type == "stock":
@@ -266,7 +268,7 @@ def step_components(
 
 
 class TaskObservation(gymnasium.Wrapper[Image, Action, Image, Action]):
-    """Shows the settings' observation: camera frames cropped, averaged and stacked."""
+    """Turns camera frames into the settings' observation: cropped, averaged and stacked."""
 
     def __init__(self, env: Env, settings: Settings) -> None:
         super().__init__(env)
@@ -278,19 +280,19 @@ class TaskObservation(gymnasium.Wrapper[Image, Action, Image, Action]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Image, dict[str, Any]]:
-        """Start an episode: its first frame fills the stack."""
+        """Begin an episode: its first frame fills the stack."""
         frame, info = self.env.reset(seed=seed, options=options)
         self._stack.clear()
         return self._stack.push(self._transform(frame)), info
 
     def step(self, action: Action) -> tuple[Image, SupportsFloat, bool, bool, dict[str, Any]]:
         """Step the simulator and add its frame to the stack."""
-        frame, paid, terminated, truncated, info = self.env.step(action)
-        return self._stack.push(self._transform(frame)), paid, terminated, truncated, info
+        frame, step_reward, terminated, truncated, info = self.env.step(action)
+        return self._stack.push(self._transform(frame)), step_reward, terminated, truncated, info
 
 
 class TaskAction(gymnasium.ActionWrapper[Image, Action, Action]):
-    """Takes the settings' action and gives the simulator its wheel commands."""
+    """Maps the settings' action to the simulator's wheel commands."""
 
     def __init__(self, env: Env, settings: Settings) -> None:
         super().__init__(env)

@@ -1,4 +1,8 @@
-"""How the inner loops of the simulator, and of the task, are compiled."""
+"""Compilation of the inner loops of the simulator and the task with numba, and the cache of their code.
+
+There are three decorators: `kernel` is general, `lean_kernel` is cheap to call with many arrays, and
+`inner_kernel` is inlined into other kernels.
+"""
 
 from __future__ import annotations
 
@@ -16,57 +20,59 @@ from numba.core import config as _config
 
 from ducklane.machine.folders import cache_folder
 
-config: Any = _config  # whose names numba makes at run time
+config: Any = _config  # numba creates its attributes at run time, unseen by mypy
 caching: Any = _caching
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
 _LEAN: dict[str, Any] = {"_nrt": False, "no_cfunc_wrapper": True}
+"""numba options: no runtime that counts references to arrays, and no wrapper to call the function from C"""
 
 
 def kernel(function: Function) -> Function:
-    """Compile a function of numbers and arrays with numba, once, and keep the result on the disk.
+    """Compile a function of numbers and arrays with numba, and cache the result on disk.
 
-    Divisions by zero give infinities as in C. Sums keep their order, so that results do not depend on how
-    the machine is able to vectorize them.
+    Divisions by zero give infinities, as in C. Without `fastmath`, sums keep their order, so results do not
+    depend on how a processor's instructions would vectorise them.
     """
     return _compiled(function)
 
 
 def lean_kernel(function: Function) -> Function:
-    """A `kernel` that makes no array and keeps none: it leaves the counts of references to arrays alone.
+    """A `kernel` that creates no arrays and keeps none, so that it need not count references to them.
 
-    A function that takes dozens of arrays would spend most of its time counting, and threads that share the
-    arrays would wait for one another.
+    A function that takes dozens of arrays would spend most of its time on reference counts, and threads that
+    share the arrays would contend for these counts.
     """
     return cast(Function, _LeanKernel(function))
 
 
 def inner_kernel(function: Function) -> Function:
-    """A `lean_kernel` that becomes a part of those that call it, thousands of times for one picture.
+    """A `lean_kernel` that is inlined into its callers, for work done thousands of times per picture.
 
-    To hand it dozens of arrays would take longer than its work. It is for other kernels only.
+    Passing it dozens of arrays would take longer than its own work. Only other kernels can call it.
     """
     return _compiled(function, no_cpython_wrapper=True, forceinline=True, **_LEAN)
 
 
 class _LeanKernel:
-    """Compiled once for other kernels and once for Python, each on its first call.
+    """Compiled separately for other kernels and for Python, each on its first call.
 
-    To take dozens of arrays out of Python's objects takes the compiler longer than most kernels' own work.
+    Code that unpacks dozens of arrays from Python objects takes longer to compile than most kernels
+    themselves, so only what Python calls gets it.
     """
 
     def __init__(self, function: Any) -> None:
         update_wrapper(self, function)
         self._for_kernels = _compiled(function, no_cpython_wrapper=True, **_LEAN)
         self._for_python = _compiled(function, "for_python", **_LEAN)
-        # what a kernel that calls this one finds, in place of the object itself
+        # numba types this object, where a kernel calls it, as the variant for kernels
         self._numba_type_ = self._for_kernels._numba_type_
         self._called = False
 
     @property
     def signatures(self) -> list[Any]:
-        """The types of arguments that it was compiled for when Python called it."""
+        """Argument types for which it was compiled when called from Python."""
         return list(self._for_python.signatures)
 
     def __call__(self, *args: Any) -> Any:
@@ -80,7 +86,8 @@ class _LeanKernel:
 
 @contextmanager
 def _garbage_kept() -> Iterator[None]:
-    """The compiler makes little garbage but so many objects that Python would look for some all the time."""
+    """Switch garbage collection off: the compiler creates so many objects, little of it garbage, that Python
+    would keep collecting."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -91,30 +98,30 @@ def _garbage_kept() -> Iterator[None]:
 
 
 class ByContent(caching.UserProvidedCacheLocator):  # type: ignore[misc]
-    """Finds compiled functions by what the sources say, wherever they lie.
+    """Finds compiled functions by the content of the sources, wherever these are.
 
-    numba's own locators put the path of the source into the name of the folder: each clone, and each copy
-    that DVC runs an experiment in, would compile everything again.
+    numba's own locators put the source's path into the folder's name: each clone, and each copy in which DVC
+    runs an experiment, would compile everything again.
     """
 
     @classmethod
     def get_suitable_cache_subpath(cls, py_file: str) -> str:
-        """Nothing beside the folder that `_cache_folder` names after the sources."""
+        """No subfolder: `_cache_folder` already names the folder after the sources."""
         return ""
 
     def ensure_cache_path(self) -> None:
-        """Not where the folder cannot be written: a function is then compiled, and not kept."""
+        """Like numba's, except that a folder that cannot be written is no error: nothing is cached then."""
         with suppress(OSError):
             super().ensure_cache_path()
 
 
 class _Cache(caching.FunctionCache):  # type: ignore[misc]
-    """One in which files may be damaged, or its disk full: functions are then compiled as without one."""
+    """A cache that survives damaged files and a full disk: functions are then compiled as without a cache."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
             return super().load_overload(sig, target_context)
-        except Exception:  # of kinds without number, if the bytes are any
+        except Exception:  # unpickling damaged bytes can raise anything
             with suppress(OSError):
                 self.flush()
             return None
@@ -126,7 +133,7 @@ class _Cache(caching.FunctionCache):  # type: ignore[misc]
 
 def _compiled(function: Function, part: str = "", **options: Any) -> Function:
     compiled = numba.njit(error_model="numpy", nogil=True, **options)(function)
-    # the cache looks for its folder when it is made
+    # FunctionCache reads numba's configuration once, when it is created
     before = config.CACHE_DIR, config.CACHE_LOCATOR_CLASSES
     config.CACHE_DIR = str(_cache_folder(config.CACHE_DIR) / part)
     config.CACHE_LOCATOR_CLASSES = f"{__name__}.{ByContent.__name__}"
@@ -138,9 +145,10 @@ def _compiled(function: Function, part: str = "", **options: Any) -> Function:
 
 
 def _cache_folder(before: str) -> Path:
-    """A folder of this version of the kernels' own.
+    """A separate folder for each version of the kernels' sources.
 
-    numba does not notice when a function that another file's calls has changed, and would go on with the old.
+    numba checks only the file of the cached function: it would keep using the old code of a function that
+    this one calls from another file.
     """
     return Path(before) / _SOURCES if before else cache_folder(f"kernels/{_SOURCES}")
 
@@ -153,9 +161,11 @@ def _digest_of_sources() -> str:
 
 
 def _sources_of_kernels() -> Iterator[Path]:
-    """This file, the simulator's but for the stock one's adapter, and others with a kernel in them.
+    """This file, the simulator's files except those of the stock adapter, and other files that define
+    kernels.
 
-    Not whole rooms more: who changes a reward need not wait for the simulator to be compiled.
+    No others: after a change to a reward, for instance, nobody should wait for the simulator to compile
+    again.
     """
     package = Path(__file__).parent
     for path in package.rglob("*.py"):

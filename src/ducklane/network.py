@@ -1,4 +1,4 @@
-"""The networks, plain torch: the policy, which goes onto the robot, and what only training needs."""
+"""The networks, in plain torch: the policy, which is deployed on the robot, and the critic, for training."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class PolicyNetwork(nn.Module):
 
     Args:
         observation_shape: (height, width, channels) of a uint8 observation.
-        action_size: numbers in an action.
-        settings: layers and the first standard deviation.
+        action_size: length of an action.
+        settings: layers and the initial standard deviation.
     """
 
     def __init__(
@@ -38,42 +38,42 @@ class PolicyNetwork(nn.Module):
         self.action_head = nn.Linear(settings.hidden_size, action_size)
         self.log_std = nn.Parameter(torch.full((action_size,), math.log(settings.initial_std)))
         _initialize(self)
-        # a nearly silent head: the first actions are noise around zero
+        # small weights in the head: the first actions are noise around zero
         nn.init.orthogonal_(self.action_head.weight, 0.01)
 
     @property
     def convolutions(self) -> list[nn.Conv2d]:
-        """The layers that images go through, each followed by ReLU."""
+        """The convolutional layers, each followed by ReLU."""
         return [layer for layer in self.trunk if isinstance(layer, nn.Conv2d)]
 
     @staticmethod
     def scaled(observations: Tensor, out: Tensor | None = None) -> Tensor:
-        """Map observations [n, height, width, channels], uint8 or float of 0 to 255, to images for layers.
+        """Convert observations to what the convolutions take.
 
         Args:
-            observations: of 0 to 255.
-            out: where to put the images; a new tensor if not given.
+            observations: [n, height, width, channels], uint8 or float, 0 to 255.
+            out: tensor to write to; a new one if None.
 
         Returns:
-            float32, [n, channels, height, width], of 0 to 1.
+            float32 [n, channels, height, width], 0 to 1.
         """
-        # a copy of its own, scaled where it lies: one pass over the images less than dividing them
+        # copy, then scale in place: one pass over the images less than a division into a new tensor
         images = observations.permute(0, 3, 1, 2)
         copy = images.to(torch.float32, copy=True) if out is None else out.copy_(images)
         return copy.mul_(1 / 255)
 
     def hidden(self, maps: Tensor) -> Tensor:
-        """Map what the convolutions make of images [n, channels, height, width] to [n, hidden_size]."""
+        """Map the convolutions' output [n, channels, height, width] to features [n, hidden_size]."""
         features: Tensor = self.trunk[2 * len(self.convolutions) :](maps)
         return features
 
     def features(self, observations: Tensor) -> Tensor:
-        """Map uint8 (or float of 0 to 255) observations [n, height, width, channels] to [n, hidden_size]."""
+        """Map observations as in `scaled` to features [n, hidden_size]."""
         features: Tensor = self.trunk(self.scaled(observations))
         return features
 
     def action_mean(self, features: Tensor) -> Tensor:
-        """Mean of the actions, [n, action_size]; outside [-1, 1] it is clipped by whoever acts."""
+        """Mean of the actions, [n, action_size], not clipped: `ActionMapping` clips it to [-1, 1]."""
         mean: Tensor = self.action_head(features)
         return mean
 
@@ -83,11 +83,11 @@ class PolicyNetwork(nn.Module):
 
 
 class Critic(nn.Module):
-    """Two hidden layers from the true state, or one layer from the policy's features, to a value.
+    """The value function: two hidden layers on the true state, or one linear layer on the policy's features.
 
     Args:
-        state_size: numbers of the true state, with the past actions.
-        settings: which of the two, and its size.
+        state_size: length of the true state, including past actions.
+        settings: `critic` chooses the input, `critic_hidden_size` the size of the hidden layers.
     """
 
     def __init__(self, state_size: int, settings: NetworkSettings) -> None:

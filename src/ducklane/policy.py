@@ -1,6 +1,7 @@
 """Policies: frames or the true lane position in, wheel commands out.
 
-A trained network, its ONNX export and the baselines are alike, so that one evaluator scores them all.
+A trained network, its ONNX export and the baselines share one interface, so that one evaluator scores them
+all.
 """
 
 from __future__ import annotations
@@ -41,10 +42,10 @@ class Policy(ABC):
     """Drives n robots.
 
     Attributes:
-        name: what scores and pictures call it.
-        camera_shape: (height, width) of the frames it needs; None where it reads the lane position only, so
-            that nothing need be rendered.
-        first_row: the topmost row of them that it looks at: those above it may be black.
+        name: its name in scores and pictures.
+        camera_shape: (height, width) of the frames it needs; None if it only reads the lane position, so that
+            nothing has to be rendered.
+        first_row: topmost row of the frames that it uses; rows above may be black.
     """
 
     name: str
@@ -52,7 +53,7 @@ class Policy(ABC):
     first_row: int = 0
 
     def reset(self, n: int) -> None:  # noqa: B027 - most policies keep no state
-        """Forget the past: n new episodes start."""
+        """Forget the past: n new episodes begin."""
 
     @abstractmethod
     def act(self, observations: Observations) -> Commands:
@@ -77,13 +78,13 @@ class Provenance(BaseModel):
     seed: int
     weights_sha256: str
     trial_run_id: str | None = None
-    """of the best of several trials: its own MLflow run, nested in the other"""
+    """if the policy is the best of several trials: the MLflow run of that trial, nested in `mlflow_run_id`"""
     changes: dict[str, object] = {}
-    """of such a trial: where its settings differ from those of the digest"""
+    """settings in which that trial differs from those of `params_digest`"""
 
 
 class PolicySpec(BaseModel):
-    """policy.json: all that is needed, beside the weights, to drive."""
+    """The content of policy.json: all that is needed, besides the weights, to drive."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -128,17 +129,17 @@ class TrainedPolicy(Policy):
 
 
 def save_policy(directory: Path, spec: PolicySpec, network: PolicyNetwork) -> None:
-    """Write policy.json and the weights beside each other."""
+    """Write policy.json and the weights into one folder."""
     directory.mkdir(parents=True, exist_ok=True)
     torch.save(network.state_dict(), directory / WEIGHTS_FILE)
     (directory / POLICY_FILE).write_text(spec.model_dump_json(indent=2, by_alias=True) + "\n")
 
 
 def load_policy(directory: Path) -> TrainedPolicy:
-    """Load what `save_policy` wrote; no code from the files is run.
+    """Load what `save_policy` wrote, without running code from the files.
 
     Raises:
-        PolicyError: a file is missing, damaged, or the weights are not those that policy.json names.
+        PolicyError: a file is missing or damaged, or the weights are not those that policy.json names.
     """
     spec = read_spec(directory)
     network = spec.build_network()
@@ -148,9 +149,9 @@ def load_policy(directory: Path) -> TrainedPolicy:
     except FileNotFoundError:
         raise PolicyError(f"{weights}: is missing; run `dvc repro train` or `dvc pull`") from None
     except Exception:
-        # torch's own words are none, or advise to load the file with whatever code it brings
+        # torch's message is empty, or advises to load the file with weights_only=False, which runs its code
         raise PolicyError(
-            f"{weights}: cannot be read: it is damaged, or holds something else than this network's weights; "
+            f"{weights}: cannot be read: it is damaged or does not hold this network's weights; "
             "run `dvc repro train` again"
         ) from None
     if weights_digest(network) != spec.provenance.weights_sha256:
@@ -161,7 +162,7 @@ def load_policy(directory: Path) -> TrainedPolicy:
 
 
 def read_spec(directory: Path) -> PolicySpec:
-    """What stands in a policy's policy.json.
+    """Read a policy's policy.json.
 
     Raises:
         PolicyError: it is missing or damaged.
@@ -177,7 +178,7 @@ def read_spec(directory: Path) -> PolicySpec:
 
 
 def weights_digest(network: PolicyNetwork) -> str:
-    """SHA-256 of the weights themselves, whatever file they are in: equal networks have equal digests."""
+    """SHA-256 of the weights themselves, independent of the file: equal networks have equal digests."""
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(name.encode())

@@ -236,8 +236,7 @@ import hashlib, sys
 if sys.argv[1] == "blocked":
     sys.modules.update({"pyglet.gl": None, "pyglet.window": None})
 from ducklane.simulator.stock.adaptations import GraphicsError
-from ducklane.simulator.scenes import _flat
-from ducklane.simulator.scenes import load_scene
+from ducklane.simulator.scenes import _flat, load_scene
 try:
     scene = load_scene(("small_loop", "4way"))
 except GraphicsError:

@@ -1,7 +1,7 @@
-"""Many Duckiebots at once: the stock simulator's physics and pictures, computed in arrays.
+"""Many Duckiebots at once: the stock simulator's physics and pictures, computed on arrays.
 
-Each robot is alone in a world of its own. What happens to it depends on its seed and its commands only: not
-on its neighbours, and not on the number of threads.
+Each robot is alone in its own world. What happens to it depends only on its seed and its commands, not on
+its neighbours or the number of threads.
 """
 
 from __future__ import annotations
@@ -44,21 +44,21 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
     - Actions: Box(-1, 1, (N, 2), float32), the (left, right) wheel duty of each, held for 1/30 s. Values
       beyond the bounds are clipped; float64 is not rounded to float32.
     - Observations: Box(0, 255, (N, height, width, 3), uint8), a new array each time.
-    - Rewards: gym-duckietown's own; -1000 on leaving the road or colliding.
+    - Rewards: those of gym-duckietown; -1000 on leaving the road or colliding.
     - Terminated: the robot left the road or collided. Truncated: `max_steps` reached, and not terminated.
     - Infos: empty. The robots' states are in `robots`, whose fields are those of `State`, [N] each.
-    - Autoreset: in the step after the end of a robot's episode its action is ignored, the next episode
-      begins, and the reward is 0.
+    - Autoreset (gymnasium's NEXT_STEP): in the step after the end of a robot's episode its action is ignored,
+      the next episode begins, and the reward is 0.
 
     Args:
         settings: map or maps (robot i drives map i modulo their number), camera, episode length and seed.
         num_envs: N.
-        blocks: how frames are averaged to images; images are whole frames if not given.
-        threads: to compute on; `settings.threads` if not given.
+        blocks: how frames are averaged to images; None for whole frames.
+        threads: to compute on; `settings.threads` if None.
 
     Raises:
         MapError: a map does not exist, its file is wrong, or it has no road.
-        GraphicsError: a map is new on this machine, and there is no OpenGL to read it with.
+        GraphicsError: a map has not been cached yet, and there is no OpenGL to read it with.
     """
 
     metadata = {  # noqa: RUF012 - gymnasium's
@@ -68,10 +68,10 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
     }
 
     closed: bool = True
-    """gymnasium closes what is thrown away, unless it is closed; half made, there is nothing to close."""
+    """gymnasium's destructor closes what is not closed; true until `__init__` has made something to close."""
 
     camera_on: bool = True
-    """Set it to False to skip drawing: images are then black, and poses and rewards the same."""
+    """Set to False to skip drawing: images are then black, poses and rewards unchanged."""
 
     def __init__(
         self,
@@ -122,14 +122,14 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
         """Begin an episode of every robot, at random valid poses or exactly at `options["poses"]`.
 
         Args:
-            seed: make the worlds anew from this seed, their objects and light too: equal seeds and equal
-                actions give equal episodes. Or a list of N, one for each robot; of one whose seed is None
-                the random draws go on. Without a seed all goes on.
-            options: {"poses": (N, 3) of x, z, angle in metres and radians}, or nothing.
+            seed: restart the worlds, with their objects and light, from this seed: equal seeds and equal
+                actions give equal episodes. Or a list of N, one per robot, where None continues that robot's
+                random numbers. Without a seed, worlds and random numbers continue.
+            options: {"poses": (N, 3) of x, z, angle in metres and radians}, or None.
 
         Raises:
-            ValueError: a pose is off the road or touches something, an option is unknown, or a
-                seed is negative, no whole number or not there for each robot.
+            ValueError: a pose is off the road or touches something, an option is unknown, or seeds are not
+                whole numbers >= 0, one for all or one per robot.
             StartError: random draws found no valid start.
         """
         poses = _poses_option(options, self.num_envs)
@@ -159,8 +159,8 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
             actions: (N, 2) of (left, right) wheel duty.
 
         Raises:
-            ValueError: the actions are not N times two numbers.
-            StartError: a new episode found no valid start.
+            ValueError: the actions are not (N, 2) numbers.
+            StartError: no valid start was found for a new episode.
         """
         if self._last is None:
             raise gymnasium.error.ResetNeeded("call reset before step")
@@ -171,32 +171,32 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
         return outcome.frames, outcome.rewards, outcome.terminated, outcome.truncated, {}
 
     def lane_ahead(self, points: int, step_m: float) -> NDArray[np.float64]:
-        """How the lane turns in front of each robot.
+        """How the lane turns ahead of each robot.
 
         Args:
-            points: how many points of the lane to look at.
+            points: number of points along the lane.
             step_m: metres from one to the next.
 
         Returns:
             (N, points, 2) cosine and sine of the angle, positive to the right, by which the lane has turned
-            at each, seen from the point nearest to the robot; all 0 outside any lane.
+            at each point since the one nearest to the robot; all 0 outside any lane.
         """
         directions = np.zeros((self.num_envs, points, 2))
         look_ahead(self._world, step_m, directions)
         return directions
 
     def detours(self, margin_m: float) -> NDArray[np.float64]:
-        """How far beside its lane's centre each robot ought to be, to pass what stands in the lane.
+        """How far beside its lane's centre each robot should drive, to pass objects in the lane.
 
         Args:
-            margin_m: between a robot's side and an object, metres.
+            margin_m: gap between a robot's side and an object, metres.
 
         Returns:
             (N,) metres, positive to the right; 0 where nothing is in the way.
         """
-        found = np.zeros(self.num_envs)
-        look_for_detours(self._world, margin_m, found)
-        return found
+        detours = np.zeros(self.num_envs)
+        look_for_detours(self._world, margin_m, detours)
+        return detours
 
     def render(self) -> tuple[Frames, ...]:  # type: ignore[override] # gymnasium names no type
         """The last image of each robot."""
@@ -205,7 +205,7 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
         return tuple(self._last.frames.copy())
 
     def close_extras(self, **_: Any) -> None:
-        """Let the threads go."""
+        """Stop the threads."""
         if self._pool is not None:
             self._pool.shutdown()
 
@@ -218,7 +218,7 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
                 self.robots.streams[i] = seed_robots(of_robot, [0])[0]
 
     def _advance(self, commands: NDArray[np.float64], poses: Poses, new_world: bool) -> Outcome:
-        """Step all robots, each thread its share of them."""
+        """Step all robots, an equal share on each thread; kernels release Python's global lock."""
         n, shape = self.num_envs, (self.num_envs, *self.image_shape)
         frames = np.empty(shape, np.uint8) if self.camera_on else np.zeros(shape, np.uint8)
         flags = [np.zeros(n, np.bool_) for _ in range(3)]
@@ -262,34 +262,34 @@ def _threads(setting: int) -> int:
 
 
 def _checked_seed(seed: int | list[int | None] | None, n: int) -> int | list[int | None] | None:
-    given = seed.tolist() if isinstance(seed, np.ndarray | np.integer) else seed
-    seeds = given if isinstance(given, list | tuple) else [given] * n
-    right = [one is None or (isinstance(one, int | np.integer) and one >= 0) for one in seeds]
-    if len(right) != n or not all(right):
+    plain = seed.tolist() if isinstance(seed, np.ndarray | np.integer) else seed
+    seeds = plain if isinstance(plain, list | tuple) else [plain] * n
+    valid = [one is None or (isinstance(one, int | np.integer) and one >= 0) for one in seeds]
+    if len(valid) != n or not all(valid):
         raise ValueError(
-            f"seed is a whole number, 0 or more, or a list of {n}, one or None for each robot, "
-            f"not {reprlib.repr(given)}"
+            f"seed must be a whole number >= 0, or a list of {n} such numbers or None, one per robot; "
+            f"got {reprlib.repr(plain)}"
         )
-    return given
+    return plain
 
 
 def _poses_option(options: dict[str, Any] | None, n: int) -> Poses | None:
-    given = only_option(options, "poses")
-    if given is None:
+    option = only_option(options, "poses")
+    if option is None:
         return None
-    poses = _for_kernels(given)
+    poses = _for_kernels(option)
     if poses.shape != (n, 3) or not np.isfinite(poses).all():
-        raise ValueError(f"poses are (x, z, angle) of {n} robots, finite numbers, not {given!r}")
+        raise ValueError(f"poses must be finite (x, z, angle) of {n} robots; got {option!r}")
     return poses
 
 
 def _commands(actions: ArrayLike, n: int) -> NDArray[np.float64]:
     commands = _for_kernels(actions)
     if commands.shape != (n, 2) or np.isnan(commands).any():
-        raise ValueError(f"actions are (left, right) wheel duty of {n} robots, not {actions!r}")
+        raise ValueError(f"actions must be (left, right) wheel duty of {n} robots; got {actions!r}")
     return commands
 
 
 def _for_kernels(numbers: ArrayLike) -> NDArray[np.float64]:
-    # kernels would be compiled anew for an array of another order, or one that may not be written to
+    # kernels would be compiled again for an array that is not C-contiguous, or that is read-only
     return np.array(numbers, dtype=np.float64, order="C")

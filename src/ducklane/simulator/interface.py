@@ -17,24 +17,24 @@ Pose = tuple[float, float, float]
 
 FRAMES_PER_SECOND = 30
 STEP_SECONDS = 1.0 / FRAMES_PER_SECOND
-"""Time from one pose to the next: a step of a simulator, for which a command acts."""
+"""Duration of a simulator's step, for which a command is held."""
 
 
 class MapImage(NamedTuple):
-    """A map from straight above."""
+    """A map seen from straight above."""
 
     pixels: Frame
     """[height, width, 3], x to the right and z down"""
     extent: tuple[float, float, float, float]
-    """metres at the left (x), right (x), bottom (z) and top (z) edge, as matplotlib's imshow takes them"""
+    """metres at the left (x), right (x), bottom (z) and top (z) edge: imshow's `extent` in matplotlib"""
 
 
 class StartError(UserError):
-    """No valid start pose was found. Exit code 2: the settings leave none.
+    """No valid start pose was found. Exit code 2, as for any wrong setting.
 
     Args:
-        max_angle_deg: how far a start may be turned from the lane.
-        map_name: where none was found.
+        max_angle_deg: largest angle allowed between a start and the lane.
+        map_name: the map that was searched.
     """
 
     exit_code = 2
@@ -47,10 +47,10 @@ class StartError(UserError):
 
 
 def only_option(options: dict[str, Any] | None, name: str) -> Any:
-    """The one option that `reset` has, None where it is not given.
+    """The value of `reset`'s only option, or None if it is not given.
 
     Raises:
-        ValueError: another is.
+        ValueError: another option is given.
     """
     options = options or {}
     if unknown := set(options) - {name}:
@@ -59,10 +59,11 @@ def only_option(options: dict[str, Any] | None, name: str) -> Any:
 
 
 class State(NamedTuple):
-    """The true state of one robot; NaN in the lane fields while it is outside any lane.
+    """The true state of one robot; the lane fields are NaN while it is outside any lane.
 
-    Frame: x to the right of the map, z down the map; heading `angle` a means the direction
-    (cos a, -sin a) in (x, z). `lane_dist` and `lane_angle` are positive to the right of the lane.
+    Frame: gym-duckietown's. On the map seen from above, x points right and z points down; the third axis, y,
+    points up. A heading `angle` a is the direction (cos a, -sin a) in (x, z), so angles grow counterclockwise
+    as seen from above. `lane_dist` and `lane_angle` are positive to the right of the lane.
     """
 
     x: float
@@ -72,9 +73,9 @@ class State(NamedTuple):
     angle: float
     """heading, radians, in (-pi, pi] after a step"""
     speed: float
-    """metres per second, without sign, over the last step"""
+    """metres per second, unsigned, over the last step"""
     forward_speed: float
-    """metres per second along the heading, negative backwards"""
+    """metres per second along the heading, negative when driving backwards"""
     yaw_rate: float
     """radians per second, positive to the left"""
     lane_dist: float
@@ -84,6 +85,6 @@ class State(NamedTuple):
     lane_dot: float
     """cosine of lane_angle"""
     proximity: float
-    """overlap with the safety circles of objects, metres, 0 or negative"""
+    """overlap of safety circles with objects, metres, 0 or negative"""
     valid: bool
     """on drivable ground and touching nothing"""

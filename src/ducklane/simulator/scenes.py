@@ -1,8 +1,8 @@
-"""The maps by name, as arrays, read through gym-duckietown's own loader.
+"""Maps by name, as arrays, read through gym-duckietown's own loader.
 
-Reading a map takes OpenGL and some seconds, so the arrays are kept: in the process, and on the disk under a
-name that changes with the map's file and those of its meshes and pictures, with the packages that read them
-and with how they are baked.
+Reading a map takes OpenGL and some seconds, so the arrays are cached: in the process, and on disk under a
+name that changes with the map's file, its meshes and pictures, the packages that read them and the code that
+bakes them into arrays.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ def load_scene(map_names: tuple[str, ...]) -> Scene:
     """The maps of these names, in this order.
 
     Args:
-        map_names: of packaged maps, or paths of map files.
+        map_names: names of packaged maps, or paths of map files.
 
     Raises:
         MapError: there is no such map.
-        GraphicsError: a map is new here, and there is no OpenGL to read it with.
+        GraphicsError: a map has not been cached yet, and there is no OpenGL to read it with.
     """
     scenes = [_load_map(name) for name in map_names]
     if len(scenes) == 1:
@@ -56,12 +56,12 @@ def load_scene(map_names: tuple[str, ...]) -> Scene:
 
 @cache
 def _load_map(name: str) -> Scene:
-    kept = cache_folder("scenes") / f"{map_file(name).stem}-{_fingerprint(name)}.npz"
-    if kept.exists():
-        return _read(kept)
+    cached = cache_folder("scenes") / f"{map_file(name).stem}-{_fingerprint(name)}.npz"
+    if cached.exists():
+        return _read(cached)
     scene = _bake(name)
-    with suppress(OSError):  # a disk that is full is no reason not to go on
-        _write(kept, scene)
+    with suppress(OSError):  # a full disk only costs the cache
+        _write(cached, scene)
     return scene
 
 
@@ -75,7 +75,7 @@ def _bake(name: str) -> Scene:
 
 
 def _plain_world(name: str) -> SimulatorSettings:
-    """The smallest camera, and nothing drawn at random."""
+    """Settings of a simulator to read a map from: the smallest camera, and nothing randomised."""
     return SimulatorSettings.model_validate(
         {
             "backend": "gym-duckietown",
@@ -95,7 +95,8 @@ def _plain_world(name: str) -> SimulatorSettings:
     )
 
 
-# --- on the disk --------------------------------------------------------------------------------------------
+# --- the cache on disk
+# --------------------------------------------------------------------------------------------
 
 
 def _fingerprint(name: str) -> str:
@@ -120,7 +121,7 @@ def _flat(scene: Scene) -> dict[str, NDArray[Any]]:
 
 
 def _write(path: Path, scene: Scene) -> None:
-    draft = path.with_name(f".{os.getpid()}-{path.name}")  # several processes may be at it
+    draft = path.with_name(f".{os.getpid()}-{path.name}")  # several processes may bake the same map
     try:
         np.savez(draft, allow_pickle=False, **_flat(scene))
         os.replace(draft, path)
@@ -129,9 +130,9 @@ def _write(path: Path, scene: Scene) -> None:
 
 
 def _read(path: Path) -> Scene:
-    with np.load(path) as kept:
+    with np.load(path) as arrays:
         parts = {
-            part: cls(**{name: np.ascontiguousarray(kept[f"{part}.{name}"]) for name in cls._fields})
+            part: cls(**{name: np.ascontiguousarray(arrays[f"{part}.{name}"]) for name in cls._fields})
             for part, cls in _PARTS.items()
         }
-        return Scene(**parts, mesh=kept["mesh"])
+        return Scene(**parts, mesh=arrays["mesh"])

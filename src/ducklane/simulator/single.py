@@ -1,4 +1,4 @@
-"""One robot of the batched simulator, as a gymnasium environment like the stock simulator."""
+"""The batched simulator with one robot, as a gymnasium environment with the interface of the stock one."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from ducklane.simulator.world.obstacles import valid_pose
 class SingleSimulator(gymnasium.Env[Frame, NDArray[Any]]):
     """The batched simulator's physics and pictures, one robot and whole camera frames at a time.
 
-    Actions, observations, rewards, `reset` and what can be asked are those of `StockSimulator`; info
-    holds the fields of `State` and no report of gym-duckietown's.
+    Actions, observations, rewards, methods and properties are those of `StockSimulator`; info holds the
+    fields of `State`, without gym-duckietown's report.
 
     Args:
         settings: one map, camera, episode length and seed.
 
     Raises:
         MapError: the map does not exist, its file is wrong, or it has no road.
-        GraphicsError: the map is new on this machine, and there is no OpenGL to read it with.
+        GraphicsError: the map has not been cached yet, and there is no OpenGL to read it with.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": FRAMES_PER_SECOND}  # noqa: RUF012 - gymnasium's
 
     first_row: int = 0
-    """As of `StockSimulator`, but all rows are drawn."""
+    """As in `StockSimulator`, but all rows are drawn whatever its value."""
 
     def __init__(self, settings: SimulatorSettings) -> None:
         self.settings = settings
@@ -44,7 +44,7 @@ class SingleSimulator(gymnasium.Env[Frame, NDArray[Any]]):
 
     @property
     def camera_on(self) -> bool:
-        """Set it to False to skip drawing: frames are then black, and poses and rewards the same."""
+        """Set to False to skip drawing: frames are then black, poses and rewards unchanged."""
         return self._batch.camera_on
 
     @camera_on.setter
@@ -57,8 +57,8 @@ class SingleSimulator(gymnasium.Env[Frame, NDArray[Any]]):
         """Begin an episode at a random valid pose, or exactly at `options["pose"]`.
 
         Args:
-            seed: make the world anew from this seed.
-            options: {"pose": (x, z, angle)} in metres and radians, or nothing.
+            seed: restart the world from this seed.
+            options: {"pose": (x, z, angle)} in metres and radians, or None.
 
         Raises:
             ValueError: the pose is off the road or touches something, or an option is unknown.
@@ -90,7 +90,7 @@ class SingleSimulator(gymnasium.Env[Frame, NDArray[Any]]):
         return self._frame.copy()
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Release everything."""
         self._batch.close()
 
     @property
@@ -102,12 +102,12 @@ class SingleSimulator(gymnasium.Env[Frame, NDArray[Any]]):
         return State(*(getattr(robots, name)[0].item() for name in State._fields))
 
     def lane_ahead(self, points: int, step_m: float) -> NDArray[np.float64]:
-        """How the lane turns in front of the robot: (points, 2), as of `BatchedSimulator`."""
+        """How the lane turns ahead of the robot: (points, 2), as in `BatchedSimulator.lane_ahead`."""
         directions: NDArray[np.float64] = self._batch.lane_ahead(points, step_m)[0]
         return directions
 
     def detour(self, margin_m: float) -> float:
-        """How far beside its lane's centre the robot ought to be, as of `BatchedSimulator`."""
+        """How far beside its lane's centre the robot should drive, as in `BatchedSimulator.detours`."""
         return float(self._batch.detours(margin_m)[0])
 
     def valid_pose(self, x: float, z: float, angle: float, safety_factor: float = 1.0) -> bool:
@@ -115,9 +115,9 @@ class SingleSimulator(gymnasium.Env[Frame, NDArray[Any]]):
 
         Args:
             x, z, angle: metres and radians, in the frame of `State`.
-            safety_factor: by how much to widen the robot on the ground; random starts use 1.3.
+            safety_factor: scales the robot in the check of the ground; random starts use 1.3.
         """
-        # one type, for which it is compiled once
+        # always floats, so that the kernel is compiled for one signature only
         numbers = map(float, (x, z, angle, safety_factor))
         return bool(valid_pose(self._batch.scene.layout, self._batch.things, 0, 0, *numbers))
 
@@ -138,7 +138,7 @@ class SingleSimulator(gymnasium.Env[Frame, NDArray[Any]]):
 
     @property
     def drivable_tiles(self) -> list[tuple[int, int, str]]:
-        """(i, j, kind) of each tile to drive on: x in [i, i+1] and z in [j, j+1] times tile_size."""
+        """(i, j, kind) of each drivable tile, which has x in [i, i+1] and z in [j, j+1] times tile_size."""
         return [(*place, kind) for place, kind in road_tiles(self.settings.map_names[0]).items()]
 
     def lane_curves(self, i: int, j: int) -> NDArray[np.float64]:
@@ -158,7 +158,8 @@ class SingleSimulator(gymnasium.Env[Frame, NDArray[Any]]):
         return curves
 
     def map_image(self) -> MapImage:
-        """The map from straight above, drawn by gym-duckietown, with its objects where they begin."""
+        """The map from straight above, drawn by gym-duckietown, with its objects at their initial
+        positions."""
         from ducklane.simulator.stock.simulator import StockSimulator
 
         stock = StockSimulator(self.settings.model_copy(update={"backend": "gym-duckietown"}))

@@ -1,4 +1,4 @@
-"""One step of many robots, as kernels: worlds, robots and cameras in arrays, and what becomes of them."""
+"""A step of many robots, as kernels on arrays: physics, objects, the stock reward and the camera."""
 
 from __future__ import annotations
 
@@ -45,13 +45,14 @@ Poses = NDArray[np.float64]
 """(N, 3): x, z, angle; metres, metres, radians, in the frame of `State`."""
 
 CRASH_REWARD = -1000.0
+"""gym-duckietown's REWARD_INVALID_POSE."""
 
 SPEED_IN_REWARD = 1.2
-"""gym-duckietown pays for this constant in place of the robot's real speed."""
+"""gym-duckietown rewards this constant, its DEFAULT_ROBOT_SPEED, instead of the robot's actual speed."""
 
 
 class World(NamedTuple):
-    """All that the kernels work on."""
+    """Everything the kernels work on."""
 
     scene: Scene
     robots: Robots
@@ -62,18 +63,18 @@ class World(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a step gives, for each of N robots."""
+    """The results of a step, [N] each."""
 
     frames: Frames
     rewards: NDArray[np.float64]
     terminated: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
     no_start: NDArray[np.bool_]
-    """a new episode found no place to begin"""
+    """no valid start was found for a new episode"""
 
 
 def new_worlds(settings: SimulatorSettings, n: int, blocks: Blocks, threads: int) -> World:
-    """The worlds of N robots before their first step, with room to draw in for each thread."""
+    """The worlds of N robots before their first step, with memory for each thread to draw in."""
     scene = load_scene(settings.map_names)
     robots = new_robots(
         np.arange(n) % len(settings.map_names),
@@ -97,11 +98,11 @@ def _new_cameras(settings: SimulatorSettings, scene: Scene, n: int, blocks: Bloc
     height, width = settings.camera_height, settings.camera_width
     own_view = settings.camera_rand and settings.distortion
     own_rays = own_view or settings.domain_rand
-    looks = [
+    pairs = [
         (view(height, width, lens, blocks), projection(height, width, lens, blocks))
         for lens in _lenses(settings, n)
     ]
-    views, projections = stack_views([look[0] for look in looks]), stack_views([look[1] for look in looks])
+    views, projections = stack_views([pair[0] for pair in pairs]), stack_views([pair[1] for pair in pairs])
     pixels = views.x.shape[1]
     rays = new_rays(n if own_rays else 1, pixels)
     if not own_rays:
@@ -120,7 +121,7 @@ def _new_cameras(settings: SimulatorSettings, scene: Scene, n: int, blocks: Bloc
 
 
 def _lenses(settings: SimulatorSettings, n: int) -> list[Lens | None]:
-    """One for all robots, or one for each."""
+    """The lenses: one for all robots, or one per robot; None for rectified frames."""
     if not settings.distortion:
         return [None]
     if not settings.camera_rand:
@@ -141,9 +142,18 @@ def advance(
     thread: int,
     draw: bool,
 ) -> None:
-    """One step of robots [first, end), or the beginning of an episode of those to restart.
+    """Step robots [first, end), or begin an episode for those to restart.
 
-    These begin at their poses or, where these are NaN, anywhere.
+    Args:
+        world: all robots' worlds; changed in place.
+        outcome: of all robots, output.
+        commands: (N, 2) wheel duty.
+        restart: (N,) which robots begin an episode.
+        poses: (N, 3) where they begin; NaN for a random start.
+        new_world: place their objects again, and forget the last frame's light.
+        first, end: the robots of this call.
+        thread: the one that draws.
+        draw: draw frames.
     """
     robots = world.robots
     for i in range(first, end):
@@ -191,6 +201,7 @@ def _draw(world: World, outcome: Outcome, i: int, thread: int) -> None:
 
 @lean_kernel
 def _stock_reward(robots: Robots, i: int, terminated: bool, truncated: bool) -> float:
+    """gym-duckietown's `compute_reward`; `task.reward.stock` has it by component."""
     if terminated:
         return CRASH_REWARD
     if truncated:
@@ -203,7 +214,7 @@ def _stock_reward(robots: Robots, i: int, terminated: bool, truncated: bool) -> 
 
 @lean_kernel
 def look_ahead(world: World, step_m: float, directions: NDArray[np.float64]) -> None:
-    """Write `lane_ahead` of all robots."""
+    """Write `lane_ahead` of all robots into `directions`."""
     layout, robots = world.scene.layout, world.robots
     for i in range(len(directions)):
         m, x, z, angle = robots.map_index[i], robots.x[i], robots.z[i], robots.angle[i]
@@ -211,9 +222,9 @@ def look_ahead(world: World, step_m: float, directions: NDArray[np.float64]) -> 
 
 
 @lean_kernel
-def look_for_detours(world: World, margin_m: float, found: NDArray[np.float64]) -> None:
-    """Write `detour` of all robots."""
+def look_for_detours(world: World, margin_m: float, detours: NDArray[np.float64]) -> None:
+    """Write `detour` of all robots into `detours`."""
     layout, robots = world.scene.layout, world.robots
-    for i in range(len(found)):
+    for i in range(len(detours)):
         m, x, z, angle = robots.map_index[i], robots.x[i], robots.z[i], robots.angle[i]
-        found[i] = detour(layout, world.things, i, m, x, z, angle, margin_m)
+        detours[i] = detour(layout, world.things, i, m, x, z, angle, margin_m)

@@ -1,1 +1,1 @@
-"""What the agent sees, does and is paid, as functions on arrays."""
+"""The learning task: observations, actions and rewards, as functions on arrays."""

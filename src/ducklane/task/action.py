@@ -1,6 +1,6 @@
 """From the policy's action to the duty of the two wheels.
 
-Each kind of action is a clipped linear map, so that numpy, torch and ONNX share one set of numbers.
+Each kind of action is a clipped linear map, so numpy, torch and ONNX all use the same numbers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from ducklane.settings import ActionSettings
 WHEEL_BASELINE_M = 0.102
 WHEEL_RADIUS_M = 0.0318
 MOTOR_CONSTANT = 27.0
-"""Radians per second and unit of duty, as in gym-duckietown's DuckietownEnv."""
+"""Radians per second per unit of duty. All three are gym-duckietown's: WHEEL_DIST, and DuckietownEnv's radius
+and k."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class ActionMapping:
 
     @property
     def size(self) -> int:
-        """Numbers in one action."""
+        """Length of an action."""
         return self.matrix.shape[1]
 
     def to_wheels(self, actions: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -40,15 +41,17 @@ class ActionMapping:
 
 
 def action_mapping(settings: ActionSettings) -> ActionMapping:
-    """The mapping of the kind that the settings name.
+    """The mapping for `settings.type`.
 
-    wheels: (left, right) duty itself. velocity_steering: (velocity, angle) of gym-duckietown's DuckietownEnv,
-    angle positive to the left. steering: one heading at full speed, positive to the right, that slows
-    the inner wheel (kaland313/Duckietown-RL's "heading").
+    - wheels: the (left, right) duty itself.
+    - velocity_steering: (velocity, angle) of gym-duckietown's DuckietownEnv, angle positive to the left.
+    - steering: one heading at full speed, positive to the right, which slows the inner wheel
+      (kaland313/Duckietown-RL's "heading").
     """
     if settings.type == "wheels":
         return _mapping([[1, 0], [0, 1]], offset=0, low=-1)
     if settings.type == "velocity_steering":
+        # inverse kinematics: duty = (velocity -+ angle * baseline / 2) / radius / k
         velocity = 1 / (WHEEL_RADIUS_M * MOTOR_CONSTANT)
         turn = 0.5 * WHEEL_BASELINE_M * velocity
         return _mapping([[velocity, -turn], [velocity, turn]], offset=0, low=-1)

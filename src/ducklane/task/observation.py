@@ -1,8 +1,8 @@
 """From the camera's frame to what the policy sees: crop, area average, colour, stack.
 
-The averaging is a sum of integers with integer weights, rounded half up. While it stays below 2**24
-(`settings` refuses sizes for which it does not) every float32 sum is exact, so numpy, torch and ONNX
-Runtime give the same bytes, in any order of additions.
+The average is a sum of integers with integer weights, rounded half up. As long as it stays below 2**24
+(`settings` rejects sizes for which it would not), every float32 sum is exact, so numpy, torch and ONNX
+Runtime give the same bytes whatever the order of additions.
 """
 
 from __future__ import annotations
@@ -21,23 +21,26 @@ GRAY_WEIGHTS = (77, 150, 29)
 Frames = NDArray[np.uint8]
 
 
-def area_weights(size: int, wanted: int) -> NDArray[np.float32]:
-    """Integer weights, shape (wanted, size), that average `size` pixels down to `wanted`.
+def area_weights(size: int, output_size: int) -> NDArray[np.float32]:
+    """Integer weights, shape (output_size, size), that average `size` pixels down to `output_size`.
 
-    Pixel i overlaps output j by weights[j, i]; every row sums to size / gcd(size, wanted).
+    Pixel i overlaps output j by weights[j, i]; every row sums to size / gcd(size, output_size).
     """
-    unit = math.gcd(size, wanted)
-    source, target = size // unit, wanted // unit
-    start = np.maximum(np.arange(wanted)[:, None] * source, np.arange(size)[None, :] * target)
-    end = np.minimum(np.arange(1, wanted + 1)[:, None] * source, np.arange(1, size + 1)[None, :] * target)
+    # in a common unit of length an input pixel is `target` long, and an output pixel `source`
+    unit = math.gcd(size, output_size)
+    source, target = size // unit, output_size // unit
+    start = np.maximum(np.arange(output_size)[:, None] * source, np.arange(size)[None, :] * target)
+    end = np.minimum(
+        np.arange(1, output_size + 1)[:, None] * source, np.arange(1, size + 1)[None, :] * target
+    )
     return np.maximum(end - start, 0).astype(np.float32)
 
 
 class FrameTransform:
-    """Crops, averages and colours camera frames, one at a time or in batches.
+    """Crops, averages and converts camera frames, one at a time or in batches.
 
     Args:
-        settings: crop, size and colour.
+        settings: crop, size and colour of observations.
         camera_height, camera_width: size of the camera's frame in pixels.
     """
 
@@ -57,26 +60,26 @@ class FrameTransform:
         return self.colored(averaged)
 
     def _weighted(self, cropped: Frames) -> NDArray[np.float32]:
-        """Sums for any size: each pixel counts as much as it overlaps."""
+        """Sums for any size: each pixel is weighted by its overlap with the output."""
         *batch, rows, columns, colors = cropped.shape
         as_floats = cropped.astype(np.float32).reshape(*batch, rows, columns * colors)
         by_row = (self.row_weights @ as_floats).reshape(*batch, self.settings.height, columns, colors)
         return self.column_weights @ by_row
 
     def colored(self, averaged: Frames) -> Frames:
-        """Map averaged RGB images [..., height, width, 3] to the settings' colour [..., channels]."""
+        """Map averaged RGB images [..., height, width, 3] to RGB or gray, as set: [..., channels]."""
         return averaged if self.settings.color == "rgb" else _gray(averaged)
 
 
 def _even_block(settings: ObservationSettings, rows: int, columns: int) -> tuple[int, int] | None:
-    """(height, width) of the block of pixels that makes a pixel of the image, None if it is no whole one."""
+    """(height, width) of the block of pixels averaged to one, or None if blocks are not of whole pixels."""
     if rows % settings.height or columns % settings.width:
         return None
     return rows // settings.height, columns // settings.width
 
 
 def _block_sums(frames: Frames, height: int, width: int) -> NDArray[np.float32]:
-    """Sums over blocks of pixels: a third of the time of products with weights that are mostly 0."""
+    """Sums over blocks of pixels, in a third of the time that `_weighted` spends on weights mostly 0."""
     *batch, rows, columns, colors = frames.shape
     strips = frames.reshape(*batch, rows // height, height, columns * colors)
     by_row = strips.sum(axis=-2, dtype=np.float32)
@@ -86,7 +89,7 @@ def _block_sums(frames: Frames, height: int, width: int) -> NDArray[np.float32]:
 
 def _gray(frames: Frames) -> Frames:
     red, green, blue = (weight * frames[..., i].astype(np.uint16) for i, weight in enumerate(GRAY_WEIGHTS))
-    # at most 255 * 256 + 128, which 16 bits hold
+    # at most 255 * 256 + 128, which fits 16 bits
     return ((red + green + blue + 128) >> 8).astype(np.uint8)[..., None]
 
 

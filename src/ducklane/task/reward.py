@@ -1,6 +1,6 @@
-"""What the agent is paid for one step, by component; the reward is their sum.
+"""The reward of one step, by component; the reward is their sum.
 
-All arguments are floats or arrays of one shape, one entry a robot; so are the components.
+Arguments and components are floats, or arrays of one shape with one entry per robot.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 from ducklane.settings import RewardSettings
 
 TOP_SPEED_MPS = 0.6
-"""Speed of the Duckiebot with both wheels at full duty."""
+"""Terminal speed of the Duckiebot with both wheels at full duty (see world/dynamics.py)."""
 
 STOCK_SPEED = 1.2
-"""gym-duckietown pays for this constant in place of the robot's real speed."""
+"""gym-duckietown rewards this constant, its DEFAULT_ROBOT_SPEED, instead of the robot's actual speed."""
 
 STOCK_CRASH = -1000.0
+"""gym-duckietown's REWARD_INVALID_POSE."""
 
 Components = dict[str, NDArray[np.float64]]
 
@@ -31,14 +32,14 @@ def lane_progress(
 ) -> Components:
     """Signed progress along the lane, scaled by closeness to its centre.
 
-    Standing still earns nothing, spinning about nothing, driving backwards loses. Outside any lane
-    (NaN) there is no progress and the distance counts as `lane_width_m`. The crash penalty is bounded so that
-    it does not drown what is earned by driving.
+    Standing still earns nothing, spinning next to nothing, and driving backwards costs. Outside any lane
+    (NaN) there is no progress, and the distance counts as `lane_width_m`. Unlike the stock -1000, the crash
+    penalty is bounded, so that it does not drown out what driving earns.
 
     Args:
         settings: weights and widths.
         forward_speed: metres per second along the heading, negative backwards.
-        lane_dist: metres from the lane's centre, NaN outside.
+        lane_dist: metres from where the robot should drive (the lane's centre, or the detour), NaN outside.
         lane_angle: radians from the lane's direction, NaN outside.
         crashed: whether the robot left the road or collided.
     """
@@ -61,14 +62,14 @@ def stock(
     crashed: ArrayLike,
     truncated: ArrayLike,
 ) -> Components:
-    """gym-duckietown's own `compute_reward`, by component; known to make robots spin or stand still.
+    """gym-duckietown's own `compute_reward`, by component; known to teach robots to spin or stand still.
 
     Args:
         lane_dist: metres from the lane's centre, NaN outside.
         lane_dot: cosine of the angle to the lane, NaN outside.
         proximity: overlap with the safety circles of objects, metres, 0 or negative.
         crashed: whether the robot left the road or collided.
-        truncated: whether the episode was cut; the stock simulator pays nothing then.
+        truncated: whether the episode was truncated; the stock simulator's reward is then 0.
     """
     pays = ~np.asarray(crashed, dtype=bool) & ~np.asarray(truncated, dtype=bool)
     in_lane = pays & ~np.isnan(lane_dist)

@@ -1,4 +1,4 @@
-"""The frame stacks of many robots, compiled: numpy would take a third of a simulator's time for them."""
+"""The frame stacks of many robots, compiled: in numpy they would take a third of the simulator's time."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class BatchedFrameStack:
         self._images = np.zeros((num_envs, *settings.shape), np.uint8)
 
     def push(self, frames: Frames, starting: NDArray[np.bool_]) -> Frames:
-        """Add RGB frames [N, height, width, 3] that are averaged already; return new images [N, ...].
+        """Add RGB frames [N, height, width, 3], already averaged; return new stacks [N, ...].
 
         Args:
-            frames: one a robot.
-            starting: of which robots this frame is the episode's first: it fills their stack.
+            frames: one per robot.
+            starting: [N] whether the frame is the first of the robot's episode: it then fills the stack.
         """
         if not self._gray and frames.shape == self._images.shape:
-            return frames  # a stack of one
+            return frames  # RGB, and a stack of one frame
         before, self._images = self._images, np.empty_like(self._images)
         _push(frames, starting, self._gray, before, self._images)
         return self._images
@@ -45,14 +45,15 @@ def _push(frames: Frames, starting: NDArray[np.bool_], gray: bool, before: Frame
     for i in range(n):
         frame = frames[i].reshape((height * width, 3))
         image = images[i].reshape((height * width, depth))
-        # all bytes move up at once, also those that go into the next pixel: they are written over below
+        # One shift of the whole buffer drops each pixel's oldest frame. Bytes that cross into the pixel
+        # before land where its newest frame goes, which is written below.
         flat, older = image.reshape(image.size), before[i].reshape(image.size)
         for k in range(len(flat) - channels):
             flat[k] = older[k + channels]
         for p in range(len(frame)):
             red, green, blue = frame[p]
             if gray:
-                # the same sum as `FrameTransform` rounds
+                # the same integer formula as `observation._gray`
                 image[p, depth - 1] = (RED * red + GREEN * green + BLUE * blue + 128) >> 8
             else:
                 image[p, depth - 3], image[p, depth - 2], image[p, depth - 1] = red, green, blue

@@ -166,7 +166,7 @@ def test_actions_beyond_the_bounds_are_clipped(simulator):
 def test_refuses_what_is_no_action(simulator, action):
     simulator.reset(seed=1)
     before = simulator.state
-    with pytest.raises(ValueError, match="an action is"):
+    with pytest.raises(ValueError, match="an action must be"):
         simulator.step(action)
     assert simulator.step((0, 0))[4]["x"] == before.x
 

@@ -84,4 +84,4 @@ def test_what_the_loader_cannot_read_is_one_line(tmp_path, monkeypatch, make_sim
         make_simulator(map_name=str(path))
     (line,) = str(refusal.value).splitlines()
     assert line.startswith(f"map_name: {path}: gym-duckietown cannot load it (")
-    assert line.endswith("; look at its objects' meshes and pictures")
+    assert line.endswith("; check its objects' meshes and pictures")

@@ -85,19 +85,22 @@ def thing(**keys: object) -> str:
         (ROAD + 'objects: {"my\\nthing": 1}', r": objects\.'my\\nthing': got 1; give keys"),
         (thing(kind="duck"), r": objects\.0\.kind: .* 'duck'; did you mean duckie"),
         (thing(kind="sign_generic"), r": objects\.0\.kind: .* 'sign_generic'"),
-        (thing(), r": objects\.0: stands nowhere; give pos"),
+        (thing(), r": objects\.0: has no position; give pos"),
         (thing(pos=[1]), r": objects\.0\.pos: got \[1\]; .*at least 2"),
         (thing(pos=[1, "x"]), r": objects\.0\.pos\.1: got the text 'x'; .*number"),
         (thing(attach={"tile": [0, 0], "slot": 8}), r": objects\.0\.attach\.slot: got 8; .*equal to 7"),
         (thing(pos=[1, 1], height=1, scale=1), r": objects\.0: has a height and a scale; give one"),
         (thing(pos=[1, 1], kind="tree", static=False), r": objects\.0: static: a tree cannot move"),
         (thing(pos=[1, 1], kind="duckiebot", color="pink"), r": objects\.0: color: .* 'pink'; give red"),
-        (thing(pos=[1, 0, 3]), r": objects\.0\.pos: got \[1, 0, 3\]; which of three .*give \[column, row\]"),
+        (thing(pos=[1, 0, 3]), r": objects\.0\.pos: got \[1, 0, 3\], three numbers; give \[column, row\]"),
         (thing(pos=[1, 1], rotation=90), r": objects\.0: rotation: unknown key; did you mean rotate\?"),
         (thing(pos=[1, 1], angle=90), r": objects\.0: angle: unknown key; give rotate, in degrees"),
         (thing(pos=[1, 1], wheels=2), r": objects\.0: wheels: unknown key; known are .*pos"),
         (thing(pos=[1, 1], optional="maybe"), r": objects\.0\.optional: got the text 'maybe'"),
-        (thing(pos=[1, 1], pedestrian=True), r": objects\.0: pedestrian: .* by static: false"),
+        (
+            thing(pos=[1, 1], pedestrian=True),
+            r": objects\.0: pedestrian: .* with static: false walks; give that",
+        ),
         (thing(place={"tile": [0, 0]}), r": objects\.0\.place\.relative: is missing"),
         (
             thing(pose={"~SE2Transform": {"theta": 1, "theta_deg": 1}}),
@@ -112,7 +115,7 @@ def thing(**keys: object) -> str:
         ("tile_size: -0.5\ntiles: [[straight/W]]", ": tile_size: got -0.5; .*greater than 0"),
         (SIZE + "tiles: [[straight/W], []]", r": tiles\.1: got \[\]; .*at least 1"),
         (SIZE + "tiles: [[4wya]]", r": tiles\.0\.0: there is no tile '4wya'; did you mean 4way"),
-        (SIZE + f"tiles: {[['floor'] * 101] * 100}", ": tiles: are 10100; give 10000 at most"),
+        (SIZE + f"tiles: {[['floor'] * 101] * 100}", ": tiles: got 10100 tiles; give at most 10000"),
         (SIZE + "tiles:\n\t- [grass]", r":3: is not YAML \(found character '\\t'.*; use spaces, not tabs"),
         (ROAD + "start_tile: 1", ": start_tile: got 1; .*list"),
         (ROAD + "start_tile: [1, 0]", r": start_tile: got \[1, 0\]; .* within 1 columns and 1 rows"),
@@ -178,25 +181,25 @@ def test_a_map_file_may_come_from_any_editor(tmp_path, content):
     [
         (ROAD, None),
         (ROAD + "version: 1", None),
-        (thing(pos=[0.5, 0.5], bus1=None), "objects.0.bus1: an unknown key without a value says nothing"),
-        (ROAD + "author:", "author: an unknown key without a value says nothing"),
+        (thing(pos=[0.5, 0.5], bus1=None), "objects.0.bus1: unknown key without a value, ignored"),
+        (ROAD + "author:", "author: unknown key without a value, ignored"),
         (
             thing(pos=[0.5, 0.5], static=False, pedestrian=True),
-            "objects.0.pedestrian: static: false makes it walk; pedestrian is passed over",
+            "objects.0.pedestrian: ignored, since static: false makes it walk",
         ),
-        (thing(pos=[0.5, 0.5], color="blue"), "objects.0.color: only a duckiebot has one; it is passed over"),
+        (thing(pos=[0.5, 0.5], color="blue"), "objects.0.color: ignored, since only a duckiebot has one"),
         (
             thing(pos=[0.5, 0.5], attach={"tile": [0, 0], "slot": 1}),
-            "objects.0.attach: pos says where it stands, and attach is passed over; leave one of them out",
+            "objects.0.attach: ignored, since pos sets the position; leave one of them out",
         ),
         (
             thing(rotate=9, pose={"~SE2Transform": {"p": [0.2, 0.2]}}),
-            "objects.0.rotate: theta_deg says how it is turned; rotate is passed over",
+            "objects.0.rotate: ignored, since pose sets the angle; give theta_deg there",
         ),
         (thing(kind="floor_tag", pos=[0.5, 0.5]), "objects.0: a floor_tag is not drawn"),
         (thing(pos=[0.5, -0.5]), "objects.0: stands off the map"),
         (thing(place={"tile": [3, 0], "relative": {"~SE2Transform": None}}), "objects.0: stands off the map"),
-        (ROAD + "start_tile: [0.5, 0]", "start_tile: [0.5, 0] is taken as [0, 0]"),
+        (ROAD + "start_tile: [0.5, 0]", "start_tile: [0.5, 0] is read as [0, 0]"),
     ],
 )
 def test_what_the_loader_passes_over_is_said_in_a_line(tmp_path, monkeypatch, capsys, changed, content, line):
@@ -214,7 +217,7 @@ def test_notes_of_one_kind_are_one_line(tmp_path):
     ducks = [{"kind": "duckie", "pos": [0, 0], f"duck{number}": None} for number in range(3)]
     path.write_text(SIZE + f"tiles: [[straight/W, grass]]\nobjects: {json.dumps(ducks)}", encoding="utf-8")
     assert notes(str(path)) == [
-        f"{path}: objects.0.duck0: an unknown key without a value says nothing (and 2 more like it)"
+        f"{path}: objects.0.duck0: unknown key without a value, ignored (and 2 more like it)"
     ]
 
 
@@ -228,10 +231,8 @@ def test_it_is_said_where_the_stock_loader_alone_would_put_objects(tmp_path, row
     (note,) = notes(str(path)) or [None]
     assert (note is None) == (displacement is None)
     if note:
-        assert note.startswith(
-            f"{path}: objects: those placed by pos stand at [column, row] from the top left"
-        )
-        assert f"gym-duckietown alone puts them {displacement}, so undo any correction" in note
+        assert note.startswith(f"{path}: objects: pos is [column, row] from the top left here")
+        assert f"gym-duckietown itself places objects {displacement}, so remove any correction" in note
 
 
 def test_of_packaged_maps_it_is_said_where_objects_stand_lower_than_written():
@@ -277,8 +278,8 @@ def test_an_object_may_have_a_mesh_of_ones_own(map_with_a_ball):
     ("mesh", "material", "problem"),
     [
         ("", "", "meshes/ball.obj: has no faces; export triangles and normals"),
-        (TRIANGLE + "f 1//1 2//1 3//1 1//1", "", "meshes/ball.obj:6: is no triangle with normals"),
-        ("f 1/1 2/2 3/3", "", "meshes/ball.obj:1: is no triangle with normals"),
+        (TRIANGLE + "f 1//1 2//1 3//1 1//1", "", "meshes/ball.obj:6: is not a triangle with normals"),
+        ("f 1/1 2/2 3/3", "", "meshes/ball.obj:1: is not a triangle with normals"),
         (
             TRIANGLE,
             "newmtl m\nmap_Kd skins/ball_skin.png",
@@ -300,7 +301,7 @@ def test_materials_that_the_loader_would_not_find_are_told_of(map_with_a_ball):
     Path("meshes/ball.obj").write_text(TRIANGLE, encoding="utf-8")
     Path("meshes/ball.mtl").touch()
     (note,) = notes(map_with_a_ball)
-    assert "objects.0.kind: meshes/ball.mtl is passed over, for ball.mtl is looked for in the working" in note
+    assert "objects.0.kind: meshes/ball.mtl is ignored, since ball.mtl is searched in the working" in note
 
 
 def test_a_sign_of_ones_own_lies_in_the_working_directory(tmp_path, monkeypatch):
@@ -308,7 +309,7 @@ def test_a_sign_of_ones_own_lies_in_the_working_directory(tmp_path, monkeypatch)
     Path("signs").mkdir()
     Path("signs/sign_mine.png").touch()
     Path("mine.yaml").write_text(thing(kind="signs/sign_mine", pos=[0, 0]), encoding="utf-8")
-    with pytest.raises(MapError, match=r"put signs/sign_mine\.png into maps itself and give sign_mine"):
+    with pytest.raises(MapError, match=r"move signs/sign_mine\.png directly into maps and give sign_mine"):
         check_map("mine.yaml")
     Path("sign_mine.png").touch()
     Path("mine.yaml").write_text(thing(kind="sign_mine", pos=[0, 0]), encoding="utf-8")
@@ -339,8 +340,8 @@ def test_a_map_by_the_name_of_a_packaged_one_is_told_of(map_folder):
     (map_folder / "loop_empty.yaml").write_text(ROAD, encoding="utf-8")
     assert map_file("loop_empty").is_absolute()
     assert notes("loop_empty") == [
-        "loop_empty: is gym-duckietown's map, and maps/loop_empty.yaml is passed over; "
-        "give maps/loop_empty.yaml to take that one"
+        "loop_empty: means gym-duckietown's map, so maps/loop_empty.yaml is ignored; "
+        "give maps/loop_empty.yaml to use that one"
     ]
     assert map_file("maps/loop_empty.yaml") == map_folder / "loop_empty.yaml"
 
@@ -373,4 +374,4 @@ def test_the_map_file_of_the_docs_is_a_good_one(tmp_path):
     path.write_text(page.split("```yaml\n")[1].split("```")[0], encoding="utf-8")
     check_map(str(path))
     (note,) = notes(str(path))
-    assert "gym-duckietown alone puts them 1 row higher" in note
+    assert "gym-duckietown itself places objects 1 row higher" in note

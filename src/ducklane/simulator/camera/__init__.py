@@ -1,1 +1,1 @@
-"""What a robot's camera sees: from its pixels to the ground, and what is drawn there."""
+"""The robot's camera: from the pixels of an image to the ground, and how ground and objects are drawn."""

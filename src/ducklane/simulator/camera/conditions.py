@@ -1,8 +1,12 @@
-"""Camera and light of each robot's episode, drawn at random where the settings say so.
+"""Camera and light of each robot's episode, randomised where the settings ask for it.
 
-The draws are those of gym-duckietown's `Randomizer` and `Simulator.reset`: there is one lamp, three metres
-above the map's corner, and OpenGL keeps it where it was in the view of the last frame before the reset. What
-the stock simulator draws besides (colours of tiles and objects, the distance of the wheels, triangles below
+The distributions are those of gym-duckietown's default_dr.json and of `_perturb` in `Simulator.reset`. The
+light is OpenGL's fixed-function lighting: scene ambient + lamp ambient + lamp diffuse * max(0, n . l), times
+the material's colour, each channel clamped to 1. There is one lamp, three metres above the map's corner.
+`glLight` transforms a light's position by the modelview matrix that is current when it is called, so the lamp
+stays fixed relative to the camera, where it was in the last frame before the reset.
+
+What else the stock simulator randomises (colours of tiles and objects, the wheel distance, triangles below
 the ground) changes neither its pictures nor its motion.
 """
 
@@ -23,17 +27,20 @@ Floats = NDArray[np.float32]
 
 LAMP_HEIGHT_M = 3.0
 AMBIENT_OF_SCENE, AMBIENT_OF_LAMP, DIFFUSE_OF_LAMP = 0.3, 0.25, 0.35
+"""GL_LIGHT_MODEL_AMBIENT, and GL_AMBIENT and GL_DIFFUSE of GL_LIGHT0: upstream's 0.50 and 0.70 times DIM."""
 GROUND = 0.15
-"""Of the ground beside the road, red, green and blue alike."""
+"""Colour of the ground beside the road, the same for red, green and blue."""
 SKY = (0.45, 0.82, 1.0)
+"""Upstream's BLUE_SKY."""
 WALL = (0.64, 0.71, 0.28)
+"""Upstream's WALL_COLOR: interior walls, one of the horizons of domain randomisation."""
 
 
 class Conditions(NamedTuple):
-    """Of N robots, in this episode."""
+    """Camera and light of N robots in the present episode."""
 
     noise: NDArray[np.float64]
-    """(N, 3) by which the camera is off its place, along x, y and z, metres"""
+    """(N, 3) offset of the camera along the map's x, y and z, metres"""
     height: NDArray[np.float64]
     """(N,) of the camera above the road, `noise` included, metres"""
     pitch: NDArray[np.float64]
@@ -41,19 +48,20 @@ class Conditions(NamedTuple):
     tangent: NDArray[np.float64]
     """(N,) of half the vertical field of view"""
     light: NDArray[np.float64]
-    """(N, 4) lamp as the camera sees it: right, up, backwards, and 1 for its place or 0 for its direction"""
+    """(N, 4) the lamp in OpenGL's eye coordinates (right, up, backwards), and w: 1 for a position in metres,
+    0 for a direction"""
     ambient: Floats
-    """(N, 3) light from everywhere, a factor for red, green and blue"""
+    """(N, 3) ambient light, a factor for red, green and blue"""
     diffuse: Floats
-    """(N, 3) light from the lamp"""
+    """(N, 3) diffuse light of the lamp, likewise"""
     ground: Floats
-    """(N, 3) the ground as it is seen, 0 to 255"""
+    """(N, 3) colour of the lit ground beside the road, 0 to 255"""
     sky: Floats
     """(N, 3) 0 to 255"""
 
 
 def new_conditions(n: int) -> Conditions:
-    """Room for those of n robots."""
+    """Memory for n robots, with the camera at its nominal pose."""
     return Conditions(
         noise=np.zeros((n, 3)),
         height=np.full(n, HEIGHT_M),
@@ -79,18 +87,19 @@ def draw_conditions(
     z: float,
     angle: float,
 ) -> None:
-    """Begin an episode of robot i.
+    """Set camera and light for a new episode of robot i.
 
     Args:
-        conditions: of all robots; i's are those of its last frame.
-        i: which robot.
+        conditions: of all robots; robot i's are still those of its last frame.
+        i: the robot.
         stream: its random numbers.
-        domain_rand, camera_rand: what to draw.
-        new_world: there is no last frame.
-        x, z, angle: of the robot in its last frame.
+        domain_rand, camera_rand: what to randomise.
+        new_world: there is no last frame: the modelview matrix is the identity.
+        x, z, angle: pose of the robot in its last frame, metres and radians.
     """
     lamp_x, lamp_y, lamp_z, place = 0.0, LAMP_HEIGHT_M, 0.0, 1.0
     if domain_rand:
+        # upstream passes three numbers; the fourth, w, is then 0: a sun in this direction
         lamp_x, lamp_y, lamp_z, place = (
             uniform(stream, -150, 150),
             uniform(stream, 170, 220),
@@ -119,6 +128,7 @@ def _see_lamp(
     z: float,
     angle: float,
 ) -> None:
+    """Write the lamp in eye coordinates of robot i's last frame; `place` is w, 1 or 0."""
     noise = conditions.noise[i]
     dx, dz = lamp_x - place * (x + noise[0]), lamp_z - place * (z + noise[2])
     up = lamp_y - place * conditions.height[i]
@@ -131,6 +141,11 @@ def _see_lamp(
 
 @lean_kernel
 def _draw_colors(conditions: Conditions, i: int, stream: Stream, domain_rand: bool) -> None:
+    """Write light, ground and sky. The ground beside the road gets ambient light only.
+
+    Upstream's quad of ground has no normals, and OpenGL's default normal, shrunk by the quad's scale of 50,
+    leaves next to nothing of the diffuse light.
+    """
     horizon = integers(stream, 0, 4) if domain_rand else 0
     for channel in range(3):
         ambient, diffuse, ground, sky = 1.0, 1.0, 1.0, SKY[channel]
@@ -147,6 +162,7 @@ def _draw_colors(conditions: Conditions, i: int, stream: Stream, domain_rand: bo
 
 @lean_kernel
 def _horizon_color(horizon: int, channel: int, stream: Stream) -> float:
+    """One channel of the horizon's colour, 0 to 1 and above: blue sky, a wall, near black or near white."""
     if horizon == 0:
         return SKY[channel] * uniform(stream, 0.9, 1.1)
     if horizon == 1:

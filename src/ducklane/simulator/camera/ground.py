@@ -1,9 +1,12 @@
 """Road, ground and sky of a picture.
 
-Each pixel is followed to the ground where the robot stands, read off the tile that lies there at the
-resolution that fits it (`camera.Rays`), averaged over its samples, lit, and laid before the ground beside the
-road and the sky. It goes in chunks of pixels that are sampled alike and stay in the processor's nearest
-cache, and in plain loops that it can do many at a time.
+Each pixel's samples are projected onto the ground, read from the tiles there at a fitting resolution
+(`sampling.Rays`), averaged and lit; the ground beside the road and the sky fill the rest. Pixels with the
+same plan are drawn in chunks that fit the processor's L1 cache, in plain loops that the compiler can
+vectorise: hence the single precision, the 32-bit integers and the passes over separate arrays.
+
+Frames: the image plane of view.py; the ground in texels along the map's columns (x) and rows (z), shifted by
+one tile, for empty tiles surround the map (`Road`).
 """
 
 from __future__ import annotations
@@ -22,29 +25,35 @@ from ducklane.simulator.town.road import LEVELS, TILE_TEXELS, Road
 from ducklane.simulator.world.obstacles import FORWARD_M
 
 CHUNK = 512
-"""Pixels."""
+"""Pixels drawn at a time."""
 _TILE_BITS = TILE_TEXELS.bit_length() - 1
+"""log2 of a tile's side in texels: shifts and masks take the place of divisions"""
 
 
 class Chunk(NamedTuple):
-    """Room for the pixels that each of T threads works on."""
+    """Working memory of T threads for the pixels of one chunk.
+
+    The first two hold one quantity after another, each for all pixels of the chunk.
+    """
 
     sights: NDArray[np.float32]
-    """(T, 5 * CHUNK): x and y of the footprint's middle on the image plane, from there to its near edge, and
-    which part of the pixel is sky; each for all pixels"""
+    """(T, 5 * CHUNK): x and y of the footprint's middle on the image plane; x and y from there to its near
+    edge; fraction of the pixel that is sky"""
     places: NDArray[np.uint32]
-    """(T, 2 * CHUNK): tile under a sample of each pixel, and texel of it; each for all pixels"""
+    """(T, 2 * CHUNK): tile under a sample of each pixel; texel within that tile"""
     sums: NDArray[np.uint32]
-    """(T, 2, CHUNK) sums over a pixel's texels: red and blue; green and road; 16 bits each"""
+    """(T, 2, CHUNK) sums over a pixel's texels, 16 bits each: red (low) and blue (high); green and road"""
     colors: NDArray[np.uint8]
-    """(T, 3, CHUNK)"""
+    """(T, 3, CHUNK) red, green, blue"""
 
 
 class Gaze(NamedTuple):
-    """From a point (x, y) of the image plane to a texel on the ground, of one robot at one level.
+    """Projection from a point (x, y) of the image plane to a texel on the ground, for one robot and one
+    level.
 
-    depth = height / (sink - sink_y * y), in metres; column = column + depth * (column_ahead + column_y * y +
-    column_x * x), and so for the row.
+    The ray through (x, y) meets the road at depth = height / (sink - sink_y * y), in metres along the
+    camera's axis, at texel column + depth * (column_ahead + column_y * y + column_x * x); likewise for the
+    row.
     """
 
     height: np.float32
@@ -61,7 +70,7 @@ class Gaze(NamedTuple):
 
 
 def new_chunk(threads: int) -> Chunk:
-    """Room for that many threads."""
+    """Working memory for this many threads."""
     return Chunk(
         np.zeros((threads, 5 * CHUNK), np.float32),
         np.zeros((threads, 2 * CHUNK), np.uint32),
@@ -91,19 +100,19 @@ def draw_ground(
     """Draw all pixels of one picture.
 
     Args:
-        road: of all maps.
+        road: the ground of all maps.
         m: the map.
         view: of all images.
-        v: which of them.
+        v: the image's index in `view`.
         rays: of all cameras.
-        c: the camera.
-        x, z, angle: of the robot, with the camera's noise; metres, radians.
-        lit: (P,) light from the lamp on the road, in the order of the rays.
+        c: the camera's index in `rays`.
+        x, z, angle: pose of the robot, with the camera's noise; metres, radians.
+        lit: (P,) diffuse light on the road, in the order of the rays (`light_up`).
         conditions: of all robots.
         i: the robot.
-        chunk: room to work in.
-        thread: whose.
-        image: (P, 3), all of it is written.
+        chunk: working memory of all threads.
+        thread: the one that draws.
+        image: (P, 3), output.
     """
     sights, places = chunk.sights[thread], chunk.places[thread]
     sums, colors = chunk.sums[thread], chunk.colors[thread]
@@ -133,6 +142,19 @@ def draw_ground(
 def _gaze(
     conditions: Conditions, i: int, x: float, z: float, angle: float, margin: float, per_metre: float
 ) -> Gaze:
+    """The projection for robot i.
+
+    With f, r, u for forward, right and up in the robot's frame, the ray through (x, y) of the image plane has
+    the direction f: cos(pitch) + t y sin(pitch), r: t x, u: -(sin(pitch) - t y cos(pitch)), where t is the
+    tangent of half the field of view. The heading is (cos, -sin) in (x, z), the right-hand side (sin, cos).
+
+    Args:
+        conditions: of all robots.
+        i: the robot.
+        x, z, angle: its pose.
+        margin: texels of the empty tiles before the map.
+        per_metre: texels per metre.
+    """
     pitch, tangent = conditions.pitch[i], conditions.tangent[i]
     cos, sin = math.cos(angle) * per_metre, math.sin(angle) * per_metre
     ahead, up = math.cos(pitch), tangent * math.sin(pitch)
@@ -160,7 +182,16 @@ def _follow(
     end: np.float32,
     sights: NDArray[np.float32],
 ) -> None:
-    """Find where the footprints of some pixels lie on the image plane, up to the horizon."""
+    """Write `sights`: the footprints of a chunk's pixels on the image plane, cut off at the horizon.
+
+    Args:
+        view: of all images.
+        v: the image's index.
+        pixels: the chunk's.
+        horizon_near: some of them may reach above the horizon.
+        end: y of the horizon on the image plane.
+        sights: as in `Chunk`, output.
+    """
     xs, ys, dxs, dys = view.x[v], view.y[v], view.down_x[v], view.down_y[v]
     one = np.float32(1)
     for k in range(pixels.shape[0]):
@@ -173,6 +204,7 @@ def _follow(
     for k in range(pixels.shape[0]):
         dx, dy = sights[k + 2 * CHUNK], sights[k + 3 * CHUNK]
         sky = sky_share(sights[k + CHUNK], dy, end)
+        # the footprint's lower part remains: its middle moves down, and its half shrinks
         sights[k] += sky * dx
         sights[k + CHUNK] += sky * dy
         sights[k + 2 * CHUNK], sights[k + 3 * CHUNK] = (one - sky) * dx, (one - sky) * dy
@@ -190,7 +222,10 @@ def _place_samples(
     sights: NDArray[np.float32],
     places: NDArray[np.uint32],
 ) -> None:
-    """Find the tile and the texel under one sample of each pixel, between -1 and 1 along its footprint."""
+    """Write `places`: tile and texel under one sample of each pixel.
+
+    `part` is the sample's position along the footprint, from -1 at its far edge to 1 at its near edge.
+    """
     here = np.float32(part)
     bits = np.uint32(_TILE_BITS - level)
     mask = np.uint32((1 << bits) - 1)
@@ -203,7 +238,8 @@ def _place_samples(
         depth = gaze.height / (gaze.sink - gaze.sink_y * y)
         left = gaze.column + depth * (gaze.column_ahead + gaze.column_y * y + gaze.column_x * x)
         top = gaze.row + depth * (gaze.row_ahead + gaze.row_y * y + gaze.row_x * x)
-        # what lies beyond the tiles around the map, on any side, is as empty as the last of them
+        # Beyond the map, clamp to the last row or column of empty tiles. A negative coordinate wraps to a
+        # huge unsigned one, so a single `min` serves all sides.
         column = min(np.uint32(np.int32(left)), last_column)
         row = min(np.uint32(np.int32(top)), last_row)
         places[k] = np.uint32((row >> bits) * stride + (column >> bits))
@@ -219,7 +255,10 @@ def _add_samples(
     places: NDArray[np.uint32],
     sums: NDArray[np.uint32],
 ) -> None:
-    """Add the texels under one sample of each pixel, two colours at a time in one number."""
+    """Add the texels under one sample of each pixel, two channels at a time in one integer.
+
+    8 samples of 255 fit 16 bits, so the sum of one channel never carries into the other.
+    """
     tiles, texels = road.first[m, level].reshape(-1), road.texels
     evens, odds = sums[0], sums[1]
     for k in range(pixels):
@@ -240,7 +279,7 @@ def _shade(
     colors: NDArray[np.uint8],
     image: NDArray[np.uint8],
 ) -> None:
-    """Light some pixels, put ground and sky behind them, and write them into the image."""
+    """Light a chunk's pixels, blend them with ground and sky, and write them into the image."""
     none, high, skies = np.uint32(0), np.uint32(16), sights[4 * CHUNK :]
     _shade_channel(samples, skies, sums[0], none, sums[1], lit, conditions, i, 0, colors[0])
     _shade_channel(samples, skies, sums[1], none, sums[1], lit, conditions, i, 1, colors[1])
@@ -266,6 +305,23 @@ def _shade_channel(
     channel: int,
     color: NDArray[np.uint8],
 ) -> None:
+    """Write one channel of a chunk's pixels, rounded.
+
+    Texels are premultiplied with how much of them is road. OpenGL multiplies a texture (GL_MODULATE) with the
+    white tile's lit colour, which it clamps to 1.
+
+    Args:
+        samples: texels per pixel.
+        skies: fraction of each pixel that is sky.
+        sums: those that hold the channel.
+        shift: bits below the channel in `sums`.
+        road: the sums that hold the road's share in the upper 16 bits.
+        lit: diffuse light of each pixel.
+        conditions: of all robots.
+        i: the robot.
+        channel: 0, 1 or 2.
+        color: output.
+    """
     one, half = np.float32(1), np.float32(0.5)
     share, part = np.float32(1 / samples), np.float32(1 / (255 * samples))
     ambient, diffuse = conditions.ambient[i, channel], conditions.diffuse[i, channel]
@@ -279,7 +335,7 @@ def _shade_channel(
 
 @inner_kernel
 def _fill_sky(pixels: NDArray[np.int32], conditions: Conditions, i: int, image: NDArray[np.uint8]) -> None:
-    """Write pixels that see nothing but sky."""
+    """Write pixels that show nothing but sky."""
     half = np.float32(0.5)
     red = np.uint8(conditions.sky[i, 0] + half)
     green = np.uint8(conditions.sky[i, 1] + half)
@@ -293,20 +349,23 @@ def _fill_sky(pixels: NDArray[np.int32], conditions: Conditions, i: int, image: 
 def light_up(
     view: View, v: int, rays: Rays, c: int, conditions: Conditions, i: int, lit: NDArray[np.float32]
 ) -> None:
-    """Find how the lamp falls onto the road, which does not change while the camera keeps its place.
+    """Compute the diffuse light on the road under each pixel.
+
+    Once per episode suffices: lamp and road are both fixed relative to the camera (see conditions.py).
 
     Args:
         view: of all images.
-        v: which of them.
+        v: the image's index.
         rays: of all cameras.
-        c: the camera.
+        c: the camera's index.
         conditions: of all robots.
         i: the robot.
-        lit: (P,) to be filled: cosine between the road's normal and the lamp's direction, 0 or more.
+        lit: (P,) output: cosine between the road's normal and the direction to the lamp, 0 or more.
     """
     height, pitch, tangent = conditions.height[i], conditions.pitch[i], conditions.tangent[i]
     light = conditions.light[i]
     end = horizon(height, pitch, tangent)
+    # the road's normal, straight up on the map, in eye coordinates
     normal_up, normal_back = math.cos(pitch), math.sin(pitch)
     for k in range(rays.group_end[c, GROUPS - 1]):
         p = rays.pixels[c, k]

@@ -1,7 +1,8 @@
-"""The real camera's wide-angle lens, as gym-duckietown puts its pictures through it.
+"""The real camera's wide-angle lens, as gym-duckietown applies it to its pictures (distortion.py).
 
-OpenCV says where a pixel of the picture without the lens lies in the one with it. The stock simulator needs
-the inverse, which it takes numerically, by loops over pixels; here it is the same to the last bit, in arrays.
+OpenCV's model maps a pixel of the rectified picture, without the lens, to the distorted one. The stock
+simulator needs the inverse, which it computes numerically in loops over pixels; here arrays give the same
+result to the last bit.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ Floats = NDArray[np.float32]
 
 
 class Lens(NamedTuple):
-    """OpenCV's camera model for frames of 640 x 480 pixels."""
+    """OpenCV's pinhole camera with radial and tangential distortion, for frames of 640 x 480 pixels.
+
+    https://docs.opencv.org/4.x/d9/d0c/group__calib3d.html
+    """
 
     matrix: NDArray[np.float64]
-    """(3, 3)"""
+    """(3, 3) focal lengths and principal point, pixels"""
     coefficients: NDArray[np.float64]
     """(1, 5): k1, k2, p1, p2, k3"""
 
@@ -36,7 +40,7 @@ DUCKIEBOT_LENS = Lens(
 
 
 def random_lens(generator: np.random.Generator) -> Lens:
-    """A lens like the Duckiebot's, each number up to 5 % more or less, as the stock `camera_rand` has it."""
+    """A lens like the Duckiebot's, each number off by up to 5 %, the ranges of the stock `camera_rand`."""
     matrix, coefficients = (part * generator.uniform(0.95, 1.05, part.shape) for part in DUCKIEBOT_LENS)
     matrix[2, 2] = 1.0
     return Lens(matrix, coefficients)
@@ -46,7 +50,7 @@ def inverse_maps(lens: Lens, height: int, width: int) -> tuple[Floats, Floats]:
     """gym-duckietown's `Distortion.rmapx` and `rmapy`.
 
     Returns:
-        (column, row), float32 [height, width]: the pixel that the lens shows at each pixel of the frame.
+        (column, row), float32 [height, width]: which rectified pixel each pixel of the distorted frame shows.
     """
     straight = straightened(lens, height, width)
     bent_x, bent_y = cv2.initUndistortRectifyMap(
@@ -61,10 +65,10 @@ def inverse_maps(lens: Lens, height: int, width: int) -> tuple[Floats, Floats]:
 
 
 def inverted(bent_x: Floats, bent_y: Floats) -> tuple[Floats, Floats]:
-    """gym-duckietown's `Distortion._invert_map`, as `inverse_maps`.
+    """gym-duckietown's `Distortion._invert_map`; returns what `inverse_maps` does.
 
     Args:
-        bent_x, bent_y: float32 [height, width], the column and row with the lens of each pixel without it.
+        bent_x, bent_y: float32 [height, width], distorted column and row of each rectified pixel.
     """
     columns, rows = _scattered(bent_x, bent_y)
     _fill_holes(columns, rows)
@@ -72,7 +76,7 @@ def inverted(bent_x: Floats, bent_y: Floats) -> tuple[Floats, Floats]:
 
 
 def straightened(lens: Lens, height: int, width: int) -> NDArray[np.float64]:
-    """Camera matrix (3, 3) of the frame without the lens, such that all of it is covered."""
+    """Camera matrix (3, 3) of the rectified frame; alpha=0 keeps only pixels the distorted frame covers."""
     matrix, _ = cv2.getOptimalNewCameraMatrix(
         cameraMatrix=lens.matrix, distCoeffs=lens.coefficients, imageSize=(width, height), alpha=0
     )
@@ -90,10 +94,11 @@ _SPREAD = (
     (1, 0, 10),
     (1, 1, 7),
 )
-"""(down, right, weight) of the pixels that a moved pixel is spread over."""
+"""(down, right, weight) of the pixels over which upstream spreads each moved pixel."""
 
 
 def _scattered(bent_x: Floats, bent_y: Floats) -> tuple[Floats, Floats]:
+    """Weighted means of the columns and rows that land on each pixel; NaN where none does."""
     height, width = bent_x.shape
     row, column = np.indices((height, width), dtype=np.int32)
     to_row = np.clip(bent_y.astype(np.int32), 2, height - 2)
@@ -101,7 +106,7 @@ def _scattered(bent_x: Floats, bent_y: Floats) -> tuple[Floats, Floats]:
     total = np.zeros((height, width), np.float32)
     columns, rows = total.copy(), total.copy()
     for down, right, weight in _SPREAD:
-        # where several pixels meet the last one counts, as in the original
+        # `+=` with repeated indices counts the last of them only; upstream relies on numpy in the same way
         to = (to_row + down, to_column + right)
         total[to] += weight
         columns[to] += weight * column
@@ -114,6 +119,7 @@ def _scattered(bent_x: Floats, bent_y: Floats) -> tuple[Floats, Floats]:
 
 
 _HOLE_REACH = 2
+# Upstream's offsets run from -3 to 1, not from -2 to 2. The sort is stable, so their order is upstream's too.
 _NEARBY = sorted(
     (
         (down, right)
@@ -125,9 +131,9 @@ _NEARBY = sorted(
 
 
 def _fill_holes(columns: Floats, rows: Floats) -> None:
-    """Give pixels that nothing was moved to the value of a neighbour, in the original's order."""
+    """Fill each NaN with the value of a neighbour, in upstream's order, on which the result depends."""
     height, width = columns.shape
-    # the order in which a set gives its members is the original's too
+    # built like upstream's set, so that iterating over it gives upstream's order
     holes = set(zip(*(places.tolist() for places in np.nonzero(np.isnan(columns))), strict=True))
     while holes:
         before = len(holes)

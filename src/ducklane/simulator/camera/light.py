@@ -1,4 +1,8 @@
-"""OpenGL's light on a triangle: each corner lit by itself, none brighter than 1, and their mean."""
+"""OpenGL's fixed-function light on a triangle.
+
+OpenGL lights each corner, clamps it to 1 and interpolates between the corners (Gouraud shading). Here a
+triangle, small by construction, has one colour: the one interpolated to its middle.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,14 @@ def lit(
     ambient: NDArray[np.float32],
     diffuse: NDArray[np.float32],
 ) -> tuple[float, float, float]:
-    """Colour of a triangle under a lamp in the direction (x, y, z) of its mesh."""
+    """Colour (red, green, blue), 0 to 1, of triangle t.
+
+    Args:
+        meshes: all meshes.
+        t: the triangle.
+        x, y, z: towards the lamp, in the mesh's frame; its length scales the diffuse light.
+        ambient, diffuse: (3,) factors of light.
+    """
     normals, weights, colors = meshes.normals[t], meshes.weights[t], meshes.colors[t]
     a, b, c = _falling(normals[0], x, y, z), _falling(normals[1], x, y, z), _falling(normals[2], x, y, z)
     return (
@@ -38,7 +49,7 @@ def _falling(normal: NDArray[np.float32], x: float, y: float, z: float) -> float
 def _between(
     weights: NDArray[np.float32], color: float, ambient: float, diffuse: float, a: float, b: float, c: float
 ) -> float:
-    """Brightness in the middle of a triangle: OpenGL lights the corners, none brighter than 1."""
+    """One channel in the middle of a triangle, from the diffuse factors a, b, c of its lit corners."""
     return (
         weights[0] * min(1.0, color * (ambient + diffuse * a))
         + weights[1] * min(1.0, color * (ambient + diffuse * b))

@@ -1,7 +1,11 @@
-"""Things on the map, from the corners of their meshes to triangles on the image.
+"""Objects on the map, from the vertices of their meshes to triangles on the image.
 
-Corners are projected through the camera and its lens straight to the image's pixels; raster.py draws the
-triangles between them. Light is OpenGL's, one value for each triangle.
+Vertices are projected through camera and lens straight to the image's pixels; raster.py fills the triangles
+between them. Light is OpenGL's (light.py), one colour per triangle.
+
+Frames: the map's (x, y, z), metres, y upwards; the camera's (right, up, ahead), metres, tilted by its pitch,
+as in OpenGL's eye coordinates but for the sign of the third; a mesh's own, which `Thing.scale` turns into
+metres.
 """
 
 from __future__ import annotations
@@ -19,19 +23,22 @@ from ducklane.simulator.town.meshes import Meshes
 from ducklane.simulator.world.obstacles import FORWARD_M
 
 NEAR_M = 0.04
-"""Nothing nearer than this is drawn, as in the stock simulator."""
+"""Nearest depth that is drawn: the near plane of upstream's gluPerspective."""
 
 COARSE_PIXELS = 0.7
-"""How far a coarse version of a mesh may be off, in pixels."""
+"""Largest error of a coarse version of a mesh, in pixels. Together with culling and cheaper sums it more than
+halved the time for objects (147 to 60 us per frame on loop_obstacles at 84 x 84), at a loss of 0.16 dB of
+PSNR against the stock simulator."""
 
 
 class Eye(NamedTuple):
-    """A camera's place and direction, and its light."""
+    """A camera's pose and its light."""
 
     x: float
     """metres, of the robot's centre of rotation, on the map"""
     z: float
     height: float
+    """metres, of the camera above the road"""
     cos: float
     """of the robot's heading"""
     sin: float
@@ -40,34 +47,34 @@ class Eye(NamedTuple):
     tangent: float
     """of half the vertical field of view"""
     light_x: float
-    """to the lamp, as the camera sees it"""
+    """the lamp as in `Conditions.light`: right, up, backwards"""
     light_y: float
     light_z: float
     light_w: float
-    """1 for a place, 0 for a direction"""
+    """1 for a position, 0 for a direction"""
 
 
 class Thing(NamedTuple):
-    """One thing as it stands on the map."""
+    """One object as it stands on the map."""
 
     mesh: int
-    """which of `Meshes`"""
+    """index in `Meshes`"""
     x: float
     """metres, on the map"""
     y: float
     z: float
     cos: float
-    """of its turn about its upright axis"""
+    """of its rotation about the upright axis"""
     sin: float
     scale: float
-    """metres for each unit of the mesh"""
+    """metres per unit of the mesh"""
     pattern: int
     """1 for the second of a traffic light's skins, else 0"""
 
 
 @inner_kernel
 def to_eye(eye: Eye, x: float, y: float, z: float) -> tuple[float, float, float]:
-    """(right, up, ahead) of a point of the map as the camera sees it, metres."""
+    """(right, up, ahead) in the camera's frame of a point on the map, metres."""
     dx, dz, up = x - eye.x, z - eye.z, y - eye.height
     ahead = dx * eye.cos - dz * eye.sin - FORWARD_M
     right = dx * eye.sin + dz * eye.cos
@@ -85,10 +92,16 @@ def _mesh_to_eye(eye: Eye, thing: Thing, x: float, y: float, z: float) -> tuple[
 def project(
     lens: Projection, v: int, tangent: Number, right: Number, up: Number, ahead: Number
 ) -> tuple[Any, Any]:
-    """(column, row) on the image of a point ahead of the camera; pixel (0, 0) covers 0 to 1."""
-    # all numbers of one kind, so that many are done at a time
+    """(column, row) on the image of a point ahead of the camera; pixel (0, 0) spans 0 to 1.
+
+    With a lens, OpenCV's model: for normalised coordinates x, y and r^2 = x^2 + y^2,
+    x' = x (1 + k1 r^2 + k2 r^4 + k3 r^6) + 2 p1 x y + p2 (r^2 + 2 x^2),
+    y' = y (1 + k1 r^2 + k2 r^4 + k3 r^6) + p1 (r^2 + 2 y^2) + 2 p2 x y.
+    """
+    # float32 throughout: one double would keep the loop over vertices from being vectorised well
     half, one, two = np.float32(0.5), np.float32(1), np.float32(2)
     scale = one / (ahead * tangent)
+    # a pixel's index is that of its centre in OpenCV, hence half a pixel off here and back again at the end
     column = (right * scale / lens.aspect[v] + one) * half * lens.frame_width[v] - half
     row = (one - up * scale) * half * lens.frame_height[v] - half
     if lens.bends[v]:
@@ -117,20 +130,20 @@ def draw_thing(
     canvas: Canvas,
     thread: int,
 ) -> bool:
-    """Draw one thing on a thread's canvas.
+    """Draw one object on a thread's canvas.
 
     Args:
-        meshes: of everything.
-        thing: to be drawn.
-        lens: to the image.
-        v: which view.
+        meshes: all meshes.
+        thing: the object.
+        lens: projections of all images.
+        v: the image's index in `lens`.
         eye: the camera.
         ambient, diffuse: (3,) factors of light.
-        canvas: to draw on.
-        thread: which of them.
+        canvas: of all threads.
+        thread: the one that draws.
 
     Returns:
-        whether it may be on the image.
+        whether any of it may be on the image.
     """
     detail = _detail(meshes, thing, lens, v, eye)
     if detail < 0 or not _reserve(meshes, thing, lens, v, eye, canvas, thread):
@@ -146,13 +159,18 @@ def draw_thing(
 
 @inner_kernel
 def _light_on(thing: Thing, eye: Eye) -> tuple[float, float, float]:
-    """To the lamp, in the thing's own frame; OpenGL's normals shrink as the mesh grows."""
+    """Vector towards the lamp, in the mesh's frame, for the dot product with its normals.
+
+    It is shorter by `scale`: OpenGL transforms normals by the inverse transpose of the modelview matrix,
+    which shrinks them as the mesh grows, and upstream does not enable GL_NORMALIZE.
+    """
     right, up, ahead = to_eye(eye, thing.x, thing.y, thing.z)
     lx, ly, lz = (
         eye.light_x - eye.light_w * right,
         eye.light_y - eye.light_w * up,
         eye.light_z + eye.light_w * ahead,
     )
+    # back through the camera's pitch and heading to the map, then through the object's rotation to its mesh
     norm = math.sqrt(lx * lx + ly * ly + lz * lz) * thing.scale
     level = ly * eye.pitch_cos + lz * eye.pitch_sin
     away = lz * eye.pitch_cos - ly * eye.pitch_sin
@@ -166,7 +184,7 @@ def _light_on(thing: Thing, eye: Eye) -> tuple[float, float, float]:
 
 @lean_kernel
 def _detail(meshes: Meshes, thing: Thing, lens: Projection, v: int, eye: Eye) -> int:
-    """The coarsest version of a mesh that still looks right, or -1 if all of it is behind the camera."""
+    """The coarsest version of a mesh whose error stays below COARSE_PIXELS; -1 if it is behind the camera."""
     k, scale = thing.mesh, thing.scale
     low, high = meshes.bounds[k, 0], meshes.bounds[k, 1]
     reach = math.sqrt(max(-low[0], high[0]) ** 2 + high[1] ** 2 + max(-low[2], high[2]) ** 2) * scale
@@ -183,7 +201,7 @@ def _detail(meshes: Meshes, thing: Thing, lens: Projection, v: int, eye: Eye) ->
 
 @lean_kernel
 def _distance(low: NDArray[np.float32], high: NDArray[np.float32], thing: Thing, eye: Eye) -> float:
-    """From the camera to a thing's box, metres."""
+    """Distance from the camera to an object's bounding box, metres."""
     cos, sin, scale = thing.cos, thing.sin, thing.scale
     dx, dz = eye.x + FORWARD_M * eye.cos - thing.x, eye.z - FORWARD_M * eye.sin - thing.z
     px, py, pz = (dx * cos - dz * sin) / scale, (eye.height - thing.y) / scale, (dx * sin + dz * cos) / scale
@@ -199,7 +217,7 @@ def _distance(low: NDArray[np.float32], high: NDArray[np.float32], thing: Thing,
 def _reserve(
     meshes: Meshes, thing: Thing, lens: Projection, v: int, eye: Eye, canvas: Canvas, thread: int
 ) -> bool:
-    """Wipe the canvas where the thing may be; False if that is nowhere on the image."""
+    """Clear the canvas where the object may be; False if that is nowhere on the image."""
     height, width = canvas.spans.shape[1], canvas.depth.shape[2] // SUBPIXELS
     left, right, top, bottom = 1e9, -1e9, 1e9, -1e9
     bounds = meshes.bounds[thing.mesh]
@@ -209,7 +227,7 @@ def _reserve(
         )
         column, row = project(lens, v, eye.tangent, r, u, max(a, NEAR_M))
         left, right, top, bottom = min(left, column), max(right, column), min(top, row), max(bottom, row)
-    # the lens bends the box's edges outwards
+    # a margin of 2 pixels: the lens bends the box's edges outwards
     first, end = max(0, int(max(left - 2, -1.0))), min(width, int(min(right + 3, 1e6)))
     above, below = max(0, int(max(top - 2, -1.0))), min(height, int(min(bottom + 3, 1e6)))
     if first >= end or above >= below:
@@ -221,7 +239,7 @@ def _reserve(
 
 @lean_kernel
 def _widen(canvas: Canvas, thread: int, row: int, first: int, end: int) -> None:
-    """Add pixels [first, end) to what is drawn on in a row, and wipe what is new."""
+    """Extend a row's span to include pixels [first, end), and clear what is new."""
     span = canvas.spans[thread, row]
     if span[0] >= span[1]:
         span[0], span[1] = first, first
@@ -247,6 +265,11 @@ def _place_corners(
     canvas: Canvas,
     thread: int,
 ) -> None:
+    """Write `Canvas.corners`: the vertices of an object's mesh on the image.
+
+    The map from the mesh's frame to the camera's is affine: computed once in double precision, applied to all
+    vertices in single.
+    """
     first = meshes.first_vertex[thing.mesh, detail]
     vertices = meshes.vertices[first : meshes.first_vertex[thing.mesh, detail + 1]]
     out = canvas.corners[thread]
@@ -269,7 +292,7 @@ def _place_corners(
 
 @inner_kernel
 def _step(eye: Eye, thing: Thing, x: float, y: float, z: float) -> tuple[float, float, float]:
-    """How far apart two points of a thing's mesh are for the camera."""
+    """(right, up, ahead) of a vector of an object's mesh: a column of the affine map's matrix."""
     right_0, up_0, ahead_0 = _mesh_to_eye(eye, thing, 0.0, 0.0, 0.0)
     right, up, ahead = _mesh_to_eye(eye, thing, x, y, z)
     return right - right_0, up - up_0, ahead - ahead_0

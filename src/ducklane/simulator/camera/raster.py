@@ -1,7 +1,12 @@
-"""Triangles on an image: filled point by point, nearest first seen, and laid over the ground.
+"""Fills triangles on an image, with a depth buffer, and blends them over the ground.
 
-Triangles are drawn at SUBPIXELS x SUBPIXELS points a pixel with a depth each; a pixel's points are averaged
-in the end. A skin is read at the resolution that fits the triangle.
+Triangles are drawn at SUBPIXELS x SUBPIXELS points per pixel, each with its own depth; in the end a pixel's
+points are averaged (supersampling). A skin is read at the resolution that fits the triangle.
+
+Whatever is linear on a triangle in space is, divided by the distance, linear on the image, and so is one over
+the distance itself. Depths are therefore stored as inverses, and texture coordinates are interpolated as
+u / distance (perspective-correct interpolation). The lens bends this a little, which short edges keep small
+(`meshes.LONGEST_EDGE`).
 """
 
 from __future__ import annotations
@@ -19,20 +24,20 @@ from ducklane.simulator.town.meshes import SKIN_LEVELS, Meshes
 
 
 class Canvas(NamedTuple):
-    """Room to draw in, for each of T threads."""
+    """Memory to draw in, for each of T threads."""
 
     depth: NDArray[np.float32]
-    """(T, rows, columns) of points: one over the distance, 0 for none"""
+    """(T, rows, columns) of points: one over the distance, 0 where nothing is drawn"""
     color: NDArray[np.uint32]
-    """(T, rows, columns) red, green, blue, and 1 where there is something, a byte each"""
+    """(T, rows, columns) of points: red, green, blue, and 1 where something is drawn, a byte each"""
     spans: NDArray[np.int32]
-    """(T, image rows, 2) first and behind the last pixel drawn on"""
+    """(T, image rows, 2) first pixel drawn on and the one after the last; outside, points are stale"""
     corners: NDArray[np.float32]
     """(T, vertices, 3) of one mesh on the image: column, row, one over the distance"""
 
 
 def new_canvas(threads: int, height: int, width: int, meshes: Meshes) -> Canvas:
-    """Room for images of `height` x `width` pixels with these meshes."""
+    """Memory for images of `height` x `width` pixels with these meshes."""
     points = (threads, height * SUBPIXELS, width * SUBPIXELS)
     vertices = int(np.diff(meshes.first_vertex).max())
     return Canvas(
@@ -57,7 +62,18 @@ def draw_triangle(
     canvas: Canvas,
     thread: int,
 ) -> None:
-    """Draw triangle t of a mesh whose corners are placed on the canvas, lit from a direction."""
+    """Draw triangle t of the mesh whose projected vertices are in `Canvas.corners`.
+
+    Args:
+        meshes: all meshes.
+        t: the triangle.
+        light_x, light_y, light_z: towards the lamp, in the mesh's frame (`objects._light_on`).
+        ambient, diffuse: (3,) factors of light.
+        closed: the mesh is closed, so that its back faces need not be drawn.
+        pattern: 1 for the second of a traffic light's skins, else 0.
+        canvas: of all threads.
+        thread: the one that draws.
+    """
     corners, depth = canvas.corners[thread], canvas.depth[thread]
     i, j, k = meshes.corners[t, 0], meshes.corners[t, 1], meshes.corners[t, 2]
     ax, ay, az = corners[i, 0], corners[i, 1], corners[i, 2]
@@ -65,10 +81,11 @@ def draw_triangle(
     cx, cy, cz = corners[k, 0], corners[k, 1], corners[k, 2]
     area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
     behind = az <= 0 or bz <= 0 or cz <= 0
-    # what faces away lies behind the rest of a closed mesh
+    # Back-face culling: rows count downwards, so a positive area faces away from the camera. Upstream draws
+    # these faces too, but in a closed mesh others hide them.
     if behind or area == 0 or (closed and area > 0):
         return
-    # points lie in the middle of their squares
+    # columns and rows of points whose centres, at + 0.5, may lie within the triangle
     column0, column1 = (
         max(0, int(min(ax, bx, cx) + 0.5)),
         min(depth.shape[1], int(max(ax, bx, cx, -0.5) + 0.5)),
@@ -79,7 +96,7 @@ def draw_triangle(
     red, green, blue = lit(meshes, t, light_x, light_y, light_z, ambient, diffuse)
     one = 1 / area
     dx, dy = column0 + 0.5 - ax, row0 + 0.5 - ay
-    # weights of b and c at the first point, and how they change from column to column and from row to row
+    # barycentric weights of corners b and c at the first point, and their change per column and per row
     b = Plane((dx * (cy - ay) - dy * (cx - ax)) * one, (cy - ay) * one, (ax - cx) * one)
     c = Plane((dy * (bx - ax) - dx * (by - ay)) * one, (ay - by) * one, (bx - ax) * one)
     near = _mixed(az, bz, cz, b, c)
@@ -98,14 +115,14 @@ def draw_triangle(
 
 
 class Plane(NamedTuple):
-    """A number that changes evenly over the image."""
+    """A quantity that is linear over the image."""
 
     here: float
     """at the first point of a box"""
     across: float
-    """from a column to the next"""
+    """change from a column to the next"""
     along: float
-    """from a row to the next"""
+    """change from a row to the next"""
 
 
 class Box(NamedTuple):
@@ -119,7 +136,7 @@ class Box(NamedTuple):
 
 @inner_kernel
 def _mixed(at_a: float, at_b: float, at_c: float, b: Plane, c: Plane) -> Plane:
-    """The plane through three values at a triangle's corners."""
+    """The plane through three values at a triangle's corners, from the weights of corners b and c."""
     to_b, to_c = at_b - at_a, at_c - at_a
     return Plane(
         at_a + to_b * b.here + to_c * c.here,
@@ -180,7 +197,7 @@ def _fill_skin(
 
 @inner_kernel
 def _skin_level(meshes: Meshes, t: int, skin: int, points: float) -> int:
-    """The resolution at which a texel is about as large as a pixel."""
+    """The level at which the triangle has at most as many texels as points on the image."""
     uv = meshes.uv[t]
     area = abs((uv[1, 0] - uv[0, 0]) * (uv[2, 1] - uv[0, 1]) - (uv[1, 1] - uv[0, 1]) * (uv[2, 0] - uv[0, 0]))
     texels = area * meshes.skin_size[skin, 0, 0] * meshes.skin_size[skin, 0, 1]
@@ -193,6 +210,7 @@ def _skin_level(meshes: Meshes, t: int, skin: int, points: float) -> int:
 
 @inner_kernel
 def _texel(meshes: Meshes, skin: int, level: int, u: float, w: float) -> int:
+    """The nearest texel; coordinates outside [0, 1) repeat the skin, as OpenGL's GL_REPEAT."""
     rows, columns = meshes.skin_size[skin, level, 0], meshes.skin_size[skin, level, 1]
     row = min(rows - 1, int((w - math.floor(w)) * rows))
     column = min(columns - 1, int((u - math.floor(u)) * columns))
@@ -201,33 +219,34 @@ def _texel(meshes: Meshes, skin: int, level: int, u: float, w: float) -> int:
 
 @inner_kernel
 def _pack(red: float, green: float, blue: float) -> np.uint32:
-    """One number, of which the last byte is 1."""
+    """Colours of 0 to 255 as one integer, rounded; the fourth byte is 1: something is drawn here."""
     low = np.uint32(red + 0.5) | (np.uint32(green + 0.5) << np.uint32(8))
     return low | (np.uint32(blue + 0.5) << np.uint32(16)) | np.uint32(1 << 24)
 
 
 @lean_kernel
 def wipe(canvas: Canvas, thread: int) -> None:
-    """Begin a new image."""
+    """Begin a new image; points are cleared once an object needs them."""
     canvas.spans[thread] = 0
 
 
 @lean_kernel
 def lay_over(canvas: Canvas, thread: int, lens: Projection, v: int, image: NDArray[np.uint8]) -> None:
-    """Put what was drawn over an image.
+    """Blend what was drawn over an image.
 
     Args:
-        canvas: what was drawn.
-        thread: by which thread.
-        lens: of the image.
-        v: which view.
-        image: (height * width, 3).
+        canvas: of all threads.
+        thread: the one that drew.
+        lens: projections of all images.
+        v: the image's index in `lens`.
+        image: (height * width, 3), changed in place.
     """
     width = canvas.color.shape[2] // SUBPIXELS
     color, spans = canvas.color[thread], canvas.spans[thread]
     for row in range(spans.shape[0]):
         for column in range(spans[row, 0], spans[row, 1]):
             if not lens.is_smeared[v, row * width + column]:
+                # red and blue in one integer, green and the count in another, 16 bits each
                 even, odd = np.uint32(0), np.uint32(0)
                 for subrow in range(row * SUBPIXELS, (row + 1) * SUBPIXELS):
                     for subcolumn in range(column * SUBPIXELS, (column + 1) * SUBPIXELS):
@@ -249,7 +268,7 @@ def lay_over(canvas: Canvas, thread: int, lens: Projection, v: int, image: NDArr
 
 @inner_kernel
 def _blend(even: np.uint32, odd: np.uint32, p: int, image: NDArray[np.uint8]) -> None:
-    """Average the points of pixel p, whose sums are given, with the image where there is nothing."""
+    """Average the points of pixel p, given by their sums; empty points show the image behind."""
     count, low = np.int32(odd >> np.uint32(16)), np.uint32(0xFFFF)
     if count > 0:
         image[p, 0] = _mean(np.int32(even & low), count, image[p, 0])

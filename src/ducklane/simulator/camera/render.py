@@ -1,4 +1,4 @@
-"""The frame of one robot's camera: ground and sky first, then the things that stand there."""
+"""The frame of one robot's camera: ground and sky first, then the objects over them."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from ducklane.simulator.world.things import Things
 
 
 class Cameras(NamedTuple):
-    """Of N robots: all share one, or each has its own."""
+    """The cameras of N robots, which share one view and one set of rays or have their own."""
 
     views: View
     projection: Projection
     rays: Rays
     lit: NDArray[np.float32]
-    """(N, P) light from the lamp on the road, in the order of the rays"""
+    """(N, P) diffuse light on the road, in the order of the rays"""
     own_view: bool
-    """each robot has a lens of its own"""
+    """each robot has its own lens"""
     own_rays: bool
-    """each robot's camera is aimed anew in every episode"""
+    """each robot's rays are planned again in every episode"""
     conditions: Conditions
     canvas: Canvas
     chunk: Chunk
@@ -39,13 +39,13 @@ class Cameras(NamedTuple):
 
 @inner_kernel
 def _own(cameras: Cameras, i: int) -> tuple[int, int]:
-    """Which view and which rays are robot i's."""
+    """Indices of robot i's view and of its rays."""
     return i if cameras.own_view else 0, i if cameras.own_rays else 0
 
 
 @lean_kernel
 def prepare_camera(cameras: Cameras, i: int) -> None:
-    """Aim robot i's camera and light its road, once for an episode."""
+    """Plan robot i's rays and light its road, once per episode."""
     conditions = cameras.conditions
     v, c = _own(cameras, i)
     if cameras.own_rays:
@@ -76,11 +76,11 @@ def draw_frame(
     Args:
         scene: the maps.
         robots: all robots.
-        things: of all robots' worlds.
+        things: the objects in all robots' worlds.
         cameras: of all robots.
-        i: which robot.
-        thread: whose canvas to take.
-        image: (P, 3), all of it is drawn on.
+        i: the robot.
+        thread: the one that draws.
+        image: (P, 3), output.
     """
     conditions = cameras.conditions
     m, angle = robots.map_index[i], robots.angle[i]

@@ -1,11 +1,11 @@
-"""Where the camera looks: from the pixels of an image back through the lens to the image plane.
+"""The camera's geometry: between the pixels of an image and the image plane, through the lens.
 
-The stock simulator draws a frame without a lens, moves its pixels to where the lens would put them, and the
-observation then averages blocks of them. Here a block is followed back through the lens once (`View`), so
-that only what is seen is ever computed; `Projection` is the way there, for what stands on the ground.
+The stock simulator draws a rectified frame, moves its pixels to where the lens would put them, and the
+observation then averages blocks of them. Here each block is traced back through the lens once (`View`), so
+that only what an observation shows is ever drawn; `Projection` is the opposite way, for objects.
 
-Image plane: one unit of depth ahead of the camera, before its pitch; x right, y up, in units of the tangent
-of half the vertical field of view.
+Image plane: at depth 1 along the camera's axis, which its pitch tilts down; x right, y up, in units of the
+tangent of half the vertical field of view, so that an undistorted frame spans -1 to 1 in y.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ Ints = NDArray[np.int32]
 Number = float | np.float32
 
 HEIGHT_M = 0.108
-"""Of the camera above the ground."""
+"""Of the camera above the road: upstream's CAMERA_FLOOR_DIST."""
 
 PITCH_RAD = math.radians(19.15)
-"""Downwards."""
+"""Downwards: upstream's CAMERA_ANGLE."""
 
 FIELD_OF_VIEW_RAD = math.radians(75.0)
-"""Vertical, of the whole frame."""
+"""Vertical, of the whole rectified frame: upstream's CAMERA_FOV_Y."""
 
 SUBPIXELS = 3
-"""Points along each side of a pixel at which things are drawn."""
+"""Points along each side of a pixel at which objects are drawn."""
 
 
 class Blocks(NamedTuple):
-    """Which pixels of the camera's frame make a pixel of the image: weights of an average."""
+    """Which pixels of the camera's frame an image's pixel averages, as weights."""
 
     first_row: int
     """rows cut off the top of the frame"""
@@ -64,7 +64,7 @@ class View(NamedTuple):
     y: Floats
     """(V, P) centre, up"""
     half_width: Floats
-    """(V, P) from the centre to the pixel's right edge"""
+    """(V, P) distance from the centre to the pixel's right edge"""
     down_x: Floats
     """(V, P) from the centre to the middle of the pixel's lower edge, to the right"""
     down_y: Floats
@@ -72,7 +72,7 @@ class View(NamedTuple):
 
 
 class Projection(NamedTuple):
-    """From the image plane to the pixels of V images."""
+    """From the image plane to the pixels of V images, through OpenCV's lens model (`objects.project`)."""
 
     frame_width: Floats
     """(V,) pixels of the camera's frame"""
@@ -83,35 +83,39 @@ class Projection(NamedTuple):
     bends: NDArray[np.bool_]
     """(V,) whether there is a lens"""
     straight: Floats
-    """(V, 4) focal lengths and centre of the frame without the lens: along columns, rows, columns, rows"""
+    """(V, 4) fx, fy, cx, cy of the rectified frame, pixels"""
     bent: Floats
-    """(V, 4) the same with it"""
+    """(V, 4) fx, fy, cx, cy of the distorted frame, pixels"""
     bend: Floats
-    """(V, 5) k1, k2, p1, p2, k3"""
+    """(V, 5) distortion coefficients k1, k2, p1, p2, k3"""
     first_row: Floats
     """(V,) rows of the frame above the image"""
     rows: Floats
-    """(V,) rows of the image for each of the frame"""
+    """(V,) rows of the image per row of the frame"""
     columns: Floats
-    """(V,) columns of the image for each of the frame"""
+    """(V,) columns of the image per column of the frame"""
     pixel: Floats
-    """(V,) a pixel's larger side on the image plane"""
+    """(V,) larger side of a pixel on the image plane"""
     is_smeared: NDArray[np.bool_]
-    """(V, P) whether a pixel lies beyond the frame that the lens bends, which there repeats its edge"""
+    """(V, P) whether a pixel lies where the lens sees beyond the rectified frame: upstream's inverse of the
+    lens (`_fill_holes`) repeats pixels from elsewhere there"""
     smeared: NDArray[np.int32]
-    """(V, Q) those pixels; -1 for none"""
+    """(V, Q) indices of those pixels; -1 for none"""
     smeared_at: NDArray[np.int32]
-    """(V, Q, 2) row and column of the pixel that each of them repeats, roughly; -1 for none"""
+    """(V, Q, 2) row and column of the pixel that each of them roughly repeats; -1 for none"""
     smeared_from: NDArray[np.int32]
-    """(V, Q, SUBPIXELS * SUBPIXELS) which points of the image each of a smeared pixel's repeats"""
+    """(V, Q, SUBPIXELS * SUBPIXELS) for each point of a smeared pixel, the point of the image it repeats"""
 
 
 def view(height: int, width: int, lens: Lens | None, blocks: Blocks) -> View:
-    """Follow an image's pixels back through the lens.
+    """Trace an image's pixels back through the lens.
+
+    A pixel's footprint is described by its centre, half width and half height, fitted to all frame pixels it
+    averages.
 
     Args:
         height, width: of the camera's frame, pixels.
-        lens: which bends the frame, or None.
+        lens: of the camera, or None for rectified frames.
         blocks: which of the frame's pixels an image's pixel averages.
     """
     columns, rows = _undistorted(height, width, lens)
@@ -126,10 +130,10 @@ def view(height: int, width: int, lens: Lens | None, blocks: Blocks) -> View:
         return along_rows @ values @ along_columns.T
 
     def slope(values: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Change of the value over half a block."""
+        """Change of the value over half a block, by linear regression."""
         middle = mean(places)
         variance = mean(places**2) - middle**2
-        half = np.sqrt(3 * np.maximum(variance, 0))  # of a uniform distribution, half its width
+        half = np.sqrt(3 * np.maximum(variance, 0))  # variance = half^2 / 3 in a uniform distribution
         covariance = mean(values * places) - mean(values) * middle
         return np.divide(covariance * half, variance, out=np.zeros_like(half), where=variance > 1e-9)
 
@@ -137,7 +141,7 @@ def view(height: int, width: int, lens: Lens | None, blocks: Blocks) -> View:
     row, column = places
     half_width = np.hypot(slope(x, column), slope(y, column))
     down_x, down_y = slope(x, row), slope(y, row)
-    # a single pixel of the frame has no slope to be found
+    # a block of a single pixel of the frame has no slope; half a frame pixel is 1 / height on the image plane
     if len(blocks.column_weights) == width:
         half_width = half_width + 1 / height
     if len(blocks.row_weights) == x.shape[0]:
@@ -147,7 +151,7 @@ def view(height: int, width: int, lens: Lens | None, blocks: Blocks) -> View:
 
 
 def projection(height: int, width: int, lens: Lens | None, blocks: Blocks) -> Projection:
-    """How points ahead of the camera fall onto the image that `view` looks from."""
+    """How points ahead of the camera fall onto the image: the inverse of `view`; same arguments."""
     rows = blocks.row_weights.shape[0] / blocks.row_weights.shape[1]
     columns = blocks.column_weights.shape[0] / blocks.column_weights.shape[1]
     bent, coefficients = DUCKIEBOT_LENS if lens is None else lens
@@ -178,7 +182,7 @@ Part = TypeVar("Part", View, Projection)
 
 
 def stack_views(parts: Sequence[Part]) -> Part:
-    """One of V images from V of one image each; what is shorter is filled up with -1."""
+    """One part of V images from V parts of one image each; shorter arrays are padded with -1."""
 
     def joined(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
         most = np.max([array.shape for array in arrays], axis=0)
@@ -202,15 +206,16 @@ def _normalised(weights: Floats) -> NDArray[np.float64]:
 def _undistorted(
     height: int, width: int, lens: Lens | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(column, row), each [height, width], of the pixel that the lens shows at each pixel of the frame."""
+    """(column, row), each [height, width]: which rectified pixel each pixel of the frame shows."""
     if lens is None:
         row, column = np.indices((height, width), dtype=np.float64)
         return column, row
     columns, rows = _inverse_maps(lens.matrix.tobytes(), lens.coefficients.tobytes(), height, width)
-    return np.rint(columns).astype(np.float64), np.rint(rows).astype(np.float64)  # the nearest pixel
+    # upstream remaps with INTER_NEAREST
+    return np.rint(columns).astype(np.float64), np.rint(rows).astype(np.float64)
 
 
-# a view and its projection ask for the same; those of many lenses would fill the memory
+# `view` and `projection` of one lens need the same maps; keeping those of many lenses would fill the memory
 @lru_cache(maxsize=2)
 def _inverse_maps(matrix: bytes, coefficients: bytes, height: int, width: int) -> tuple[Floats, Floats]:
     return inverse_maps(
@@ -219,7 +224,7 @@ def _inverse_maps(matrix: bytes, coefficients: bytes, height: int, width: int) -
 
 
 _SMEAR_PIXELS = 1.5
-"""The numeric inverse of the lens is about this exact; what is farther off was filled up from elsewhere."""
+"""Error of the numerical inverse of the lens; a pixel farther off than this was filled from elsewhere."""
 
 
 def _smeared(
@@ -231,7 +236,7 @@ def _smeared(
         nothing = np.zeros((0, SUBPIXELS**2), np.int32)
         return np.zeros(rows * columns, np.bool_), np.zeros(0, np.int32), nothing
     shown_row, shown_column = _bent(lens, height, width)
-    # the frame's pixel at each point of the image
+    # the frame's pixel under each of the image's points, SUBPIXELS x SUBPIXELS per pixel
     row_scale = blocks.row_weights.shape[1] / (rows * SUBPIXELS)
     column_scale = width / (columns * SUBPIXELS)
     row, column = np.indices((rows * SUBPIXELS, columns * SUBPIXELS))
@@ -252,13 +257,16 @@ def _smeared(
 
 
 def _pixel_of(points: Ints, columns: int) -> Ints:
-    """(row, column) of the pixels, [Q, 2], that these points of an image lie in."""
+    """(row, column), [Q, 2], of the pixels in which these points of an image lie."""
     row, column = np.divmod(points, columns * SUBPIXELS)
     return np.stack([row, column], axis=-1).astype(np.int32) // SUBPIXELS
 
 
 def _bent(lens: Lens, height: int, width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(row, column) on the bent frame where what the lens shows at each of its pixels really belongs."""
+    """(row, column) on the distorted frame where the content of each of its pixels truly belongs.
+
+    OpenCV's exact model applied to what the numerical inverse shows there.
+    """
     column, row = _undistorted(height, width, lens)
     straight = straightened(lens, height, width)
     rays = np.stack(

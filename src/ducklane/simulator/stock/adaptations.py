@@ -1,7 +1,7 @@
-"""gym-duckietown 6.1.34, imported in silence and adapted at run time.
+"""Imports gym-duckietown 6.1.34 silently, and adapts it at run time.
 
-The few places where it fails on today's Python and numpy, is needlessly slow or shares what it should not are
-changed here, each with its reason; tests/simulator/stock/test_adaptations.py notices when upstream changes.
+It is changed where it fails on current Python and numpy, is needlessly slow, or shares what it should not;
+each change has its reason beside it. tests/simulator/stock/test_adaptations.py fails if upstream changes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _LOGGERS = ("commons", "typing", "duckietown_world", "geometry", "aido_schemas",
 
 @cache
 def simulator_class() -> Callable[..., Any]:
-    """gym-duckietown's Simulator, imported in silence, without a display, and adapted."""
+    """gym-duckietown's Simulator, imported silently, headless and adapted."""
     with silence():
         _load_graphics()
         _adapt_upstream()
@@ -47,9 +47,9 @@ def simulator_class() -> Callable[..., Any]:
 
 @contextlib.contextmanager
 def silence() -> Iterator[None]:
-    """Swallow what upstream prints and logs on import, and undo what it does to Python's logging."""
+    """Suppress what upstream prints and logs on import, and undo what it does to Python's logging."""
     handlers, disabled = logging.root.handlers[:], logging.root.manager.disable
-    logging.disable()  # or each line is made ready, with a look at all files under way: two seconds
+    logging.disable()  # otherwise each message is formatted, which reads many source files: two seconds
     with (
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.redirect_stderr(io.StringIO()),
@@ -66,19 +66,19 @@ def silence() -> Iterator[None]:
 
 
 def _load_graphics() -> None:
-    # torch for CUDA brings triton, whose LLVM crashes where it is loaded after that of Debian 12's Mesa
+    # torch with CUDA brings triton, whose LLVM crashes if it is loaded after that of Debian 12's Mesa
     with contextlib.suppress(ImportError):
         import triton  # noqa: F401
     import pyglet
 
     # both must be set before pyglet.gl is imported
     pyglet.options["headless"] = True  # EGL, no X server
-    pyglet.options["debug_gl"] = False  # ask after none of a frame's 230 calls of OpenGL whether it failed
+    pyglet.options["debug_gl"] = False  # do not check for an error after each of a frame's 230 OpenGL calls
     try:
         import pyglet.font.freetype
         import pyglet.window
     except Exception as error:
-        # pyglet raises whatever its platform code comes upon
+        # pyglet raises whatever its platform code runs into
         raise GraphicsError(
             f"there is no OpenGL without a display here ({error}); install the Debian packages "
             "libegl1 libgl1 libglu1-mesa libgl1-mesa-dri libopengl0 libfreetype6 libfontconfig1"
@@ -86,24 +86,24 @@ def _load_graphics() -> None:
 
 
 def _adapt_upstream() -> None:
-    """Every change to gym-duckietown 6.1.34 and the packages under it, each with its reason."""
+    """Apply every change to gym-duckietown 6.1.34 and its dependencies, each with its reason."""
     import_duckietown_world()
     import contracts
     import geometry
     from duckietown_world import resources
 
-    # meshes and pictures of one's own may lie in the folder maps, not only in the working directory; first of
-    # all, for the modules below take the function over
+    # the project's own meshes and pictures may be in the folder maps, not only in the working directory;
+    # before the other imports, for those modules copy the function
     resources.get_resource_path = _of_ones_own_first(resources.get_resource_path)
 
     from duckietown_world.world_duckietown import generic_kinematics, map_loading, pwm_dynamics
     from gym_duckietown import distortion, objects, simulator
     from gym_duckietown.randomization import randomizer
 
-    # geometry checks the types of every call's arguments: a waste in a loop
+    # geometry checks the types of its arguments on every call, which is wasted in a loop
     contracts.disable_all()
 
-    # DynamicModel.integrate mixes floats with arrays of one element, which numpy >= 1.24 refuses to join
+    # DynamicModel.integrate mixes floats with arrays of one element, which numpy >= 1.24 refuses to combine
     pwm_dynamics.geo = SimpleNamespace(
         linear_angular_from_se2=geometry.linear_angular_from_se2,
         se2_from_linear_angular=lambda linear, angular: geometry.se2_from_linear_angular(
@@ -111,7 +111,7 @@ def _adapt_upstream() -> None:
         ),
     )
 
-    # each step asks geometry four times whether a pose is one: half of the time of the physics
+    # each step asks geometry four times whether a pose is valid: half of the time spent on physics
     generic_kinematics.geo = SimpleNamespace(
         SE2=SimpleNamespace(
             belongs=_unchecked,
@@ -121,48 +121,50 @@ def _adapt_upstream() -> None:
         se2=SimpleNamespace(belongs=_unchecked),
     )
 
-    # a walking duckie's wiggle, hence its angle, is an array of one element; ctypes passes none to OpenGL
+    # a walking duckie's wiggle, hence its angle, is an array of one element, which ctypes refuses
     objects.DuckieObj.__init__ = _with_float_wiggle(objects.DuckieObj.__init__)
 
-    # so are the camera's angle and field of view under domain randomization; of the trim it takes the first
+    # so are the camera's angle and field of view under domain randomisation; the trim must remain an array,
+    # for upstream takes its first element
     randomizer.Randomizer.randomize = _with_floats(randomizer.Randomizer.randomize)
 
-    # a moving Duckiebot that has left the road ends the process; its randomized trim does drive it off
+    # a moving Duckiebot that has left the road raises an exception, and its randomised trim does drive it off
     objects.DuckiebotObj.step_duckiebot = _standing_off_road(objects.DuckiebotObj.step_duckiebot)
 
-    # of the path of a map file upstream takes the name only, and looks for that among its own. On a map of R
-    # rows and C columns it puts objects placed by pos R - C + 1 rows too low; in map files they stand as
-    # written, packaged maps stay as they are, so that scores on them compare
+    # Upstream takes only the name from a map file's path, and looks for it among its own maps. On a map of R
+    # rows and C columns it places objects given by pos R - C + 1 rows too low. The project's map files are
+    # corrected; packaged maps are left as they are, so that scores on them stay comparable.
     simulator.Simulator._load_map = _or_a_file(simulator.Simulator._load_map)
 
-    # each reset searches the packaged files for each tile's texture: a third of a second on a common map
+    # each reset searches the packaged files for each tile's texture: a third of a second on a typical map
     simulator.get_texture_file = map_loading.get_texture_file
 
-    # the lens is inverted by loops over pixels: two seconds for each simulator
+    # the lens is inverted in loops over pixels: two seconds per simulator
     distortion.Distortion._invert_map = _in_arrays(distortion.Distortion._invert_map)
 
-    # the mesh of a robot takes half a second to read, and one's own is seen in upstream's own views only
+    # the robot's own mesh takes half a second to read, and is visible only in views that are not used here
     simulator.get_duckiebot_mesh = _when_needed(simulator.get_duckiebot_mesh)
 
 
 @cache
 def import_duckietown_world() -> ModuleType:
-    """Import duckietown_world, as anything under gym-duckietown must be imported: on Python 3.12, too.
+    """Import duckietown_world, on Python 3.12 too; required before any other import from upstream.
 
-    It comes before geometry, which asks for an undeclared package otherwise.
+    It must come before geometry, which otherwise needs a package that it does not declare.
     """
-    # zuper_typing 6.2.3 sets TypeVar.__repr__ when it is imported, which Python refuses since 3.12
+    # zuper_typing 6.2.3 sets TypeVar.__repr__ on import, which Python refuses since 3.12
     with _own_setattr("zuper_typing.monkey_patching_typing", _set_but_on_type_variables):
         package = importlib.import_module("duckietown_world")
     map_loading: Any = importlib.import_module("duckietown_world.world_duckietown.map_loading")
-    # each tile of a map searches all packaged files for five pictures: more than a second on a common map
+    # for each tile of a map, all packaged files are searched for five pictures: over a second on a typical
+    # map
     map_loading.get_texture_file = _remembered(map_loading.get_texture_file)
     return package
 
 
 @contextlib.contextmanager
 def _own_setattr(name: str, setattr_: Callable[[Any, str, Any], None]) -> Iterator[None]:
-    """Let the module of this name, imported meanwhile, call this function where it says `setattr`."""
+    """While this is active, importing the module of this name replaces its `setattr` by this function."""
 
     class Finder:
         @staticmethod
@@ -196,7 +198,7 @@ def _set_but_on_type_variables(target: Any, name: str, value: Any) -> None:
 def _of_ones_own_first(find: Callable[[str], str]) -> Callable[[str], str]:
     @wraps(find)
     def adapted(name: str) -> str:
-        # of a map's file `map_file` decides
+        # map files are found by `map_file`
         own = None if name.endswith(".yaml") else own_resource(name)
         return find(name) if own is None else str(own)
 
@@ -208,21 +210,21 @@ def _unchecked(_: Any) -> None:
 
 
 def _remembered(find: Callable[[str], list[str]]) -> Callable[[str], list[str]]:
-    """Find what a name stands for once, and that it stands for nothing once."""
-    found: dict[str, list[str]] = {}
-    missing: dict[str, KeyError] = {}
+    """Cache results, and the KeyErrors of names that stand for nothing."""
+    results: dict[str, list[str]] = {}
+    errors: dict[str, KeyError] = {}
 
     @wraps(find)
     def adapted(name: str) -> list[str]:
-        if name in missing:
-            raise missing[name]
-        if name not in found:
+        if name in errors:
+            raise errors[name]
+        if name not in results:
             try:
-                found[name] = find(name)
+                results[name] = find(name)
             except KeyError as error:
-                missing[name] = error
+                errors[name] = error
                 raise
-        return found[name]
+        return results[name]
 
     return adapted
 
@@ -273,10 +275,10 @@ def _or_a_file(load_map: Callable[..., None]) -> Callable[..., None]:
         try:
             self._interpret_map(self.map_data)
         except Exception as error:
-            # the cause is in the context of an error that holds the whole map
+            # upstream's error contains the whole map; its context is the actual cause
             cause = reason(error.__context__ or error)
             raise MapError(
-                f"map_name: {map_name}: gym-duckietown cannot load it ({cause}); look at its objects' meshes "
+                f"map_name: {map_name}: gym-duckietown cannot load it ({cause}); check its objects' meshes "
                 "and pictures"
             ) from error
 
@@ -302,10 +304,10 @@ def _when_needed(get_mesh: Callable[[str], Any]) -> Callable[[str], Any]:
 
 
 class _Mesh:
-    """A mesh that is read when somebody asks for something of it."""
+    """A mesh that is read on first use."""
 
     def __init__(self, read: Callable[[], Any]) -> None:
         self._read = read
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._read(), name)  # which upstream keeps
+        return getattr(self._read(), name)  # upstream caches meshes

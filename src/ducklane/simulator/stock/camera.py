@@ -1,17 +1,17 @@
-"""The stock camera's picture, bit for bit as gym-duckietown draws it, with half the work.
+"""The stock camera's picture, bit for bit as gym-duckietown draws it, at half the cost.
 
-`Simulator._render_img` draws every tile and object of the map into 4 samples a pixel of four floats each,
-wherever the camera looks. The same calls of OpenGL are made here, except for what cannot be seen:
+`Simulator._render_img` draws every tile and object of the map into 4 samples per pixel of four floats each,
+wherever the camera looks. The same OpenGL calls are made here, except for what cannot be seen:
 
-- tiles and objects beside, behind or above the part of the picture that is asked for;
-- rows at the top that nobody looks at: the frame buffer ends below them;
-- the ground where a tile lies on it. The tiles are drawn first, and the ground wins where both are equally
-  deep, as it does when it is drawn first;
-- the sky where the ground covers all of it: nothing is wiped away before it is painted over;
+- tiles and objects beside, behind or above the requested part of the picture;
+- unused rows at the top: the frame buffer ends below them;
+- the ground below tiles. Tiles are drawn first, and the ground wins where both have equal depth, as it does
+  in upstream's order;
+- the sky if the ground covers all of it: the colour buffer is not cleared;
 - the triangles of junk, which upstream scatters below the ground.
 
-Each vertex, texture and draw call stays upstream's: another way to hand OpenGL the same corners (a display
-list, triangles in the place of quads) changes the last bit of some pixels.
+Vertices, textures and draw calls remain upstream's: another way of passing the same corners to OpenGL (a
+display list, triangles instead of quads) changes the last bit of some pixels.
 """
 
 from __future__ import annotations
@@ -31,19 +31,20 @@ from ducklane.simulator.interface import Frame
 Floats = NDArray[np.float64]
 
 GROUND_M = 50.0
-"""Half the side of the square of ground that upstream draws."""
+"""Half the side of the square of ground that upstream draws: its quad is scaled by 50."""
 
 GROUND_Y = -0.008
-"""Its height, metres."""
+"""Height of that square, metres: -0.8, scaled by 0.01."""
 
 MARGIN_M = 0.01
-"""By how much a thing must be out of view to be left out: much more than OpenGL's floats are off."""
+"""How far out of view a thing must be to be left out: far more than rounding in OpenGL."""
 
 LEDS_M = 0.16
-"""How far a Duckiebot's lights, which are no part of its mesh, reach from its middle."""
+"""How far a Duckiebot's LEDs, which are not part of its mesh, reach from its centre: upstream draws them at
+up to 0.123, with halos of at most 0.02; before scaling."""
 
 SAMPLES = 4
-"""Of each pixel, as upstream asks for them."""
+"""Samples per pixel, as in upstream."""
 
 
 class StockCamera:
@@ -67,7 +68,7 @@ class StockCamera:
         self._reach = np.zeros(0)
 
     def frame(self, first_row: int = 0) -> Frame:
-        """A new picture of what the robot sees now; the rows above the first one stay black."""
+        """A new picture of what the robot sees now; rows above `first_row` stay black."""
         frame = np.zeros((self._height, self._width, 3), np.uint8)
         rows = self._rows_needed(first_row)
         if rows:
@@ -76,12 +77,13 @@ class StockCamera:
 
     @property
     def own_buffers(self) -> list[Any]:
-        """The frame buffers that were made here, for whoever frees OpenGL's memory."""
+        """The frame buffers created here, to be freed by the owner of the simulator."""
         return [buffer for rows, pair in self._buffers.items() if rows != self._height for buffer in pair]
 
     @cached_property
     def _lens(self) -> NDArray[np.int16] | None:
-        """(height, width, 2) the column and the row, from the lowest up, that each pixel shows.
+        """(height, width, 2) column and row of the rectified picture, lowest row first, that each pixel
+        shows.
 
         Both are -1 where it shows nothing; None without a lens.
         """
@@ -99,13 +101,13 @@ class StockCamera:
         return places
 
     def _rows_needed(self, first_row: int) -> int:
-        """How many rows of the flat picture, from its lower end up, the lens shows from this row down."""
+        """Number of rows of the rectified picture, from its lower edge up, seen at and below `first_row`."""
         if self._lens is None:
             return self._height - first_row
         return int(self._lens[first_row:, :, 1].max(initial=-1)) + 1
 
     def _look(self, frame: Frame, first_row: int, flat: Frame) -> None:
-        """Put the flat picture, whose first row is the lowest, into the frame, through the lens if any."""
+        """Copy the rectified picture, lowest row first, into the frame, through the lens if there is one."""
         if self._lens is None:
             frame[first_row:] = flat[::-1]
             return
@@ -114,7 +116,7 @@ class StockCamera:
         cv2.remap(flat, self._lens[first_row:], None, cv2.INTER_NEAREST, dst=frame[first_row:])  # type: ignore[call-overload]
 
     def _drawn(self, rows: int) -> Frame:
-        """The lowest rows of the picture without a lens, the lowest one first."""
+        """The lowest rows of the rectified picture, lowest row first, as OpenGL reads them."""
         from pyglet import gl
 
         upstream = self._upstream
@@ -137,7 +139,7 @@ class StockCamera:
         return self._buffers[rows]
 
     def _set_up(self, framebuffer: Any) -> None:
-        """Light, frame buffer, lens and pose of the camera, as upstream sets them for each picture."""
+        """Set light, frame buffer, projection and camera pose, as upstream does for each picture."""
         from gym_duckietown.simulator import CAMERA_FORWARD_DIST, get_dir_vec
         from pyglet import gl
 
@@ -185,7 +187,7 @@ class StockCamera:
                 gl.glPopMatrix()
 
     def _draw_ground(self) -> None:
-        """The ground under the tiles, which it hides where it is as near as they are."""
+        """Draw the ground below the tiles; with GL_LEQUAL it hides them where both have equal depth."""
         from pyglet import gl
 
         gl.glDisable(gl.GL_TEXTURE_2D)
@@ -199,8 +201,8 @@ class StockCamera:
         gl.glEnable(gl.GL_TEXTURE_2D)
 
     def _spheres(self) -> tuple[Floats, Floats]:
-        """(n, 3) middle and (n,) radius, metres, of a sphere around each object."""
-        if self._objects is not self._upstream.objects:  # made anew with the world
+        """(n, 3) centre and (n,) radius, metres, of a sphere around each object."""
+        if self._objects is not self._upstream.objects:  # upstream has reloaded the world
             self._objects = self._upstream.objects
             self._reach = np.array([_reach(thing) for thing in self._objects])
         return np.array([thing.pos for thing in self._objects], float).reshape(-1, 3), self._reach
@@ -221,15 +223,17 @@ class StockCamera:
 
 
 class _View:
-    """What the camera sees, from OpenGL's present matrices.
+    """The camera's view frustum, from OpenGL's current matrices.
 
     Args:
-        top: up to this height of the picture, from -1 at its lower edge to 1 at its upper.
+        top: upper limit in the picture, from -1 at its lower edge to 1 at its upper edge.
     """
 
     def __init__(self, top: float) -> None:
         from pyglet import gl
 
+        # A point (row vector) p @ clip has clip coordinates x, y, z, w and is in view where |x|, |y| <= w and
+        # z >= -w: each condition is a half space of p (Gribb and Hartmann, 2001).
         clip = _matrix(gl.GL_MODELVIEW_MATRIX) @ _matrix(gl.GL_PROJECTION_MATRIX)
         x, y, z, w = clip.T
         planes = np.array([w + x, w - x, w + y, top * w - y, w + z])
@@ -238,17 +242,17 @@ class _View:
         self._top = top
 
     def sees_any(self, points: Floats) -> NDArray[np.bool_]:
-        """(n,) whether some of what lies between points (n, m, 3), metres, may be in view."""
+        """(n,) whether the convex hull of points (n, m, 3), metres, may be in view."""
         ahead = points @ self._planes[:, :3].T + self._planes[:, 3]
         return (ahead.max(axis=1) > -MARGIN_M).all(axis=1)
 
     def sees_spheres(self, middles: Floats, radii: Floats) -> NDArray[np.bool_]:
-        """(n,) whether some of the sphere around each of (n, 3) may be in view, metres."""
+        """(n,) whether the spheres around the centres (n, 3), metres, may be in view."""
         ahead = middles @ self._planes[:, :3].T + self._planes[:, 3]
         return (ahead > -radii[:, None] - MARGIN_M).all(axis=1)
 
     def all_ground(self) -> bool:
-        """Whether the ground or what stands on it fills the view: all of its corners look onto it."""
+        """Whether ground, and what stands on it, fills the view: the rays of all four corners meet it."""
         corners = [(x, y) for x in (-1.0, 1.0) for y in (-1.0, self._top)]
         near, far = (self._points([(*corner, depth, 1.0) for corner in corners]) for depth in (-1.0, 1.0))
         if near[:, 1].min() < GROUND_Y + MARGIN_M or far[:, 1].max() > GROUND_Y - MARGIN_M:
@@ -263,7 +267,7 @@ class _View:
 
 
 def _matrix(name: int) -> Floats:
-    """One of OpenGL's, (4, 4), for points as rows."""
+    """One of OpenGL's matrices, (4, 4), transposed so that it applies to points as rows."""
     from pyglet import gl
 
     values = (gl.GLdouble * 16)()
@@ -273,7 +277,7 @@ def _matrix(name: int) -> Floats:
 
 @contextmanager
 def _bound(vertices: Any) -> Iterator[None]:
-    """Have OpenGL draw these vertices, as pyglet does it for each drawing of them."""
+    """Bind these vertices once for several draw calls; pyglet would bind them for each."""
     from pyglet import gl
 
     gl.glPushClientAttrib(gl.GL_CLIENT_VERTEX_ARRAY_BIT)
@@ -296,6 +300,6 @@ def _corners(tiles: list[tuple[int, int]], size: float) -> Floats:
 
 
 def _reach(thing: Any) -> float:
-    """How far from its position an object may be drawn, metres."""
+    """Radius of a sphere around an object's position that contains all that is drawn of it, metres."""
     mesh = np.linalg.norm(np.maximum(np.abs(thing.min_coords), np.abs(thing.max_coords)))
     return float(thing.scale * (mesh + LEDS_M))

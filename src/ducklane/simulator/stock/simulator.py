@@ -1,7 +1,7 @@
-"""gym-duckietown's `Simulator` as a gymnasium environment: headless, silent, on today's numpy.
+"""gym-duckietown's `Simulator` as a gymnasium environment: headless, silent, on current numpy.
 
-The physics, the pictures and the reward are gym-duckietown's own. What this module adds is a start pose
-of one's choice, a camera that can be switched off, and several simulators side by side in one process.
+Physics, pictures and reward are gym-duckietown's own. This module adds start poses of your choice, a camera
+that can be switched off, and several simulators side by side in one process.
 """
 
 # ruff: noqa: NPY002 - upstream's moving objects draw from numpy's global generator
@@ -39,9 +39,10 @@ from ducklane.simulator.stock.upstream import (
 from ducklane.simulator.town.maps import check_map
 
 _SPAWN_TRIES = 3
+"""Resets without a given pose, of up to 5000 draws each, before a `StartError`."""
 
 _FAILED_SPAWN: Pose = (1.0, 1.0, 1.0)
-"""Where upstream puts a robot, valid or not, after 5000 draws without finding a start."""
+"""Where upstream puts a robot, valid or not, when 5000 draws have found no start."""
 
 
 class StockSimulator(gymnasium.Env[Frame, NDArray[Any]]):
@@ -51,12 +52,12 @@ class StockSimulator(gymnasium.Env[Frame, NDArray[Any]]):
       bounds are clipped; float64 is not rounded to float32.
     - Observation: Box(0, 255, (camera_height, camera_width, 3), uint8), the camera's RGB frame, a new array
       each time.
-    - Reward: gym-duckietown's own; -1000 on leaving the road or colliding.
+    - Reward: that of gym-duckietown; -1000 on leaving the road or colliding.
     - Terminated: the robot left the road or collided. Truncated: `max_steps` reached, and not terminated.
-    - Info: the fields of `State` and, under "Simulator", gym-duckietown's own report if `full_transparency`.
+    - Info: the fields of `State` and, with `full_transparency`, gym-duckietown's report under "Simulator".
 
-    Several simulators may live in one process and be stepped in any order. Each stays in the process and
-    the thread that made it.
+    Several simulators may live in one process and be stepped in any order, but each only in the process and
+    the thread that created it.
 
     Args:
         settings: map, camera, episode length and seed.
@@ -69,13 +70,13 @@ class StockSimulator(gymnasium.Env[Frame, NDArray[Any]]):
     metadata = {"render_modes": ["rgb_array"], "render_fps": FRAMES_PER_SECOND}  # noqa: RUF012 - gymnasium's
 
     camera_on: bool = True
-    """Set it to False to skip drawing: frames are then black, and poses and rewards the same.
+    """Set to False to skip drawing: frames are then black, poses and rewards unchanged.
 
-    The light of an episode depends on the last frame drawn before its reset, as upstream has it.
+    The light of an episode depends on the last frame drawn before its reset (see camera/conditions.py).
     """
 
     first_row: int = 0
-    """The topmost row of frames that anybody looks at: those above it stay black, which takes less time."""
+    """The topmost row of frames that is used: rows above stay black, which takes less time."""
 
     def __init__(self, settings: SimulatorSettings) -> None:
         (self._map_name,) = settings.map_names
@@ -98,9 +99,9 @@ class StockSimulator(gymnasium.Env[Frame, NDArray[Any]]):
         """Begin an episode at a random valid pose, or exactly at `options["pose"]`.
 
         Args:
-            seed: make the world anew from this seed, its objects and light too: equal seeds and equal actions
-                give equal episodes. Without one the random draws and the moving objects go on.
-            options: {"pose": (x, z, angle)} in metres and radians, or nothing.
+            seed: restart the world, with its objects and light, from this seed: equal seeds and equal actions
+                give equal episodes. Without one, random numbers and moving objects continue.
+            options: {"pose": (x, z, angle)} in metres and radians, or None.
 
         Returns:
             the first frame, and info.
@@ -137,11 +138,11 @@ class StockSimulator(gymnasium.Env[Frame, NDArray[Any]]):
         if self._last is None:
             raise gymnasium.error.ResetNeeded("call reset before step")
         command = _command(action)
-        # only what moves draws numbers, and lending them takes a quarter of a millisecond
+        # only moving objects draw random numbers, and switching generators takes a quarter of a millisecond
         with self._own_numpy_random() if self._moves else contextlib.nullcontext():
             _, reward, done, report = self._upstream.step(command)
         full_length = self._upstream.step_count >= self.settings.max_steps
-        # upstream is done for either reason and does not say which
+        # upstream's `done` does not tell a crash from the end of the episode
         valid = not done or (full_length and self.valid_pose(*_pose_of(self._upstream)))
         frame, info = self._observe(report, valid)
         return frame, float(reward), not valid, full_length and valid, info
@@ -151,7 +152,7 @@ class StockSimulator(gymnasium.Env[Frame, NDArray[Any]]):
         return self._seen()[0].copy()
 
     def close(self) -> None:
-        """Give OpenGL's memory back. Reset and step are refused from then on."""
+        """Free OpenGL's memory. From then on, reset and step raise `ClosedEnvironmentError`."""
         if not self._closed:
             self._closed = True
             free(self._upstream, self._camera)
@@ -162,20 +163,20 @@ class StockSimulator(gymnasium.Env[Frame, NDArray[Any]]):
         return self._seen()[1]
 
     def lane_ahead(self, points: int, step_m: float) -> NDArray[np.float64]:
-        """How the lane turns in front of the robot: (points, 2), as of `BatchedSimulator`."""
+        """How the lane turns ahead of the robot: (points, 2), as in `BatchedSimulator.lane_ahead`."""
         directions = np.zeros((points, 2))
         point, first = self._lane_point(*_pose_of(self._upstream))
         along = first
         for ahead in range(points if first is not None else 0):
             point = point + step_m * along
-            found, tangent = self._lane_point(point[0], point[1], math.atan2(-along[1], along[0]))
+            nearest, tangent = self._lane_point(point[0], point[1], math.atan2(-along[1], along[0]))
             if tangent is not None:
-                point, along = found, tangent
+                point, along = nearest, tangent
             directions[ahead] = first @ along, first[0] * along[1] - first[1] * along[0]
         return directions
 
     def _lane_point(self, x: float, z: float, angle: float) -> tuple[Any, Any]:
-        """(x, z) of the nearest point of a lane and of its direction there; None and None outside any."""
+        """(x, z) of the nearest point of a lane and of its direction there; (None, None) outside any lane."""
         point, tangent = self._upstream.closest_curve_point(np.array([x, 0.0, z]), angle)
         return (None, None) if point is None else (point[[0, 2]], tangent[[0, 2]])
 
@@ -184,7 +185,7 @@ class StockSimulator(gymnasium.Env[Frame, NDArray[Any]]):
 
         Args:
             x, z, angle: metres and radians, in the frame of `State`.
-            safety_factor: by how much to widen the robot on the ground; random starts use 1.3.
+            safety_factor: scales the robot in the check of the ground; random starts use 1.3.
         """
         return bool(self._upstream._valid_pose(np.array([x, 0.0, z]), angle, safety_factor))
 
@@ -205,7 +206,7 @@ class StockSimulator(gymnasium.Env[Frame, NDArray[Any]]):
 
     @property
     def drivable_tiles(self) -> list[tuple[int, int, str]]:
-        """(i, j, kind) of each tile to drive on: x in [i, i+1] and z in [j, j+1] times tile_size."""
+        """(i, j, kind) of each drivable tile, which has x in [i, i+1] and z in [j, j+1] times tile_size."""
         return [(*tile["coords"], tile["kind"]) for tile in self._upstream.drivable_tiles]
 
     def lane_curves(self, i: int, j: int) -> NDArray[np.float64]:
@@ -223,7 +224,7 @@ class StockSimulator(gymnasium.Env[Frame, NDArray[Any]]):
         return np.array(tile["curves"][:, :, [0, 2]], dtype=np.float64)
 
     def map_image(self) -> MapImage:
-        """The map as it looks from straight above, with everything that stands on it now but the robot."""
+        """The map from straight above, with its objects as they are now, without the robot."""
         return seen_from_above(self._upstream)
 
     def _reset_anywhere(self) -> None:
@@ -238,11 +239,11 @@ class StockSimulator(gymnasium.Env[Frame, NDArray[Any]]):
         if not self.valid_pose(x, z, angle):
             raise ValueError(
                 f"pose ({x:g}, {z:g}, {angle:g}) on {self._map_name} is off the road "
-                "or touches something; ask valid_pose first"
+                "or touches something; check it with valid_pose first"
             )
         upstream = self._upstream
         from_map = upstream.start_tile, upstream.start_pose
-        # upstream adds a start pose to the corner of its tile; that of tile (0, 0) adds exactly nothing
+        # upstream adds a start pose to the corner of its tile, which for tile (0, 0) is exactly zero
         upstream.start_tile, upstream.start_pose = {"coords": (0, 0)}, [[x, 0.0, z], angle]
         try:
             reset_upstream(upstream)
@@ -270,7 +271,7 @@ class StockSimulator(gymnasium.Env[Frame, NDArray[Any]]):
 
     @contextlib.contextmanager
     def _own_numpy_random(self) -> Iterator[None]:
-        # lend upstream's moving objects, in the place of numpy's global generator, one of their own
+        # upstream's moving objects draw from numpy's global generator; each simulator has its own state of it
         outer = np.random.get_state()
         np.random.set_state(self._objects_random)
         try:
@@ -281,12 +282,12 @@ class StockSimulator(gymnasium.Env[Frame, NDArray[Any]]):
 
 
 def _pose_option(options: dict[str, Any] | None) -> Pose | None:
-    given = only_option(options, "pose")
-    if given is None:
+    option = only_option(options, "pose")
+    if option is None:
         return None
-    pose = np.asarray(given, dtype=np.float64)
+    pose = np.asarray(option, dtype=np.float64)
     if pose.shape != (3,) or not np.isfinite(pose).all():
-        raise ValueError(f"a pose is (x, z, angle), three finite numbers, not {given!r}")
+        raise ValueError(f"a pose must be (x, z, angle), three finite numbers; got {option!r}")
     x, z, angle = pose.tolist()
     return x, z, angle
 
@@ -294,7 +295,7 @@ def _pose_option(options: dict[str, Any] | None) -> Pose | None:
 def _command(action: ArrayLike) -> NDArray[np.float64]:
     command = np.asarray(action, dtype=np.float64)
     if command.shape != (2,) or np.isnan(command).any():
-        raise ValueError(f"an action is (left, right) wheel duty, two numbers, not {action!r}")
+        raise ValueError(f"an action must be (left, right) wheel duty, two numbers; got {action!r}")
     return command
 
 
@@ -305,7 +306,8 @@ def _pose_of(upstream: Any) -> Pose:
 
 def _state_of(upstream: Any, report: dict[str, Any], valid: bool) -> State:
     x, z, angle = _pose_of(upstream)
-    _, velocity = upstream.state.TSE2_from_state()  # an element of se(2)
+    # the velocity in the robot's frame, an element of se(2): [[0, -w, v], [w, 0, 0], [0, 0, 0]]
+    _, velocity = upstream.state.TSE2_from_state()
     lane = report.get("lane_position", {})
     return State(
         x=x,

@@ -1,4 +1,4 @@
-"""gym-duckietown's own simulator object, made, reset, seen from above and freed."""
+"""Creates, resets and frees gym-duckietown's own simulator object, and draws its map from above."""
 
 # ruff: noqa: NPY002 - upstream's moving objects draw from numpy's global generator
 
@@ -20,7 +20,7 @@ MAP_IMAGE_PIXELS = 800
 
 
 def seen_from_above(upstream: Any) -> MapImage:
-    """The map as it looks from straight above, with everything that stands on it now but the robot."""
+    """The map from straight above, with its objects as they are now, without the robot."""
     from gym_duckietown.graphics import create_frame_buffers
     from pyglet import gl
 
@@ -29,7 +29,7 @@ def seen_from_above(upstream: Any) -> MapImage:
     gl.glGetFloatv(gl.GL_MODELVIEW_MATRIX, before)
     buffers = create_frame_buffers(MAP_IMAGE_PIXELS, MAP_IMAGE_PIXELS, 4)
     canvas = np.zeros((MAP_IMAGE_PIXELS, MAP_IMAGE_PIXELS, 3), np.uint8)
-    # upstream draws the robot too, wherever it happens to be
+    # upstream would draw the robot too, wherever it happens to be
     mesh, upstream.mesh = upstream.mesh, SimpleNamespace(render=lambda: None)
     try:
         pixels = upstream._render_img(MAP_IMAGE_PIXELS, MAP_IMAGE_PIXELS, *buffers, canvas, top_down=True)
@@ -38,19 +38,19 @@ def seen_from_above(upstream: Any) -> MapImage:
     _delete_framebuffers(*buffers)
     gl.glMatrixMode(gl.GL_MODELVIEW)
     gl.glLoadMatrixf(before)  # the next reset places the light under it
-    # upstream looks down from the middle, so high that the longer side and 0.1 m around it fill the picture
+    # upstream's camera is above the middle, so high that the longer side and 0.1 m around it fill the picture
     x, z = (tiles * upstream.road_tile_size / 2 for tiles in (upstream.grid_width, upstream.grid_height))
     reach = max(x, z) + 0.1
     return MapImage(pixels, (x - reach, x + reach, z + reach, z - reach))
 
 
 def numpy_random_state(seed: int) -> Any:
-    """The state of numpy's global generator after this seed, of any size."""
+    """The state of numpy's global generator seeded with this number, of any size."""
     return np.random.RandomState(seed % 2**32).get_state()
 
 
 def new_upstream(settings: SimulatorSettings) -> Any:
-    """A simulator of gym-duckietown's, which draws nothing until it is asked to."""
+    """A gym-duckietown simulator that draws nothing by itself."""
     upstream = simulator_class()(
         seed=settings.seed,
         map_name=settings.map_names[0],
@@ -64,14 +64,14 @@ def new_upstream(settings: SimulatorSettings) -> Any:
         dynamics_rand=settings.dynamics_rand,
         camera_rand=settings.camera_rand,
     )
-    upstream.render_obs = lambda segment=False: None  # drawn, if at all, when the step is complete
-    _delete_framebuffers(upstream.multi_fbo_human, upstream.final_fbo_human)  # 40 MB, never drawn into here
+    upstream.render_obs = lambda segment=False: None  # frames are drawn by `StockCamera` instead
+    _delete_framebuffers(upstream.multi_fbo_human, upstream.final_fbo_human)  # 40 MB, unused here
     _unshare_traffic_lights(upstream)
     return upstream
 
 
 def start_anew(upstream: Any, seed: int) -> None:
-    """Put the world where upstream's constructor has it, with this seed, before its own first reset."""
+    """Restore the world, with this seed, to what it is in upstream's constructor before the first reset."""
     from pyglet import gl
 
     np.random.set_state(numpy_random_state(seed))
@@ -83,14 +83,14 @@ def start_anew(upstream: Any, seed: int) -> None:
 
 
 def reset_upstream(upstream: Any) -> None:
-    """Begin an episode as upstream does, without what it leaves behind of the one before."""
-    upstream.tri_vlist.delete()  # each reset makes these anew and would leave the old ones in OpenGL's memory
+    """Begin an episode as upstream does, without remains of the previous one."""
+    upstream.tri_vlist.delete()  # each reset creates these again and leaks the old ones in OpenGL
     upstream.reset()
-    upstream.last_action = upstream.wheelVels = np.zeros(2)  # or the first report tells of the last episode
+    upstream.last_action = upstream.wheelVels = np.zeros(2)  # otherwise the first report shows the old ones
 
 
 def _unshare_traffic_lights(upstream: Any) -> None:
-    # A light shows its pattern by changing the texture of a mesh that upstream shares within the process.
+    # A light changes its pattern by replacing the texture of a mesh that upstream shares within the process.
     lights = [thing for thing in upstream.objects if thing.kind == "trafficlight"]
     if lights:
         mesh = copy.copy(lights[0].mesh)
@@ -100,7 +100,7 @@ def _unshare_traffic_lights(upstream: Any) -> None:
 
 
 def free(upstream: Any, camera: StockCamera) -> None:
-    """Give OpenGL's memory back."""
+    """Free OpenGL's memory."""
     upstream.shadow_window.switch_to()
     for vertices in (upstream.road_vlist, upstream.ground_vlist, upstream.tri_vlist):
         vertices.delete()

@@ -1,8 +1,8 @@
-"""Maps as plain arrays: tiles, lanes, and the objects as they stand when the world begins.
+"""Maps as plain arrays: tiles, lanes, and objects at their initial positions.
 
-The numbers are read off a stock simulator, so that those it computes at load time are its own: control
-points of lanes, corners of objects, and the axes of their boxes, which it takes from an eigenvalue solver
-and which are turned at random where a box is square.
+The numbers are read from a stock simulator that has loaded the map, so that whatever it computes at load time
+is exactly its own: control points of lanes, corners of objects, and the axes of their boxes, which come from
+an eigenvalue solver and are arbitrary where a box is square.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 LANES = 12
-"""Most lanes that a tile has."""
+"""Largest number of lanes on a tile: those of a 4-way crossing."""
 
 OTHER, DUCKIEBOT, DUCKIE, CHECKERBOARD, TRAFFIC_LIGHT = range(5)
-"""Codes of `Layout.kind`: the kinds that behave differently."""
+"""Codes of `ObjectRecord.kind`: the kinds that behave differently."""
 
 _KINDS = {
     "duckiebot": DUCKIEBOT,
@@ -30,10 +30,10 @@ _KINDS = {
 }
 
 
-class ObjectRecord(np.record):  # type: ignore[misc] # numpy's own, but for its users
+class ObjectRecord(np.record):  # type: ignore[misc] # numpy declares no types for fields
     """An object of a map; metres and radians.
 
-    The compiler handles one array of these far faster than an array for each field.
+    numba compiles one array of these far faster than an array per field.
     """
 
     kind: int
@@ -44,44 +44,44 @@ class ObjectRecord(np.record):  # type: ignore[misc] # numpy's own, but for its 
     corners: Floats
     """(4, 2) (x, z) of its box on the ground"""
     norms: Floats
-    """(2, 2) (x, z) of the two axes on which its box is compared with others"""
+    """(2, 2) (x, z) of the two axes on which the overlap of its box with others is tested"""
     reach: float
-    """from its position to the farthest corner"""
+    """distance from its position to the farthest corner"""
     safety_radius: float
     safety_rims: Floats
-    """(3,) for the robot's and its safety circles: (difference of radii squared, sum squared, difference),
-    in the single precision in which the stock simulator decides whether they touch"""
+    """(3,) of the robot's and the object's safety circles: squared difference of their radii, squared sum,
+    difference; in the single precision in which the stock simulator decides whether they touch"""
     spawn_radius: float
-    """no robot starts nearer to it"""
+    """no robot starts nearer than this"""
     walk_distance: float
     """how far a duckie walks before it turns back; 0 for others"""
     static: bool
     optional: bool
-    """absent from the picture in half of all episodes under domain randomization"""
+    """hidden in half of all episodes under domain randomisation"""
     collidable: bool
-    """stands still and can be run into; of what moves, all can"""
+    """stands still and can be hit; moving objects can always be hit"""
 
 
 class TileRecord(np.record):  # type: ignore[misc] # as above
     """A tile of a map, metres."""
 
     curve_count: int
-    """lanes of the tile"""
+    """number of lanes"""
     curves: Floats
     """(12, 4, 2) (x, z) of each lane's Bezier control points, in driving direction"""
     curve_headings: Floats
-    """(12, 2) (x, z) from start to end, divided by the norm of all of them together"""
+    """(12, 2) (x, z) from each lane's start to its end, divided by the common norm of all of them"""
     drivable: bool
 
 
 def record_type(record: type, *, align: bool = False, **shapes: int | tuple[int, ...]) -> np.dtype[Any]:
-    """How numpy keeps such a record.
+    """The numpy type of such a record.
 
     Args:
         record: a class whose annotations name its fields: int, float, bool or an array of floats.
-        align: put each field where the processor reads it fastest. Such a type is not the same any more once
-            it was on the disk.
-        shapes: of the fields that are arrays.
+        align: pad fields to the processor's alignment. Not for records that are saved: numpy does not restore
+            an aligned type from disk as the same type.
+        shapes: shapes of the fields that are arrays.
     """
     plain = {"int": np.int64, "bool": np.bool_}
     fields = record.__annotations__.items()
@@ -95,10 +95,10 @@ _TILE = record_type(TileRecord, curves=(LANES, 4, 2), curve_headings=(LANES, 2))
 
 
 class Layout(NamedTuple):
-    """M maps, padded to one shape: J rows by I columns of tiles, T drivable tiles, K objects.
+    """M maps, padded to a common shape: J rows by I columns of tiles, T drivable tiles, K objects.
 
-    Metres and radians in the frame of `State`, with y upwards. Tile (i, j) has x in [i, i + 1] and z in
-    [j, j + 1] times tile_size. Objects are in the stock simulator's order.
+    Metres and radians, in the frame of `State`. Tile (i, j) has x in [i, i + 1] and z in [j, j + 1] times
+    tile_size. Objects are in the stock simulator's order.
     """
 
     tile_size: Floats
@@ -114,21 +114,21 @@ class Layout(NamedTuple):
     drivable_count: Ints
     """[M]"""
     start_tile: Ints
-    """[M, 2] (i, j) of the map's own start tile, or -1"""
+    """[M, 2] (i, j) of the map's own start tile; -1 if it has none"""
     has_start_pose: Bools
     """[M]"""
     start_pose: Floats
-    """[M, 3] (x, z, angle), x and z from the corner of the start tile"""
+    """[M, 3] (x, z, angle); x and z relative to the corner of the start tile"""
     object_count: Ints
     """[M]"""
     objects: NDArray[Any]
     """[M, K] of `ObjectRecord`"""
     scale: Floats
-    """[M, K] metres for each unit of an object's mesh"""
+    """[M, K] metres per unit of an object's mesh"""
 
 
 def bake_layout(upstream: Any) -> Layout:
-    """The map of a stock simulator none of whose objects has moved yet.
+    """The map of a stock simulator whose objects have not moved yet.
 
     Returns:
         M = 1.
@@ -138,7 +138,7 @@ def bake_layout(upstream: Any) -> Layout:
 
 
 def stack_layouts(layouts: list[Layout]) -> Layout:
-    """All their maps, in order, in one layout."""
+    """One layout with the maps of all of them, in order."""
     return Layout(*(_stacked(arrays) for arrays in zip(*layouts, strict=True)))
 
 
@@ -157,7 +157,7 @@ def _tiles(upstream: Any) -> dict[str, Any]:
     for tile in upstream.drivable_tiles:
         i, j = tile["coords"]
         curves = tile["curves"]
-        # as upstream does it: one norm for all
+        # as upstream's `closest_curve_point`: one norm for all lanes of the tile
         headings = curves[:, -1, :] - curves[:, 0, :]
         headings = headings / np.linalg.norm(headings).reshape(1, -1)
         record = tiles[j, i]

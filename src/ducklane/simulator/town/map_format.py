@@ -1,7 +1,7 @@
-"""A map's file, as gym-duckietown's loader reads it: what it may hold, and where it puts objects.
+"""A map's file, as gym-duckietown's loader reads it: what it may contain, and where it puts objects.
 
-The loader passes over whatever it does not know. Here a file that would give another world than it says is
-refused; `map_notes` tells what is passed over without harm.
+The loader ignores whatever it does not know. Here a file that would give a different world than it describes
+is rejected; `map_notes` reports what is ignored without harm.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ ROAD_TILES = frozenset({"straight", "curve_left", "curve_right", "3way_left", "3
 """Tile kinds that gym-duckietown lets a robot drive on."""
 
 MOST_TILES = 10_000
-"""Reading a map of more takes minutes and gigabytes."""
+"""Reading a larger map takes minutes and gigabytes."""
 
 POSITIONS = ("pos", "pose", "place", "attach")
-"""How an object is placed; where there are several, the loader takes the first of these."""
+"""Keys that place an object, by precedence: of several the loader takes the first in this order."""
 
 
 def problem_of(content: Any) -> str | None:
-    """The first thing that is wrong with a map's content, where it is, and its cure."""
+    """The first problem of a map's content, with its place and its cure; None if there is none."""
     if _is_second_format(content):
         return second_format("tiles by name, and frames" if "tiles" in content else "frames, tile_maps")
     try:
@@ -54,7 +54,7 @@ def problem_of(content: Any) -> str | None:
 
 
 def problem_of_start(content: Any) -> str | None:
-    """What is wrong with the start that a map with a road gives; the loader would take another in silence."""
+    """The problem of a map's start, if it has one: the loader would silently choose another start."""
     if "start_tile" not in content:
         return None
     tile, road = content["start_tile"], road_of(content)
@@ -70,20 +70,24 @@ def problem_of_start(content: Any) -> str | None:
             off = f"column {at[0]:.4g}, row {at[1]:.4g}, off the road"
             return f"start_pose: starts at {off}; give metres from the corner of start_tile"
     elif road and (column, row) not in road:
-        return f"start_tile: got {shown(tile)}, which has no road; give a tile of the road"
+        return f"start_tile: got {shown(tile)}, which has no road; give a tile with a road"
     return None
 
 
-def second_format(by_what: str) -> str:
-    """What to say of a map in the newer format, which gym-duckietown cannot read."""
+def second_format(evidence: str) -> str:
+    """The error for a map in the newer format, which gym-duckietown cannot read.
+
+    Args:
+        evidence: by what the format was recognised.
+    """
     return (
-        f"is a map of format v2 ({by_what}); give a map of format v1: one file with tile_size: 0.585 and "
+        f"is a map of format v2 ({evidence}); give a map of format v1: one file with tile_size: 0.585 and "
         "tiles: as rows like [curve_left/W, straight/W]"
     )
 
 
 def displacement(content: Any) -> str | None:
-    """How far from what it says gym-duckietown puts a map's objects, e.g. "1 row lower"; None for nothing."""
+    """By how much gym-duckietown misplaces a map's objects, e.g. "1 row lower"; None if it does not."""
     lower = _rows_too_low(content)
     if not lower or all("pos" not in thing for thing in named(content.get("objects") or {}).values()):
         return None
@@ -93,7 +97,7 @@ def displacement(content: Any) -> str | None:
 def _rows_too_low(content: Any) -> int:
     """By how many rows gym-duckietown's loader moves objects placed by `pos` down the map.
 
-    It counts their rows from the last one, as if each map had one row less than columns.
+    It counts rows from the bottom, as if every map had one row fewer than columns.
     """
     return len(content["tiles"]) - len(content["tiles"][0]) + 1
 
@@ -116,23 +120,23 @@ def _moved_up(thing: Mapping[str, Any], rows: int) -> Mapping[str, Any]:
 
 
 def kind_of(tile: str) -> str:
-    """Kind of a tile as a map writes it, e.g. `curve_left/N`."""
+    """Kind of a tile, given as in a map: `curve_left` for `curve_left/N`."""
     return tile.partition("/")[0].strip()
 
 
 def road_of(content: Any) -> dict[tuple[int, int], str]:
-    """Kind of each tile to drive on, by (column, row), row by row."""
+    """Kind of each drivable tile, by (column, row), row by row."""
     kinds = {(i, j): kind_of(tile) for j, row in enumerate(content["tiles"]) for i, tile in enumerate(row)}
     return {place: kind for place, kind in kinds.items() if kind in ROAD_TILES}
 
 
 def named(objects: Any) -> dict[Any, Any]:
-    """A map's objects by name; by number where they are a list."""
+    """A map's objects by name, or by number if they are a list."""
     return dict(enumerate(objects)) if isinstance(objects, list) else objects
 
 
 def advice(name: object, names: Iterable[str], cutoff: float = 0.5) -> str:
-    """What to give in the place of an unknown name."""
+    """The cure for an unknown name: similar names, or all of them."""
     names = sorted(names)
     close = difflib.get_close_matches(str(name), names, n=3, cutoff=cutoff)
     return f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(names)}"
@@ -144,25 +148,27 @@ def _is_second_format(content: Any) -> bool:
     return bool(content.keys() & {"main", "frames", "tile_maps"}) or isinstance(content.get("tiles"), dict)
 
 
-# --- what is there to name ----------------------------------------------------------------------------------
+# --- known kinds of tiles and objects
+# ----------------------------------------------------------------------------------
 
 
 @cache
 def _tile_kinds() -> frozenset[str]:
-    """Those that there is a texture for."""
+    """Kinds of tiles with a texture."""
     folder = packaged_folder() / "gd1/textures/tiles-processed/photos"
     return frozenset(path.name for path in folder.iterdir())
 
 
 @cache
 def _object_kinds() -> frozenset[str]:
-    """Those that there is a mesh for; signs are pictures on one common mesh."""
+    """Kinds of objects with a mesh; signs are pictures on one shared mesh."""
     meshes = packaged_folder() / "gd1/meshes"
     signs = {path.stem for path in meshes.rglob("sign*.png")}
     return frozenset({path.stem for path in meshes.rglob("*.obj")} - {"sign_generic"} | signs | {"floor_tag"})
 
 
-# --- what a file may hold -----------------------------------------------------------------------------------
+# --- the schema of a map file
+# -----------------------------------------------------------------------------------
 
 
 def _check_tile(tile: str) -> str:
@@ -184,18 +190,18 @@ def _check_rows(rows: list[list[str]]) -> list[list[str]]:
 
 
 def _not_too_many(rows: Any) -> Any:
-    # before each of them is looked at
+    # checked before the rows are validated, which takes long
     if isinstance(rows, list):
         tiles = sum(len(row) for row in rows if isinstance(row, list))
         if tiles > MOST_TILES:
-            raise ValueError(f"are {tiles}; give {MOST_TILES} at most")
+            raise ValueError(f"got {tiles} tiles; give at most {MOST_TILES}")
     return rows
 
 
 def _check_object_kind(kind: str) -> str:
     if kind in _object_kinds():
         return kind
-    # a mesh or a sign of one's own is given by its path without the suffix; of a sign's the name alone counts
+    # the project's own meshes and signs are given by path, without suffix; for a sign only the name counts
     sign = kind.startswith("sign")
     own = find_resource(os.path.basename(f"{kind}.png") if sign else f"{kind}.obj")
     if own is not None:
@@ -209,7 +215,7 @@ def _check_object_kind(kind: str) -> str:
     if suffix in {".obj", ".png"}:
         raise ValueError(f"there is no object {kind!r}; leave {suffix} out")
     if sign and (picture := own_resource(f"{kind}.png")):
-        raise ValueError(f"put {picture} into {OWN} itself and give {os.path.basename(kind)}")
+        raise ValueError(f"move {picture} directly into {OWN} and give {os.path.basename(kind)}")
     raise ValueError(f"there is no object {kind!r}; {advice(kind, _object_kinds())}")
 
 
@@ -221,7 +227,7 @@ def _check_objects(objects: object) -> object:
 
 def _check_pair(pair: Any) -> Any:
     if isinstance(pair, list) and len(pair) == 3:
-        raise ValueError(f"got {shown(pair)}; which of three numbers is the row? give [column, row]")
+        raise ValueError(f"got {shown(pair)}, three numbers; give [column, row]")
     return pair
 
 
@@ -229,20 +235,20 @@ _Tile = Annotated[str, AfterValidator(_check_tile)]
 _Row = Annotated[list[_Tile], Field(min_length=1)]
 _Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
 _LEFT_OUT: Any = None
-"""A key that need not be there; if it is, it may not be empty."""
+"""Default of an optional key; if the key is given, its value may not be empty."""
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
     other_words: ClassVar[dict[str, str]] = {}
-    """Keys that mean something elsewhere, and what to do about them."""
+    """Cures for unknown keys that mean something in other formats."""
 
     @model_validator(mode="before")
     @classmethod
     def _known_keys(cls, content: Any) -> Any:
         for key in cls.unknown_keys(content):
-            if content[key] is not None:  # one without a value says nothing; `map_notes` tells of it
+            if content[key] is not None:  # a key without a value is harmless, and reported by `map_notes`
                 cure = cls.other_words.get(str(key)) or advice(key, cls.names(), cutoff=0.65)
                 raise ValueError(f"{dotted([key])}: unknown key; {cure}")
         return content
@@ -283,7 +289,7 @@ class _Slot(_Part):
 
 
 class MapObject(_Part):
-    """What stands on a map, metres and degrees."""
+    """An object on a map; metres and degrees."""
 
     other_words: ClassVar[dict[str, str]] = {"angle": "give rotate, in degrees"}
 
@@ -304,20 +310,20 @@ class MapObject(_Part):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if not self.model_fields_set & set(POSITIONS):
-            raise ValueError("stands nowhere; give pos: [column, row]")
+            raise ValueError("has no position; give pos: [column, row]")
         if {"height", "scale"} <= self.model_fields_set:
             raise ValueError("has a height and a scale; give one of them")
         if not self.static and self.kind not in {"duckie", "duckiebot", "checkerboard", "floor_tag"}:
             raise ValueError(f"static: a {self.kind} cannot move; leave static out")
         if self.pedestrian and (self.static or self.kind != "duckie"):
-            raise ValueError("pedestrian: only a duckie walks, and by static: false; give that instead")
+            raise ValueError("pedestrian: only a duckie with static: false walks; give that instead")
         if self.kind == "duckiebot" and self.color not in {"red", "green", "blue", "grey"}:
             raise ValueError(f"color: got {shown(self.color)}; give red, green, blue or grey")
         return self
 
 
 class MapContent(_Part):
-    """All that a map's file holds."""
+    """The content of a map's file."""
 
     other_words: ClassVar[dict[str, str]] = {
         "agents": "one robot drives: give start_tile and start_pose, and others as objects of kind duckiebot"

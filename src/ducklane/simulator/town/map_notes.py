@@ -1,4 +1,4 @@
-"""What gym-duckietown's loader passes over in a map's file without harm, or does otherwise than it says."""
+"""Notes on a map's file: what gym-duckietown's loader ignores without harm, or does differently."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ducklane.simulator.town.map_format import POSITIONS, MapContent, MapObject,
 from ducklane.simulator.town.resources import OWN, materials_beside
 
 _BESIDE = 0.25
-"""How many tiles beside a map an object may stand: signs do."""
+"""Tiles beside the map at which an object still counts as on it: signs stand there."""
 
 
 def notes_on(content: Any) -> list[str]:
-    """What the loader passes over in the content of a good map, or does otherwise, a line for each kind."""
+    """What the loader ignores in a valid map's content, or does differently; one line for each kind."""
     notes = list(_notes(content))
     times = Counter(text for _, text in notes)
     first = {text: place for place, text in reversed(notes)}
@@ -26,12 +26,12 @@ def notes_on(content: Any) -> list[str]:
 
 
 def _notes(content: Any) -> Iterator[tuple[str, str]]:
-    """(where, what)"""
+    """(place, text) of each note."""
     for key in MapContent.unknown_keys(content):
-        yield dotted([key]), "an unknown key without a value says nothing"
+        yield dotted([key]), "unknown key without a value, ignored"
     tile = content.get("start_tile")
     if tile is not None and tile != [int(number) for number in tile]:
-        yield "start_tile", f"{shown(tile)} is taken as {[int(number) for number in tile]}"
+        yield "start_tile", f"{shown(tile)} is read as {[int(number) for number in tile]}"
     for name, thing in named(content.get("objects") or {}).items():
         for place, text in _notes_on_object(thing):
             yield dotted(["objects", name, *place]), text
@@ -40,8 +40,8 @@ def _notes(content: Any) -> Iterator[tuple[str, str]]:
     if too_low := displacement(content):
         yield (
             "objects",
-            "those placed by pos stand at [column, row] from the top left, as written; "
-            f"gym-duckietown alone puts them {too_low}, so undo any correction for that",
+            "pos is [column, row] from the top left here; "
+            f"gym-duckietown itself places objects {too_low}, so remove any correction for that",
         )
 
 
@@ -52,27 +52,27 @@ def _is_off_the_map(column: float, row: float, content: Any) -> bool:
 
 def _notes_on_object(thing: Mapping[str, Any]) -> Iterator[tuple[list[str], str]]:
     for key in MapObject.unknown_keys(thing):
-        yield [key], "an unknown key without a value says nothing"
+        yield [key], "unknown key without a value, ignored"
     position = _position(thing)
     for other in POSITIONS:
         if other in thing and other != position:
             yield (
                 [other],
-                f"{position} says where it stands, and {other} is passed over; leave one of them out",
+                f"ignored, since {position} sets the position; leave one of them out",
             )
     if "rotate" in thing and position in {"pose", "place"}:
-        yield ["rotate"], "theta_deg says how it is turned; rotate is passed over"
+        yield ["rotate"], f"ignored, since {position} sets the angle; give theta_deg there"
     if thing.get("pedestrian"):
-        yield ["pedestrian"], "static: false makes it walk; pedestrian is passed over"
+        yield ["pedestrian"], "ignored, since static: false makes it walk"
     if "color" in thing and thing["kind"] != "duckiebot":
-        yield ["color"], "only a duckiebot has one; it is passed over"
+        yield ["color"], "ignored, since only a duckiebot has one"
     if thing["kind"] == "floor_tag":
         yield [], "a floor_tag is not drawn"
     for path in materials_beside(thing["kind"]):
         yield (
             ["kind"],
-            f"{path} is passed over, for {path.name} is looked for in the working directory and in {OWN}; "
-            f"put it into {OWN}",
+            f"{path} is ignored, since {path.name} is searched in the working directory and in {OWN} only; "
+            f"move it to {OWN}",
         )
 
 
@@ -81,7 +81,7 @@ def _position(thing: Mapping[str, Any]) -> str:
 
 
 def _stands_at(thing: Mapping[str, Any], content: Any) -> tuple[float, float]:
-    """(column, row); poses, places and slots count from the bottom left."""
+    """(column, row) of an object; poses, places and slots count from the bottom left."""
     height, size = len(content["tiles"]), content["tile_size"]
     match thing:
         case {"pos": [column, row]}:

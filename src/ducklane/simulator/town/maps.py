@@ -1,6 +1,6 @@
-"""The maps that come with duckietown_world, and those of one's own: whether a robot can drive on them.
+"""The maps that come with duckietown_world and those of the project: whether a robot can drive on them.
 
-Reads files only, so that a wrong `map_name` is refused before a simulator is loaded.
+Only reads files, so that a wrong `map_name` is rejected before a simulator is loaded.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ducklane.simulator.town.resources import OWN, MapError, object_files, packa
 
 
 def map_names() -> list[str]:
-    """Names of all packaged maps, sorted, those without a road included."""
+    """Names of all packaged maps, sorted, including those without a road."""
     return sorted(path.stem for path in (_data_folder() / "maps").glob("*.yaml"))
 
 
@@ -37,12 +37,12 @@ def map_file(name: str) -> Path:
     """The file of a map.
 
     Args:
-        name: of a packaged map, or of one in the folder `maps`; or the path of a map file (*.yaml).
+        name: name of a packaged map or of one in the folder `maps`, or path of a map file (*.yaml).
     """
     if is_path(name):
         return Path(name)
     packaged = _packaged(name)
-    # the packaged one first: what `loop_empty` is, and scores on it, stay comparable
+    # packaged maps take precedence, so that scores on, say, `loop_empty` stay comparable
     return _own(name) if name in own_map_names() and not packaged.is_file() else packaged
 
 
@@ -60,7 +60,7 @@ def is_path(name: str) -> bool:
 
 
 def is_own(name: str) -> bool:
-    """Whether a map is one's own, and not packaged."""
+    """Whether a map is the project's own, not a packaged one."""
     return map_file(name) != _packaged(name)
 
 
@@ -70,16 +70,16 @@ def read_map(name: str) -> Any:
 
 
 def map_inputs(name: str) -> list[Path]:
-    """Every file that a map depends on: its own, and what its tiles and objects are drawn from.
+    """Every file that a map depends on: its own, and those from which its tiles and objects are drawn.
 
-    Meshes, materials, textures and signs are those that gym-duckietown would load from here: files of one's
-    own are given as the map names them, seen from the working directory; packaged ones by their full path.
+    Meshes, materials, textures and signs are those that gym-duckietown would load from the working directory:
+    the project's own files have paths relative to it, packaged files have absolute ones.
 
     Args:
-        name: of a map that `check_map` accepts, or the path of its file.
+        name: name of a map that `check_map` accepts, or path of its file.
 
     Returns:
-        each file once, sorted; the map's own first.
+        each file once, sorted, except that the map's own comes first.
     """
     content = read_map(name)
     tiles = {map_format.kind_of(tile) for row in content["tiles"] for tile in row}
@@ -91,11 +91,11 @@ def map_inputs(name: str) -> list[Path]:
 
 
 def check_map(name: str, key: str = "map_name") -> None:
-    """Refuse a map that a robot cannot drive on.
+    """Reject a map that a robot cannot drive on.
 
     Args:
-        name: of the map, or the path of a map file.
-        key: what the error calls the setting.
+        name: name of a map, or path of a map file.
+        key: name of the setting in the error.
 
     Raises:
         MapError: there is no such map, its file is wrong, or it has no drivable tile.
@@ -105,12 +105,12 @@ def check_map(name: str, key: str = "map_name") -> None:
 
 
 def check_maps(settings: Settings) -> None:
-    """Refuse settings that name a map that a robot cannot drive on, to train or to be scored on.
+    """Reject settings with a map that a robot cannot drive on, for training or for evaluation.
 
-    Of the others it says on stderr what of their files the loader passes over.
+    If all maps are valid, prints on stderr what the loader ignores in their files.
 
     Raises:
-        MapError: a line for each such setting.
+        MapError: one line for each such setting.
     """
     named = [("simulator.map_name", name) for name in settings.simulator.map_names]
     named.append(("evaluate.map_name", settings.evaluate.map_name))
@@ -122,25 +122,26 @@ def check_maps(settings: Settings) -> None:
 
 
 def notes(name: str) -> list[str]:
-    """What the loader passes over in a map that `check_map` accepts, or does otherwise than its file says.
+    """What the loader ignores in a map that `check_map` accepts, or does differently from what its file says.
 
-    Of packaged maps only the latter: they stand as gym-duckietown has them, so that scores stay comparable.
+    For packaged maps only the latter: they are left as gym-duckietown reads them, so that scores stay
+    comparable.
     """
     content = read_map(name)
     if is_own(name):
         return [f"{name}: {note}" for note in notes_on(content)]
-    said = []
+    lines = []
     if too_low := map_format.displacement(content):
-        said.append(f"{name}: objects stand {too_low} than its file says, as in gym-duckietown")
+        lines.append(f"{name}: objects stand {too_low} than its file says, as in gym-duckietown")
     if name in own_map_names():
         own = _own(name)
-        said.append(f"{name}: is gym-duckietown's map, and {own} is passed over; give {own} to take that one")
-    return said
+        lines.append(f"{name}: means gym-duckietown's map, so {own} is ignored; give {own} to use that one")
+    return lines
 
 
 @cache
 def tell(name: str) -> None:
-    """Say on stderr, once in a process, what `notes` has of a map."""
+    """Print the `notes` of a map on stderr, once per process."""
     for note in notes(name):
         print(note, file=sys.stderr)
 
@@ -190,5 +191,5 @@ def _data_folder() -> Path:
 
 @cache
 def road_tiles(name: str) -> dict[tuple[int, int], str]:
-    """Kind of each tile to drive on, by (column, row), row by row, of a map that `check_map` accepts."""
+    """Kind of each drivable tile, by (column, row), row by row, of a map that `check_map` accepts."""
     return map_format.road_of(read_map(name))

@@ -1,6 +1,6 @@
-"""The shapes of what stands on a map, and their skins (textures), in versions for any distance.
+"""Meshes of a map's objects and their skins (textures), at several levels of detail.
 
-Far away thousands of triangles fall into one pixel: coarser versions of a mesh have fewer.
+Far away, thousands of triangles would fall into one pixel; coarser versions of a mesh have fewer.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ from numpy.typing import NDArray
 from ducklane.simulator.town.textures import Image, packed, read_texture
 
 SKIN_TEXELS = 256
-"""Sides of an object's texture at its finest resolution, at most."""
+"""Largest side of a skin at its finest resolution; larger textures are shrunk."""
 
 SKIN_LEVELS = 7
+"""Resolutions of a skin, each half of the one before."""
 
 SEAMS = 0.01
-"""Of the edges of a mesh: more that have a triangle on one side alone, and one may see its inside."""
+"""Largest fraction of edges without a triangle on either side for which a mesh still counts as closed, so
+that its back faces need not be drawn. Those of the Duckiebot and the barrier have a few such seams."""
 
 LONGEST_EDGE = 0.15
-"""Of a triangle, as a part of its mesh's longest side."""
+"""Largest edge of a triangle, as a fraction of its mesh's longest side; longer ones are divided."""
 
 DETAILS = 7
 """Versions of a mesh."""
@@ -34,40 +36,41 @@ COARSEST = 6
 
 
 class Meshes(NamedTuple):
-    """The shapes of all things, in DETAILS versions, and their skins (textures)."""
+    """K meshes in DETAILS versions, with V vertices and T triangles in all, and S skins (textures)."""
 
     vertices: NDArray[np.float32]
     """(V, 3) of all versions of all meshes"""
     corners: NDArray[np.int32]
-    """(T, 3) of each triangle, among its version's vertices"""
+    """(T, 3) indices of each triangle's corners among its version's vertices"""
     normals: NDArray[np.float32]
-    """(T, 3, 3) of the corners of the original triangle that this is a part of"""
+    """(T, 3, 3) normals at the corners of the original triangle of which this is a part"""
     weights: NDArray[np.float32]
-    """(T, 3) of those corners in the middle of this triangle"""
+    """(T, 3) barycentric weights of those corners in the middle of this triangle"""
     colors: NDArray[np.float32]
-    """(T, 3) 0 to 1"""
+    """(T, 3) material colour, 0 to 1"""
     uv: NDArray[np.float32]
     """(T, 3, 2) texture coordinates of the corners"""
     skin: NDArray[np.int32]
-    """(T,) -1 for none"""
+    """(T,) index of the skin, -1 for none"""
     first_vertex: NDArray[np.int64]
-    """(K, DETAILS + 1) of each version of mesh k; version d ends where d + 1 begins"""
+    """(K, DETAILS + 1) first vertex of each version; version d ends where version d + 1 begins"""
     first_triangle: NDArray[np.int64]
-    """(K, DETAILS + 1)"""
+    """(K, DETAILS + 1) likewise"""
     cell: NDArray[np.float32]
-    """(K, DETAILS) how coarse a version is, in the mesh's own unit; 0 is the original"""
+    """(K, DETAILS) size of the grid by which a version was coarsened, in units of the mesh; 0: the
+    original"""
     closed: NDArray[np.bool_]
-    """(K,) whether nothing can be seen of the inside, but for seams"""
+    """(K,) whether the inside cannot be seen, except through seams"""
     bounds: NDArray[np.float32]
     """(K, 2, 3) smallest and largest coordinates"""
     texels: NDArray[np.uint32]
-    """all skins and levels: red, green, blue, a byte each; row 0 is v = 0"""
+    """all skins at all levels: red, green, blue, a byte each; in row 0 the second texture coordinate is 0"""
     skin_start: NDArray[np.int64]
-    """(S, SKIN_LEVELS)"""
+    """(S, SKIN_LEVELS) index of the first texel"""
     skin_size: NDArray[np.int32]
     """(S, SKIN_LEVELS, 2) rows and columns"""
     second_skin: NDArray[np.int32]
-    """(S,) what a skin is changed to in a traffic light's second pattern"""
+    """(S,) the skin shown instead in a traffic light's second pattern"""
 
 
 class _Mesh(NamedTuple):
@@ -97,10 +100,10 @@ def bake_meshes(objects: Sequence[Any]) -> tuple[Meshes, NDArray[np.int64]]:
     """Read the meshes of a map's objects, and make their coarser versions.
 
     Args:
-        objects: gym-duckietown's, traffic lights in their first pattern.
+        objects: of gym-duckietown, with traffic lights in their first pattern.
 
     Returns:
-        the meshes, and which of them each object has, [K].
+        the meshes, and for each object the index of its mesh.
     """
     meshes = list({id(thing.mesh): thing.mesh for thing in objects}.values())
     textures = _textures(objects)
@@ -152,14 +155,14 @@ def stack_meshes(parts: Sequence[Meshes]) -> Meshes:
 
 
 def _textures(objects: Sequence[Any]) -> dict[int, Any]:
-    """OpenGL's textures of the objects by their names there, in order of appearance."""
+    """Textures of the objects by their OpenGL id, in order of appearance."""
     all_of = [*(texture for thing in objects for texture in thing.mesh.textures)]
     all_of += [texture for thing in objects for texture in getattr(thing, "texs", ())]
     return {texture.id: texture for texture in all_of if texture is not None}
 
 
 def _second_skins(objects: Sequence[Any], order: dict[int, int]) -> NDArray[np.int32]:
-    """(S,) what each skin changes to in a traffic light's second pattern."""
+    """`Meshes.second_skin`; skins of other objects stay the same."""
     second = np.arange(len(order), dtype=np.int32)
     for first, other in (thing.texs for thing in objects if hasattr(thing, "texs")):
         second[order[first.id]] = order[other.id]
@@ -167,7 +170,7 @@ def _second_skins(objects: Sequence[Any], order: dict[int, int]) -> NDArray[np.i
 
 
 def _firsts(counts: list[list[int]]) -> NDArray[np.int64]:
-    """Where each of the parts that follow each other begins, and where each row's last ends."""
+    """Where each of several consecutive parts begins, and where the last of each row ends."""
     ends = np.cumsum(np.array(counts, np.int64)).reshape(len(counts), -1)
     return np.hstack([ends[:, :1] - np.array(counts, np.int64)[:, :1], ends])
 
@@ -205,7 +208,7 @@ def _read_mesh(mesh: Any, order: dict[int, int]) -> _Mesh:
 def _divided(triangles: NDArray[np.float64], limit: float) -> NDArray[np.float64]:
     """Halve triangles [T, 3 corners, position and more] until no edge is longer than `limit`.
 
-    The lens bends long edges, and what is partly behind the camera is left out.
+    Because the lens bends long edges, and because triangles partly behind the camera are left out altogether.
     """
     while True:
         edges = np.linalg.norm(triangles[:, [1, 2, 0], :3] - triangles[:, :, :3], axis=2)
@@ -221,7 +224,7 @@ def _divided(triangles: NDArray[np.float64], limit: float) -> NDArray[np.float64
 
 
 def _is_closed(mesh: _Mesh) -> bool:
-    """Whether nearly all edges have one triangle on either side, both turned the same way."""
+    """Whether nearly all edges have one triangle on either side, both oriented the same way."""
     fine = np.ptp(mesh.vertices, axis=0).max() * 1e-5  # corners that coincide but for rounding
     _, place = np.unique(np.rint(mesh.vertices / max(fine, 1e-12)), axis=0, return_inverse=True)
     corners = place.reshape(-1)[mesh.corners]
@@ -241,7 +244,10 @@ def _versions(mesh: _Mesh) -> list[_Mesh]:
 
 
 def _coarsened(mesh: _Mesh, cell: float) -> _Mesh:
-    """Move the vertices of each cell of a grid to their mean, and drop the triangles that vanish."""
+    """Merge the vertices in each cell of a grid into their mean, and drop triangles that collapse.
+
+    Vertex clustering (Rossignac and Borrel, 1993).
+    """
     keys = np.floor(mesh.vertices / cell + 0.5).astype(np.int64)
     _, cluster = np.unique(keys, axis=0, return_inverse=True)
     cluster = cluster.reshape(-1)
@@ -249,7 +255,7 @@ def _coarsened(mesh: _Mesh, cell: float) -> _Mesh:
     vertices = np.stack([np.bincount(cluster, mesh.vertices[:, axis]) for axis in range(3)], axis=1) / weight
     corners = cluster[mesh.corners]
     whole = (np.diff(np.sort(corners, axis=1), axis=1) != 0).all(axis=1)
-    # of triangles that now coincide the largest stays
+    # of triangles that now coincide, keep the one that was largest
     sides = mesh.vertices[mesh.corners]
     area = np.linalg.norm(np.cross(sides[:, 1] - sides[:, 0], sides[:, 2] - sides[:, 0]), axis=1)
     largest = np.argsort(-area, kind="stable")

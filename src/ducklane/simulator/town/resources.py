@@ -1,7 +1,8 @@
-"""The files behind the names in a map, found as gym-duckietown finds them, without loading it.
+"""Finds the files that a map names, as gym-duckietown would, without loading it.
 
-It asks for a file by its name: one in the working directory comes first, then, which is new here, one in its
-folder `maps`, then those that are packaged in duckietown_world, in the order in which the disk lists them.
+gym-duckietown looks for a name in the working directory, then among the files packaged in duckietown_world,
+in the order in which the file system lists them. In between, ducklane adds the folder `maps` (see
+`stock/adaptations.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from ducklane.errors import UserError
 
 OWN = Path("maps")
-"""Where a project keeps its own maps, meshes, pictures and signs: DVC sees when one of them changes."""
+"""The folder for a project's own maps, meshes, pictures and signs, whose changes DVC tracks."""
 
 _SUFFIXES = frozenset({".png", ".jpg", ".yaml", ".gltf", ".obj", ".mtl", ".json", ".tga", ".bmp"})
 _PICTURES = (".jpg", ".png", ".tga", ".bmp")
@@ -33,7 +34,7 @@ class MapError(UserError):
 
 @cache
 def packaged_folder() -> Path:
-    """Where duckietown_world keeps its maps, meshes and textures."""
+    """The folder of duckietown_world's maps, meshes and textures."""
     package = importlib.util.find_spec("duckietown_world")
     if package is None or package.origin is None:
         raise MapError(
@@ -43,12 +44,12 @@ def packaged_folder() -> Path:
 
 
 def own_resource(name: str) -> Path | None:
-    """A file of one's own by that name, None if there is none."""
+    """The project's own file of this name, or None."""
     return next((path for path in (Path(name), OWN / name) if path.exists()), None)
 
 
 def find_resource(name: str) -> Path | None:
-    """What gym-duckietown takes for a name, or None where it raises."""
+    """The file that gym-duckietown loads for a name, or None where it would raise an exception."""
     if own := own_resource(name):
         return own
     by_name, paths = _packaged()
@@ -58,14 +59,14 @@ def find_resource(name: str) -> Path | None:
 
 
 def tile_texture(kind: str) -> Path | None:
-    """The picture of a tile, or None where there is none."""
+    """The picture of a tile, or None if there is none."""
     names = [f"{_TILES}/{kind}/texture{number}{suffix}" for number in _NUMBERS for suffix in _PICTURES]
     paths = _packaged()[1]
     return next((Path(path) for name in names for path in paths if path.endswith(name)), None)
 
 
 def object_files(kind: str) -> Iterator[Path]:
-    """Those that an object is drawn from: mesh, materials and pictures, as far as they are there."""
+    """The files from which an object is drawn: mesh, materials and pictures, those that exist."""
     if kind == "floor_tag":
         return
     if kind.startswith("sign"):
@@ -77,7 +78,7 @@ def object_files(kind: str) -> Iterator[Path]:
     if mesh is None:
         return
     yield mesh
-    # materials and pictures are asked for by the mesh's name alone, wherever the mesh is
+    # the loader looks for materials and pictures by the mesh's name alone, wherever the mesh is
     stem = mesh.name.split(".")[0]
     yield from _existing(f"{stem}.png")
     for materials in _existing(f"{stem}.mtl"):
@@ -86,7 +87,7 @@ def object_files(kind: str) -> Iterator[Path]:
 
 
 def mesh_problem(path: Path) -> str | None:
-    """Why gym-duckietown cannot read a mesh (*.obj), with the cure."""
+    """Why gym-duckietown cannot read a mesh (*.obj), with the cure; None if it can."""
     faces = 0
     with path.open(encoding="utf-8", errors="replace") as lines:
         for number, line in enumerate(lines, 1):
@@ -94,7 +95,7 @@ def mesh_problem(path: Path) -> str | None:
                 faces += 1
                 corners = [corner.split("/") for corner in line.split()[1:]]
                 if len(corners) != 3 or any(len(part) != 3 or not (part[0] and part[2]) for part in corners):
-                    return f"{path}:{number}: is no triangle with normals; export triangles and normals"
+                    return f"{path}:{number}: is not a triangle with normals; export triangles and normals"
     if not faces:
         return f"{path}: has no faces; export triangles and normals"
     stem = path.name.split(".")[0]
@@ -106,7 +107,7 @@ def mesh_problem(path: Path) -> str | None:
 
 
 def materials_beside(kind: str) -> list[Path]:
-    """Materials and pictures that lie beside a mesh of one's own, where the loader does not look for them."""
+    """Materials and pictures beside one of the project's meshes, where the loader does not look for them."""
     mesh = own_resource(f"{kind}.obj")
     if mesh is None:
         return []
@@ -115,7 +116,7 @@ def materials_beside(kind: str) -> list[Path]:
 
 
 def material_pictures(materials: Path) -> list[str]:
-    """Names of the pictures that a file of materials (*.mtl) asks for."""
+    """Names of the pictures in a file of materials (*.mtl)."""
     words = [line.split() for line in materials.read_text(encoding="utf-8", errors="replace").splitlines()]
     return [os.path.basename(line[-1]) for line in words if line[:1] == ["map_Kd"]]
 
@@ -129,14 +130,14 @@ def _existing(*names: str) -> Iterator[Path]:
 
 @cache
 def _packaged() -> tuple[dict[str, Path], list[str]]:
-    """The first file of each name, and all."""
-    found = [
+    """The first file of each name, and the paths of all files."""
+    files = [
         os.path.realpath(os.path.join(folder, file))
-        for folder, _, files in os.walk(packaged_folder(), followlinks=True)
-        for file in files
+        for folder, _, file_names in os.walk(packaged_folder(), followlinks=True)
+        for file in file_names
         if os.path.splitext(file)[1] in _SUFFIXES
     ]
-    paths = list(dict.fromkeys(found))
+    paths = list(dict.fromkeys(files))
     by_name: dict[str, Path] = {}
     for path in paths:
         by_name.setdefault(os.path.basename(path), Path(path))

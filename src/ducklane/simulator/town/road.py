@@ -1,8 +1,7 @@
-"""What lies on the ground of a map: its tiles seen from above, filtered for pictures of any distance.
+"""The ground of a map: pictures of its tiles seen from above, at several resolutions (mipmaps).
 
-The stock simulator draws its textures at one resolution and lets them flicker far away. Here every tile is
-kept at several, each averaged from the one before, so that one sample of the right one is the average over
-what a pixel sees.
+The stock simulator samples its textures at full resolution, so that they alias and flicker far away, and the
+observation then averages them. Here one sample at the right resolution is the average over what a pixel sees.
 """
 
 from __future__ import annotations
@@ -17,31 +16,32 @@ from numpy.typing import NDArray
 from ducklane.simulator.town.textures import Image, packed, read_texture
 
 TILE_TEXELS = 512
-"""Along a tile's side, in the finest of its pictures: as many as the stock textures have."""
+"""Texels along a tile's side at the finest level: as many as the stock textures have."""
 
 LEVELS = 6
-"""Pictures of a tile, each half as fine as the one before."""
+"""Resolutions of a tile's picture, each half of the one before."""
 SEAMLESS = 3
-"""Levels from this on are averaged across the edges of tiles. In finer ones, where that would hardly be seen,
-tiles that look the same share a picture, which keeps the texels few and near to the processor."""
+"""First level that is averaged across the edges of tiles. At finer levels, where this would hardly show,
+tiles that look the same share one picture, so that the texels fit a processor's cache."""
 
 
 class Road(NamedTuple):
-    """What lies on the ground of M maps: tiles, seen from above, at LEVELS resolutions."""
+    """The ground of M maps: tiles, seen from above, at LEVELS resolutions."""
 
     texels: NDArray[np.uint32]
-    """pictures of tiles at all levels, each row by row along z: red, green, blue and how much of it is road,
-    a byte each"""
+    """pictures of tiles at all levels, each row by row along z; a byte each for red, green, blue and the
+    share of the texel that is road"""
     first: NDArray[np.uint32]
-    """(M, LEVELS, J + 2, I + 2) where the picture of each tile begins; around the map lie empty tiles"""
+    """(M, LEVELS, J + 2, I + 2) index of the first texel of each tile; a border of empty tiles surrounds the
+    map"""
     size: NDArray[np.int32]
-    """(M, 2) tiles along z and x, with those around the map"""
+    """(M, 2) tiles along z and along x, the border included"""
     tile_size: NDArray[np.float32]
     """(M,) metres"""
 
 
 def bake_road(upstream: Any) -> Road:
-    """Photograph the tiles of one map.
+    """Read the pictures of a map's tiles.
 
     Args:
         upstream: gym-duckietown's simulator, freshly reset.
@@ -69,8 +69,8 @@ def stack_roads(roads: Sequence[Road]) -> Road:
     for m, road in enumerate(roads):
         rows, columns = road.size[0]
         for level in range(LEVELS):
-            known, which = np.unique(road.first[0, level], return_inverse=True)
-            moved = [album.add(road.texels[begin:][: (TILE_TEXELS >> level) ** 2]) for begin in known]
+            starts, which = np.unique(road.first[0, level], return_inverse=True)
+            moved = [album.add(road.texels[begin:][: (TILE_TEXELS >> level) ** 2]) for begin in starts]
             first[m, level, :rows, :columns] = np.array(moved)[which].reshape(rows, columns)
     return Road(
         album.texels(),
@@ -81,7 +81,7 @@ def stack_roads(roads: Sequence[Road]) -> Road:
 
 
 class _Album:
-    """Pictures, one after the other, each kept once."""
+    """Pictures, one after the other, without duplicates."""
 
     def __init__(self) -> None:
         self._first: dict[bytes, int] = {}
@@ -89,7 +89,7 @@ class _Album:
         self._end = 0
 
     def add(self, picture: NDArray[np.uint32]) -> int:
-        """Where the picture begins."""
+        """Add a picture; return the index of its first texel."""
         key = picture.tobytes()
         if key not in self._first:
             self._first[key] = self._end
@@ -102,19 +102,19 @@ class _Album:
 
 
 def _kinds(upstream: Any) -> tuple[NDArray[np.int64], list[Image]]:
-    """Which picture lies where, [J + 2, I + 2], and the pictures; the first is empty."""
+    """The index of each tile's picture, [J + 2, I + 2], and the pictures; the first one is empty."""
     pictures = [np.zeros((1, 1, 4), np.uint8)]
-    known: dict[tuple[int, int], int] = {}
+    numbers: dict[tuple[int, int], int] = {}
     lying = np.zeros((upstream.grid_height + 2, upstream.grid_width + 2), np.int64)
     for tile in (tile for tile in upstream.grid if tile is not None):
         texture, angle = tile["texture"].tex, tile["angle"]
-        if (texture.id, angle) not in known:
-            known[texture.id, angle] = len(pictures)
-            # texture rows run upwards, and tiles are drawn turned by angle * 90 + 180 degrees
+        if (texture.id, angle) not in numbers:
+            numbers[texture.id, angle] = len(pictures)
+            # texture rows run upwards, and upstream draws tiles rotated by angle * 90 + 180 degrees
             picture = np.rot90(read_texture(texture)[::-1], angle + 2)
             pictures.append(np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)]))
         i, j = tile["coords"]
-        lying[j + 1, i + 1] = known[texture.id, angle]
+        lying[j + 1, i + 1] = numbers[texture.id, angle]
     return lying, pictures
 
 
@@ -125,14 +125,14 @@ def _apart(lying: NDArray[np.int64], halves: Iterable[NDArray[np.float32]]) -> I
 
 
 def _joined(lying: NDArray[np.int64], halves: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.uint32]]:
-    """Pictures of all tiles, row by row, averaged with what lies beside them."""
-    known = list(halves)
+    """Pictures of all tiles, row by row, averaged across their edges."""
+    pictures = list(halves)
 
     def line(numbers: NDArray[np.int64], rows: slice) -> NDArray[np.float32]:
-        return np.concatenate([known[number][rows] for number in numbers], axis=1)
+        return np.concatenate([pictures[number][rows] for number in numbers], axis=1)
 
     around = np.pad(lying, ((1, 1), (0, 0)))
-    # a row at a time, for the whole of a large map takes gigabytes
+    # one row at a time: a large map as a whole takes gigabytes
     for above, row, below in zip(around, around[1:], around[2:], strict=False):
         parts = line(above, slice(-1, None)), line(row, slice(None)), line(below, slice(1))
         wide = np.pad(np.concatenate(parts), ((0, 0), (1, 1), (0, 0)))
@@ -146,15 +146,15 @@ def _halves(picture: Image, side: int) -> NDArray[np.float32]:
 
 
 def _blurred(halves: NDArray[np.float32]) -> NDArray[np.uint32]:
-    """Texels of half the resolution, those at the edge averaged with themselves."""
+    """Texels of half the resolution; the picture's edge is repeated beyond it."""
     return _averaged(np.pad(halves, ((1, 1), (1, 1), (0, 0)), mode="edge"))
 
 
 def _averaged(wide: NDArray[np.float32]) -> NDArray[np.uint32]:
-    """Texels of half the resolution, each the average of a square of two by two and of what lies about it.
+    """Texels of half the resolution, each the average of 4 x 4 pixels: its own 2 x 2 and those around them.
 
     Args:
-        wide: the picture, and one more pixel on each side.
+        wide: the picture, with one more pixel on each side.
     """
     height, width = wide.shape[0] - 2, wide.shape[1] - 2
     rows = np.sum([wide[k : k + height : 2] for k in range(4)], axis=0)

@@ -1,4 +1,4 @@
-"""A map as arrays: what stands where, and what it looks like."""
+"""A map as arrays: where things are, and what they look like."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Scene(NamedTuple):
     road: Road
     meshes: Meshes
     mesh: NDArray[np.int64]
-    """[M, K] of each object, in `meshes`"""
+    """[M, K] index of each object's mesh in `meshes`"""
 
 
 def stack_scenes(scenes: Sequence[Scene]) -> Scene:
-    """One scene of M maps from M of one."""
+    """One scene of M maps from M scenes of one map each."""
     shifts = np.cumsum([0, *(len(scene.meshes.cell) for scene in scenes[:-1])])
     most = max(scene.mesh.shape[1] for scene in scenes)
     mesh = [

@@ -1,4 +1,4 @@
-"""OpenGL's textures, read; and texels as kernels read them: a byte for each colour, one number for all."""
+"""Reads OpenGL's textures, and packs texels into one integer each, as kernels read them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Image = NDArray[np.uint8]
 
 
 def packed(image: NDArray[np.floating]) -> NDArray[np.uint32]:
-    """[rows, columns] of [rows, columns, 4], rounded."""
+    """Round [rows, columns, 4] to bytes, and pack them into [rows, columns], the first in the lowest byte."""
     whole = np.ascontiguousarray(np.floor(image + 0.5).astype(np.uint8))
     return whole.view("<u4")[..., 0].astype(np.uint32)
 
 
 def read_texture(texture: Any) -> Image:
-    """Pixels of an OpenGL texture, RGB; row 0 is where the second texture coordinate is 0."""
+    """RGB pixels of an OpenGL texture; in row 0 the second texture coordinate is 0."""
     from pyglet import gl
 
     pixels = np.zeros((texture.height, texture.width, 3), np.uint8)

@@ -1,1 +1,1 @@
-"""What happens: how robots move, where the lanes are, what stands and moves on the map."""
+"""What happens in the world: how robots move, where lanes run, which objects stand and move on the map."""

@@ -1,4 +1,7 @@
-"""The way around what stands in a lane: where beside the lane's centre a robot ought to be."""
+"""The way around objects in a lane: how far beside the lane's centre a robot should drive.
+
+The reward (`reward.detour_margin_m`), the critic and the auxiliary task measure the distance to this way.
+"""
 
 from __future__ import annotations
 
@@ -13,37 +16,38 @@ from ducklane.simulator.world.obstacles import ROBOT_WIDTH
 from ducklane.simulator.world.things import Things
 
 _BEGINS_M, _COMPLETE_M = 1.0, 0.3
-"""Before an object, along the lane: where the detour begins, and from where a robot ought to be beside it."""
+"""Distance along the lane before an object at which the detour begins, and at which it has its full width."""
 _KEPT_M, _ENDS_M = 0.3, 1.2
-"""After it: as far as the robot ought to stay there, and where the detour ends. It sees no object any more
-then, and has to come back slowly."""
+"""Distance after the object up to which it keeps its full width, and at which it ends. By then the camera no
+longer sees the object, so the robot has to return slowly."""
 
 _STEP_M = 0.1
-"""In which the lane is searched for the point nearest to an object."""
+"""Step of the search along the lane for the point nearest to an object."""
 
 _ROOM_ON_THE_RIGHT_M = 0.08
-"""From a lane's centre to where a robot's right side leaves the road, and a little less."""
+"""How far right of the lane's centre a robot may drive: slightly less than where its right side leaves the
+road."""
 
 
 @lean_kernel
 def detour(
     layout: Layout, things: Things, i: int, m: int, x: float, z: float, angle: float, margin_m: float
 ) -> float:
-    """How far beside the lane's centre robot i ought to be, to pass what stands in its lane.
+    """How far beside the lane's centre robot i should drive, to pass the objects in its lane.
 
-    The lane is that of `lane_point`. What can be passed on the right within the lane is, all else on the
-    left, in the other lane if need be.
+    The lane is the one `lane_point` finds. Objects that can be passed on the right without leaving the lane
+    are; all others are passed on the left, in the other lane if necessary.
 
     Args:
         layout: the maps.
-        things: of all robots' worlds.
+        things: the objects in all robots' worlds.
         i: the robot.
         m: its map.
         x, z, angle: its pose, metres and radians.
-        margin_m: between the robot's side and the object.
+        margin_m: gap between the robot's side and the object, metres.
 
     Returns:
-        metres, positive to the right as `State.lane_dist`; 0 where nothing is in the way, and outside any
+        metres, positive to the right like `State.lane_dist`; 0 where nothing is in the way, and outside any
         lane.
     """
     left, right = 0.0, 0.0
@@ -56,7 +60,7 @@ def detour(
         if math.hypot(object_x - x, object_z - z) > max(_BEGINS_M, _ENDS_M) + room:
             continue
         ahead, aside = _in_lane(layout, m, x, z, angle, object_x, object_z)
-        if not abs(aside) < room:
+        if not abs(aside) < room:  # also where the object is beside no point of the lane: `aside` is infinite
             continue
         if aside + room <= min(_ROOM_ON_THE_RIGHT_M, room - aside):
             right = max(right, _share(ahead) * (aside + room))
@@ -69,7 +73,10 @@ def detour(
 def _in_lane(
     layout: Layout, m: int, x: float, z: float, angle: float, object_x: float, object_z: float
 ) -> tuple[float, float]:
-    """Where an object is, seen along the lane of a pose: metres ahead and to the right; infinite outside."""
+    """Where an object is relative to a pose's lane: metres along it and to its right; infinite if outside.
+
+    Walks the lane forwards, then backwards, and measures from the point of it that is nearest to the object.
+    """
     found, start_x, start_z, start_along_x, start_along_z = lane_point(layout, m, x, z, angle)
     nearest, ahead, aside = np.inf, np.inf, np.inf
     for direction in range(-1, 2, 2):
@@ -92,7 +99,7 @@ def _in_lane(
 
 @lean_kernel
 def _share(ahead: float) -> float:
-    """How much of the detour is due where the object is this far ahead, 0 to 1."""
+    """Fraction of the detour's full width, 0 to 1, where the object is this far ahead; linear in between."""
     if ahead >= 0.0:
         return min(max((_BEGINS_M - ahead) / (_BEGINS_M - _COMPLETE_M), 0.0), 1.0)
     return min(max((_ENDS_M + ahead) / (_ENDS_M - _KEPT_M), 0.0), 1.0)

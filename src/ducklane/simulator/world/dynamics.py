@@ -1,4 +1,16 @@
-"""How a Duckiebot moves: commands that act late, two first-order speeds, and an exact arc a step."""
+"""How a Duckiebot moves: delayed commands, a first-order model of two speeds, and an exact arc per step.
+
+The model and its constants are those of duckietown_world's pwm_dynamics.py (`get_DB18_nominal`, and
+`get_DB18_uncalibrated` for the trim), dynamics_delay.py and generic_kinematics.py. With wheel duties l, r in
+[-1, 1] the forward speed v (m/s) and the yaw rate w (rad/s, positive to the left) follow
+
+    dv/dt = -5 v + 1.5 (r + l)
+    dw/dt = -4 w + 15 ((1 + trim) r - (1 - trim) l)
+
+so that both wheels at full duty settle at 0.6 m/s, and one wheel alone at 3.75 rad/s. Upstream's other terms
+(u2, u3, w2, w3) are zero. Poses are in the frame of `State`: z points down the map, hence the sign of z
+below.
+"""
 
 from __future__ import annotations
 
@@ -12,33 +24,35 @@ from ducklane.kernel import lean_kernel
 from ducklane.simulator.interface import STEP_SECONDS
 
 DELAY_SECONDS = 0.15
-"""From a command to its effect."""
+"""From a command to its effect; gym-duckietown's `Simulator.reset` passes this delay."""
 
 COMMANDS_KEPT = 8
-"""More than the steps of the delay."""
+"""Length of the ring buffer of commands; the delay is 4 to 5 steps."""
 
 NO_COMMAND = -1
-"""Lag of a step on which no command acts yet."""
+"""Lag of a step on which no command acts yet: the wheels then have zero duty."""
 
 TRIM_SCALE = 0.02
-"""Standard deviation of a robot's trim under randomized dynamics."""
+"""Standard deviation of a robot's trim under randomised dynamics, from upstream's default_dr.json."""
 
 _DRAG, _YAW_DRAG, _PUSH, _TURN = 5.0, 4.0, 1.5, 15.0
+"""u1 and w1 in 1/s; u_alpha in m/s^2 and w_alpha in rad/s^2, both per unit of duty"""
 _STRAIGHT = 1e-8
-"""radians a step, below which a step is straight and turns by nothing"""
+"""radians per step; a step that turns by less is straight and keeps the heading, as in PyGeometry"""
 
 
 def command_lags(steps: int) -> NDArray[np.int64]:
-    """How many steps late the command is that acts on each step.
+    """By how many steps the command that acts on each step lags behind.
 
-    Of the commands so far, that nearest in time to 0.15 s ago acts. At 30 steps a second two are equally
-    near, and the rounding of the sums of time decides; hence the same sums here as in duckietown_world.
+    The command nearest in time to 0.15 s ago acts. At 30 steps per second two commands are equally near, and
+    the rounding of the accumulated time decides between them; so time is accumulated here exactly as in
+    duckietown_world's `DelayedDynamics`.
 
     Args:
-        steps: of an episode.
+        steps: length of an episode.
 
     Returns:
-        [steps + 1], by step, counting from 1; `NO_COMMAND` on the first few.
+        int64 [steps + 1], indexed by step, counting from 1; `NO_COMMAND` on the first few.
     """
     lags = np.full(steps + 1, NO_COMMAND, dtype=np.int64)
     times: list[float] = []
@@ -46,25 +60,26 @@ def command_lags(steps: int) -> NDArray[np.int64]:
     for step in range(1, steps + 1):
         times.append(time)
         time += STEP_SECONDS
-        wanted = time - DELAY_SECONDS
-        if wanted >= times[first]:
-            lags[step] = step - 1 - _nearest(times, first, wanted)
-        # commands before the delay are then forgotten
+        acting_time = time - DELAY_SECONDS
+        if acting_time >= times[first]:
+            lags[step] = step - 1 - _nearest(times, first, acting_time)
+        # `DelayedDynamics` then forgets older commands, which moves the start of its next search
         if times[-1] - DELAY_SECONDS >= times[first]:
             first = bisect.bisect_left(times, times[-1] - DELAY_SECONDS, lo=first)
     return lags
 
 
-def _nearest(times: list[float], first: int, wanted: float) -> int:
-    after = bisect.bisect_left(times, wanted, lo=first)
+def _nearest(times: list[float], first: int, time: float) -> int:
+    """Index of the entry of `times`, from `first` on, that is nearest to `time`; of equals the later one."""
+    after = bisect.bisect_left(times, time, lo=first)
     before = after - 1
-    nearer = after > first and abs(wanted - times[before]) < abs(wanted - times[after])
+    nearer = after > first and abs(time - times[before]) < abs(time - times[after])
     return before if nearer else after
 
 
 @lean_kernel
 def clipped(command: float) -> float:
-    """A wheel's duty, within [-1, 1]."""
+    """A wheel's duty, clipped to [-1, 1]."""
     return min(max(command, -1.0), 1.0)
 
 
@@ -72,13 +87,13 @@ def clipped(command: float) -> float:
 def speeds_after(
     forward_speed: float, yaw_rate: float, left: float, right: float, trim: float
 ) -> tuple[float, float]:
-    """Speeds at the end of a step on which these commands act.
+    """Speeds at the end of a step during which these commands act: one step of forward Euler.
 
     Args:
         forward_speed: metres per second.
         yaw_rate: radians per second, positive to the left.
         left, right: wheel duty in [-1, 1].
-        trim: by which the right wheel turns the robot more, and the left less.
+        trim: fraction by which the right wheel turns the robot more, and the left wheel less.
 
     Returns:
         (forward speed, yaw rate).
@@ -95,7 +110,12 @@ def speeds_after(
 def pose_after(
     x: float, z: float, angle: float, forward_speed: float, yaw_rate: float
 ) -> tuple[float, float, float]:
-    """Pose after a step at these speeds: (x, z, angle), the angle in [-pi, pi]."""
+    """Pose after a step at these speeds: (x, z, angle), the angle in [-pi, pi].
+
+    The speeds are those at the end of the step, as in duckietown_world. Held constant, they lead along an
+    arc: the exponential map of SE(2), applied in the robot's frame (PyGeometry's `SE2_from_se2`).
+    """
+    # displacement in the robot's frame: `ahead` along its heading, `aside` to its left
     ahead, turn = STEP_SECONDS * forward_speed, STEP_SECONDS * yaw_rate
     aside = 0.0
     if abs(turn) < _STRAIGHT:
@@ -111,7 +131,7 @@ def pose_after(
 
 @lean_kernel
 def wrapped(angle: float) -> float:
-    """The same direction within [-pi, pi]."""
+    """The same angle within [-pi, pi]."""
     if abs(angle) <= math.pi:
         return angle
     return math.atan2(math.sin(angle), math.cos(angle))

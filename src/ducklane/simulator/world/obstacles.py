@@ -1,4 +1,8 @@
-"""What a robot may touch: whether a pose is valid, how near objects are, where none may start."""
+"""Collisions: whether a pose is valid, how near objects are, where no robot may start.
+
+The checks are those of gym-duckietown's simulator.py (`_valid_pose`, `proximity_penalty2`,
+`_inconvenient_spawn`) and collision.py, with their dimensions of the robot. Frame: that of `State`.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +14,26 @@ from ducklane.simulator.world.lane import on_road
 from ducklane.simulator.world.things import Things
 
 FORWARD_M = 0.066
-"""From the robot's centre of rotation to the camera."""
+"""From the robot's centre of rotation, between its wheels, forward to the camera at its front."""
 
 ROBOT_WIDTH = 0.13 + 0.02
+"""metres; upstream adds 2 cm to the real width to ease the transfer to real robots"""
 ROBOT_LENGTH = 0.18
+"""metres"""
 SAFETY_RADIUS = max(ROBOT_LENGTH, ROBOT_WIDTH) / 2 * 1.8
+"""metres; upstream's AGENT_SAFETY_RAD"""
 
 CENTRE_AHEAD = FORWARD_M - ROBOT_LENGTH / 2
-"""metres from the point a robot turns about to the middle of its box, along its heading"""
+"""metres along the heading from the centre of rotation to the middle of the robot's box; negative: behind"""
 
 Box = tuple[float, float, float, float, float, float, float, float]
-"""(x, z) of four corners"""
+"""(x, z) of four corners, in the order of upstream's `agent_boundbox`: rear left, rear right, front right,
+front left"""
 
 _OUTER = math.hypot(ROBOT_LENGTH, ROBOT_WIDTH) / 2
+"""metres from the middle of the robot's box to a corner"""
 _MARGIN = 1e-6
+"""metres; far more than distances are off by rounding"""
 
 
 @lean_kernel
@@ -34,11 +44,11 @@ def valid_pose(
 
     Args:
         layout: the maps.
-        things: of all robots' worlds.
+        things: the objects in all robots' worlds.
         i: the robot.
         m: its map.
         x, z, angle: metres and radians.
-        safety_factor: by how much to widen the robot on the ground.
+        safety_factor: scales the robot in the check of the ground; collisions are those of its true size.
     """
     cosine, sine = math.cos(angle), math.sin(angle)
     x, z = x + CENTRE_AHEAD * cosine, z - CENTRE_AHEAD * sine
@@ -49,7 +59,7 @@ def valid_pose(
         and on_road(layout.tiles, layout.tile_size, m, x + aside * sine, z + aside * cosine)
         and on_road(layout.tiles, layout.tile_size, m, x + ahead * cosine, z - ahead * sine)
     )
-    # the stock simulator shifts the box by the way to its middle a second time
+    # a quirk of upstream's, kept: `get_agent_corners` shifts the pose to the box's middle a second time
     return grounded and not _collides(
         layout, things, i, m, x + CENTRE_AHEAD * cosine, z - CENTRE_AHEAD * sine, cosine, sine
     )
@@ -57,7 +67,11 @@ def valid_pose(
 
 @lean_kernel
 def proximity(layout: Layout, things: Things, i: int, m: int, x: float, z: float, angle: float) -> float:
-    """Overlap of the robot's safety circle with those of objects: 0, or metres below 0."""
+    """Overlap of the robot's safety circle with those of objects: the sum of (distance - both radii), or 0.
+
+    Metres, 0 or negative. Upstream counts standing objects only where the circle of one of them meets the
+    robot's, and decides that in single precision (`ObjectRecord.safety_rims`).
+    """
     x, z = x + CENTRE_AHEAD * math.cos(angle), z - CENTRE_AHEAD * math.sin(angle)
     standing, moving = 0.0, 0.0
     touching = False
@@ -78,7 +92,7 @@ def proximity(layout: Layout, things: Things, i: int, m: int, x: float, z: float
 
 @lean_kernel
 def near_object(layout: Layout, things: Things, i: int, m: int, x: float, z: float) -> bool:
-    """Whether (x, z) is too near to something visible for a robot to start there."""
+    """Whether (x, z) is too near to a visible object for a robot to start there."""
     for k in range(layout.object_count[m]):
         baked = layout.objects[m, k]
         if things[i, k].visible:
@@ -91,6 +105,7 @@ def near_object(layout: Layout, things: Things, i: int, m: int, x: float, z: flo
 
 @lean_kernel
 def _circles_touch(rims: Floats, distance: float) -> bool:
+    """Whether two circles cross, or one lies within the other; as upstream's `safety_circle_intersection`."""
     square = distance * distance
     crossing = rims[0] <= square <= rims[1]
     return crossing or distance < rims[2]
@@ -100,13 +115,14 @@ def _circles_touch(rims: Floats, distance: float) -> bool:
 def _collides(
     layout: Layout, things: Things, i: int, m: int, x: float, z: float, cosine: float, sine: float
 ) -> bool:
-    """Whether a robot's box with its middle at (x, z) meets that of any object."""
+    """Whether the box of a robot centred at (x, z) overlaps that of any object."""
     robot = _robot_box(x, z, cosine, sine)
     for k in range(layout.object_count[m]):
         baked = layout.objects[m, k]
         if baked.collidable:
             dx, dz = baked.position[0] - x, baked.position[2] - z
-            # farther apart than this they are apart on an axis of the robot, whatever the object's axes are
+            # Cheap rejection that changes no result: of two perpendicular axes one sees at least 1/sqrt(2) of
+            # a distance, so beyond this the boxes are apart on an axis of the robot.
             far = math.sqrt(2.0) * (baked.reach + _OUTER) + _MARGIN
             if dx * dx + dz * dz <= far * far and _meet(
                 robot, _box(baked.corners), baked.norms, cosine, sine
@@ -149,10 +165,10 @@ def _box(corners: Floats) -> Box:
 
 @lean_kernel
 def _meet(robot: Box, thing: Box, norms: Floats, cosine: float, sine: float) -> bool:
-    """Whether two boxes overlap on the robot's two axes and on the object's two.
+    """Whether two boxes overlap on the robot's two axes and on the object's two: the separating axis theorem.
 
-    The object's may be turned against its sides: the stock simulator's solver finds no others for a square,
-    and those of a moving Duckiebot stay what they were at its start.
+    The object's axes need not be those of its sides: upstream takes them from the eigenvectors of its
+    corners' covariance, which are arbitrary for a square, and a moving Duckiebot keeps those of its start.
     """
     return (
         _overlap(robot, thing, cosine, -sine)
@@ -171,6 +187,7 @@ def _overlap(one: Box, other: Box, x: float, z: float) -> bool:
 
 @lean_kernel
 def _extent(box: Box, x: float, z: float) -> tuple[float, float]:
+    """Smallest and largest coordinate of a box along the axis (x, z)."""
     first, second = x * box[0] + z * box[1], x * box[2] + z * box[3]
     third, fourth = x * box[4] + z * box[5], x * box[6] + z * box[7]
     return min(min(first, second), min(third, fourth)), max(max(first, second), max(third, fourth))

@@ -1,6 +1,6 @@
-"""Many robots, each alone in a world of its own: begin an episode, drive a step.
+"""Many robots, each alone in its own world: begin an episode, drive a step.
 
-The functions work on one robot and touch nothing of another's, so that they may run in parallel.
+Each function works on one robot and touches nothing of another's, so they may run in parallel.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ from ducklane.simulator.world.spawn import find_start
 from ducklane.simulator.world.things import Things, draw_visibility, move_things, place_things
 
 _SPAWN_TRIES = 3
+"""times a random start is drawn, each time up to `spawn.ATTEMPTS` poses, as often as `StockSimulator` does"""
 
 
 class Robots(NamedTuple):
-    """N robots: the fields of `State`, each [N], and what more they need to go on."""
+    """N robots: the fields of `State`, each [N], and what their next step depends on."""
 
     x: Floats
     z: Floats
@@ -47,23 +48,23 @@ class Robots(NamedTuple):
     proximity: Floats
     valid: Bools
     step: Ints
-    """[N] steps of this episode so far"""
+    """[N] steps taken in this episode"""
     map_index: Ints
     """[N] the robot's map in `Layout`"""
     trim: Floats
-    """[N] by which its right wheel turns it more, and its left less"""
+    """[N] fraction by which its right wheel turns it more, and its left wheel less"""
     commands: Floats
-    """[N, 8, 2] the last (left, right) commands, that of a step at its number modulo 8"""
+    """[N, 8, 2] ring buffer of the last (left, right) commands: step k is at index k modulo 8"""
     lags: Ints
     """[max_steps + 1] of `command_lags`, the same for all"""
     streams: NDArray[np.uint64]
-    """[N, 4] of random numbers"""
+    """[N, 4] random number generators"""
     max_start_angle_deg: Floats
-    """[N] how far random starts may be turned from the lane"""
+    """[N] largest angle between a random start and the lane"""
     vary_things: Bools
-    """[N] draw the objects' ways and visibility, as the stock simulator's `domain_rand` does"""
+    """[N] randomise the objects' motion and visibility, as the stock simulator's `domain_rand` does"""
     vary_trim: Bools
-    """[N] draw the trim for each episode, as the stock simulator's `dynamics_rand` does"""
+    """[N] draw a trim for each episode, as the stock simulator's `dynamics_rand` does"""
 
 
 def new_robots(
@@ -75,15 +76,15 @@ def new_robots(
     domain_rand: bool = False,
     dynamics_rand: bool = False,
 ) -> Robots:
-    """Robots that have no world yet: call `start_world`, then `start_robot` or `start_robot_anywhere`.
+    """Robots without a world: call `start_world`, then `start_robot` or `start_robot_anywhere`.
 
     Args:
         map_index: [N], each robot's map.
-        seed: with its index, fixes all that a robot draws.
-        max_steps: of an episode.
-        max_start_angle_deg: how far random starts may be turned from the lane.
-        domain_rand: draw the objects' ways and visibility.
-        dynamics_rand: draw the trim for each episode.
+        seed: together with its index, determines everything a robot draws.
+        max_steps: length of an episode.
+        max_start_angle_deg: largest angle between a random start and the lane.
+        domain_rand: randomise the objects' motion and visibility.
+        dynamics_rand: draw a trim for each episode.
     """
     maps = np.array(map_index, dtype=np.int64)
     n = len(maps)
@@ -104,7 +105,7 @@ def new_robots(
 
 @lean_kernel
 def start_world(layout: Layout, things: Things, robots: Robots, i: int) -> None:
-    """Put the objects of robot i's world where they begin."""
+    """Place the objects of robot i's world at their initial positions."""
     place_things(layout, things, i, robots.map_index[i], robots.streams[i], robots.vary_things[i])
 
 
@@ -112,7 +113,7 @@ def start_world(layout: Layout, things: Things, robots: Robots, i: int) -> None:
 def start_robot(
     layout: Layout, things: Things, robots: Robots, i: int, x: float, z: float, angle: float
 ) -> None:
-    """Begin an episode of robot i at exactly this pose. `valid` says whether it can be."""
+    """Begin an episode of robot i at exactly this pose; `Robots.valid` tells whether it is a valid one."""
     _draw_episode(layout, things, robots, i)
     _put(layout, things, robots, i, x, z, angle)
 
@@ -122,7 +123,7 @@ def start_robot_anywhere(layout: Layout, things: Things, robots: Robots, i: int)
     """Begin an episode of robot i as the stock simulator does, mostly at a random valid pose.
 
     Returns:
-        whether one was found; if not, robot i is left as it was.
+        whether a start was found; if not, robot i keeps its last pose.
     """
     for _ in range(_SPAWN_TRIES):
         _draw_episode(layout, things, robots, i)
@@ -137,14 +138,14 @@ def start_robot_anywhere(layout: Layout, things: Things, robots: Robots, i: int)
 
 @lean_kernel
 def step_robot(layout: Layout, things: Things, robots: Robots, i: int, left: float, right: float) -> None:
-    """Drive robot i for 1/30 s, and let its world go on.
+    """Drive robot i for 1/30 s, and move the objects of its world.
 
     Args:
         layout: the maps.
-        things: of all robots' worlds.
+        things: the objects in all robots' worlds.
         robots: all robots.
         i: the robot.
-        left, right: wheel duty; beyond [-1, 1] it is clipped.
+        left, right: wheel duty, clipped to [-1, 1].
     """
     _drive(robots, i, clipped(left), clipped(right))
     move_things(layout, things, i, robots.map_index[i], robots.streams[i], robots.vary_things[i])
@@ -170,12 +171,13 @@ def _drive(robots: Robots, i: int, left: float, right: float) -> None:
 
 @lean_kernel
 def _acting_command(robots: Robots, i: int) -> tuple[float, float]:
+    """(left, right) duty that acts on the present step, after the delay."""
     step = robots.step[i]
-    lag = robots.lags[min(step, len(robots.lags) - 1)]
+    lag = robots.lags[min(step, len(robots.lags) - 1)]  # lags are known up to `max_steps`
     if lag == NO_COMMAND:
         return 0.0, 0.0
-    given = (step - lag) % COMMANDS_KEPT
-    return robots.commands[i, given, 0], robots.commands[i, given, 1]
+    acting = (step - lag) % COMMANDS_KEPT
+    return robots.commands[i, acting, 0], robots.commands[i, acting, 1]
 
 
 @lean_kernel
@@ -190,8 +192,8 @@ def _put(layout: Layout, things: Things, robots: Robots, i: int, x: float, z: fl
     robots.x[i], robots.z[i], robots.angle[i] = x, z, angle
     robots.speed[i] = robots.forward_speed[i] = robots.yaw_rate[i] = 0.0
     robots.step[i] = 0
-    for kept in range(COMMANDS_KEPT):
-        robots.commands[i, kept, 0] = robots.commands[i, kept, 1] = 0.0
+    for k in range(COMMANDS_KEPT):
+        robots.commands[i, k, 0] = robots.commands[i, k, 1] = 0.0
     _observe(layout, things, robots, i)
 
 

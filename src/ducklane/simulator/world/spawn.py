@@ -1,4 +1,4 @@
-"""Where an episode begins when no pose is asked for."""
+"""Where an episode begins when no pose is given, as in gym-duckietown's `Simulator.reset`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from ducklane.simulator.world.obstacles import near_object, valid_pose
 from ducklane.simulator.world.things import Things
 
 SAFETY_FACTOR = 1.3
-"""by how much a robot is widened on the ground where it starts"""
+"""by which a robot is scaled for the check that it starts on the road"""
 
 ATTEMPTS = 5000
+"""upstream's MAX_SPAWN_ATTEMPTS"""
 
 
 @lean_kernel
@@ -27,14 +28,14 @@ def find_start(
 
     Args:
         layout: the maps.
-        things: of all robots' worlds.
+        things: the objects in all robots' worlds.
         i: the robot.
         m: its map.
-        stream: the robot's.
-        max_angle_deg: degrees that a random start may be turned from the lane.
+        stream: the robot's random numbers.
+        max_angle_deg: largest angle, in degrees, between a random start and the lane.
 
     Returns:
-        whether a pose was found within 5000 attempts, and (x, z, angle). The map's own may be invalid.
+        whether a pose was found within 5000 attempts, and (x, z, angle). The map's own is not checked.
     """
     column, row = _start_tile(layout, m, stream)
     size = layout.tile_size[m]

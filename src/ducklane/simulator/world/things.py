@@ -1,7 +1,8 @@
-"""What moves or changes on a map beside the robot: each robot has a world of its own.
+"""Objects that move or change: each robot has its own world of them.
 
-Duckiebots that follow their lane, duckies that cross the road, checkerboards that show themselves to a
-camera, traffic lights. As in the stock simulator they go on from episode to episode.
+Duckiebots that follow their lane, duckies that cross the road, checkerboards that move before a camera to
+calibrate it, and traffic lights. Motion and constants are those of gym-duckietown's objects.py. As in the
+stock simulator, a new episode does not reset them.
 """
 
 from __future__ import annotations
@@ -25,84 +26,88 @@ from ducklane.simulator.world.draws import Stream, integers, normal, uniform
 from ducklane.simulator.world.lane import lane_point
 
 _SHOWN_FROM = -20
+"""phase at which a checkerboard's round begins: ten steps of rest, for a phase grows by 2 per step"""
 _STRIDE = 20 * 1.0 / 3000
-"""metres a checkerboard moves in a step"""
+"""metres a checkerboard moves per step"""
 
 _MOTOR_CONSTANT = 27.0
+"""upstream's k, by which wheel speeds in rad/s become duty"""
 _LOOKUPS = 1000
+"""upstream's max_iterations"""
 
 
-class ThingState(np.record):  # type: ignore[misc] # numpy's own, but for its users
-    """An object in a robot's world; metres, seconds and radians but for `y_rot`."""
+class ThingState(np.record):  # type: ignore[misc] # numpy declares no types for fields
+    """An object in a robot's world; metres, seconds and radians except for `y_rot`."""
 
     visible: bool
-    """in this episode's pictures"""
+    """drawn in this episode; an invisible object still moves and can be hit"""
     position: Floats
-    """(3,) (x, y, z)"""
+    """(3,) (x, y, z), y upwards"""
     angle: float
+    """heading, as in `State`"""
     y_rot: float
-    """degrees by which it is drawn turned"""
+    """degrees about the upright axis by which it is drawn"""
     corners: Floats
     """(4, 2) (x, z) of its box on the ground"""
     time: float
     """since the world began"""
     pattern: int
-    """which of its two textures a traffic light shows"""
+    """traffic light: index of the texture, 0 or 1, that it shows"""
     frequency: int
-    """seconds between changes of a traffic light"""
+    """traffic light: seconds between changes"""
     velocity: float
-    """metres a second of a Duckiebot, metres a step of a duckie"""
+    """Duckiebot: metres per second; duckie: metres per step, negative on the way back"""
     wait: float
-    """until a duckie walks"""
+    """duckie: time until it walks"""
     active: bool
-    """whether a duckie walks"""
+    """duckie: whether it walks"""
     start: Floats
-    """(3,) where a duckie's walk began"""
+    """duckie: (3,) where its walk began"""
     wiggle: float
-    """to how far a walking duckie turns left and right"""
+    """duckie: amplitude by which it turns left and right as it walks"""
     phase: int
-    """how far a checkerboard has come in its round"""
+    """checkerboard: position in its round, -20 to 420"""
     follow_distance: float
-    """how far ahead a Duckiebot aims"""
+    """Duckiebot: how far ahead on its lane it aims"""
     gain: float
-    """of a Duckiebot's steering and motors"""
+    """Duckiebot: factor of its steering and of its motors"""
     trim: float
-    """of a Duckiebot's motors"""
+    """Duckiebot: added to the right motor's gain, subtracted from the left one's"""
     wheel_radius: float
-    """of a Duckiebot"""
+    """Duckiebot"""
     wheel_distance: float
-    """of a Duckiebot"""
+    """Duckiebot"""
     width: float
-    """of a Duckiebot"""
+    """Duckiebot"""
     length: float
-    """of a Duckiebot"""
+    """Duckiebot"""
 
 
 Things = np.recarray[tuple[int, int], np.dtype[ThingState]]
 """[N, K] of `ThingState`: in each of N robots' worlds, the K objects of `Layout`.
 
-One array of records, not an array for each field, which would take far longer to compile and to hand on.
+One array of records: an array per field would take numba far longer to compile and to pass on.
 """
 
 _RECORD = record_type(ThingState, align=True, position=3, start=3, corners=(4, 2))
 
 
 def new_things(n: int, layout: Layout) -> Things:
-    """Room for the objects of n robots' worlds; put them in with `place_things`."""
+    """Memory for the objects of n robots' worlds; fill it with `place_things`."""
     return np.zeros((n, layout.objects.shape[1]), _RECORD).view(np.recarray)
 
 
 @lean_kernel
 def place_things(layout: Layout, things: Things, i: int, m: int, stream: Stream, vary: bool) -> None:
-    """Put all objects of map m where they begin.
+    """Place all objects of map m at their initial positions.
 
     Args:
         layout: the maps.
-        things: of all robots.
+        things: the objects in all robots' worlds.
         i: the robot whose world it is.
         m: its map.
-        stream: the robot's.
-        vary: draw what the stock simulator draws under domain randomization.
+        stream: the robot's random numbers.
+        vary: draw what the stock simulator draws under domain randomisation.
     """
     for k in range(layout.object_count[m]):
         thing, baked = things[i, k], layout.objects[m, k]
@@ -128,7 +133,10 @@ def place_things(layout: Layout, things: Things, i: int, m: int, stream: Stream,
 
 @lean_kernel
 def draw_visibility(layout: Layout, things: Things, i: int, m: int, stream: Stream, vary: bool) -> None:
-    """Choose which objects of map m are seen in robot i's next episode: all, or if `vary` not all."""
+    """Choose which objects of map m are visible in robot i's next episode.
+
+    All are; under `vary` each optional one is hidden with probability 1/2.
+    """
     for k in range(layout.object_count[m]):
         thing, baked = things[i, k], layout.objects[m, k]
         hidden = vary and baked.optional and integers(stream, 0, 2) != 0
@@ -137,7 +145,7 @@ def draw_visibility(layout: Layout, things: Things, i: int, m: int, stream: Stre
 
 @lean_kernel
 def move_things(layout: Layout, things: Things, i: int, m: int, stream: Stream, vary: bool) -> None:
-    """One step of all objects of map m in robot i's world."""
+    """Move all objects of map m in robot i's world by one step."""
     for k in range(layout.object_count[m]):
         thing, baked = things[i, k], layout.objects[m, k]
         kind = baked.kind
@@ -164,7 +172,7 @@ def _make_duckiebot(thing: ThingState, stream: Stream, vary: bool) -> None:
     thing.follow_distance = uniform(stream, 0.3, 0.4) if vary else 0.3
     thing.velocity = uniform(stream, 0.05, 0.15) if vary else 0.1
     thing.gain = 2.0 + (uniform(stream, -0.3, 0.3) if vary else 0.0)
-    # the stock simulator adds the 2, which throws the Duckiebot off the road
+    # upstream's `trim + uniform(-0.1, 0.1) + 2`: the 2 seems a slip, and drives the Duckiebot off the road
     thing.trim = uniform(stream, -0.1, 0.1) + 2.0 if vary else 0.0
     thing.wheel_radius = 0.0318 + (0.0002 * uniform(stream, -1.0, 1.0) if vary else 0.0)
     thing.wheel_distance = 0.102 + (0.01 * uniform(stream, -1.0, 1.0) if vary else 0.0)
@@ -176,13 +184,15 @@ def _make_duckiebot(thing: ThingState, stream: Stream, vary: bool) -> None:
 def _switch_light(thing: ThingState) -> None:
     thing.time += STEP_SECONDS
     second = round(thing.time)
-    # upstream rounds to milliseconds; at 30 steps a second none comes nearer to the half of one
+    # Upstream switches where `round(time, 3) % freq == 0`. At 30 steps per second no time lies near half a
+    # millisecond, so comparing with the nearest whole second decides the same.
     if abs(thing.time - second) < 0.0005 and second % thing.frequency == 0:
         thing.pattern ^= 1
 
 
 @lean_kernel
 def _walk(thing: ThingState, heading: float, walk_distance: float, stream: Stream, vary: bool) -> None:
+    """A step of a duckie: `DuckieObj.step`, where the velocity is per step and the heading never changes."""
     thing.time += STEP_SECONDS
     if not thing.active:
         thing.wait -= STEP_SECONDS
@@ -199,12 +209,13 @@ def _walk(thing: ThingState, heading: float, walk_distance: float, stream: Strea
     away_z = thing.position[2] - thing.start[2]
     if math.sqrt(away_x * away_x + away_z * away_z) > walk_distance:
         _turn_back(thing, stream, vary)
-    turned = thing.wiggle * math.sin(48 * thing.time)
+    turned = thing.wiggle * math.sin(48 * thing.time)  # 48 rad/s: 7.6 waggles per second
     thing.y_rot = (thing.angle + turned) * (180.0 / math.pi)
 
 
 @lean_kernel
 def _turn_back(thing: ThingState, stream: Stream, vary: bool) -> None:
+    """End a duckie's walk: `DuckieObj.finish_walk`."""
     for axis in range(3):
         thing.start[axis] = thing.position[axis]
     thing.angle += math.pi
@@ -220,6 +231,7 @@ def _turn_back(thing: ThingState, stream: Stream, vary: bool) -> None:
 
 @lean_kernel
 def _show(thing: ThingState, x: float, y: float, z: float) -> None:
+    """A step of a checkerboard whose round begins at (x, y, z): `CheckerboardObj.step`."""
     phase = thing.phase
     if phase >= 420:
         thing.position[0] = x
@@ -236,7 +248,7 @@ def _show(thing: ThingState, x: float, y: float, z: float) -> None:
 
 @lean_kernel
 def _stride(phase: int) -> tuple[float, float, float]:
-    """(x, y, z) by which a checkerboard moves: away and near, left and right, up and down, twice."""
+    """Step (x, y, z) of a checkerboard: along x, along z, up and down, and then along x and y once more."""
     if phase < 0:
         return 0.0, 0.0, 0.0
     if phase < 170:
@@ -254,20 +266,27 @@ def _stride(phase: int) -> tuple[float, float, float]:
 
 @lean_kernel
 def _drive(layout: Layout, m: int, thing: ThingState) -> None:
+    """A step of a Duckiebot: `DuckiebotObj.step_duckiebot` and `_update_pos`.
+
+    It steers in proportion to how far right of its heading a point ahead on its lane lies, and turns about
+    the instantaneous centre of curvature (ICC). As upstream has it, duty stands in for the wheels' speeds in
+    m/s.
+    """
     x, z, angle = thing.position[0], thing.position[2], thing.angle
     found, aim_x, aim_z = _aim(layout, m, x, z, angle, thing.follow_distance)
     if not found:
-        return  # off the road it stands still; upstream would end the process
+        return  # off the road it stands still; upstream raises an exception (see stock/adaptations.py)
     aim_x, aim_z = aim_x - x, aim_z - z
     distance = math.sqrt(aim_x * aim_x + aim_z * aim_z)
     to_the_right = math.sin(angle) * (aim_x / distance) + math.cos(angle) * (aim_z / distance)
     left, right = _motors(thing, -thing.gain * to_the_right)
     if left == right:
-        # upstream leaves the box behind
+        # a quirk of upstream's, kept: driving straight does not move the box used for collisions
         thing.position[0] = x + STEP_SECONDS * left * math.cos(angle)
         thing.position[2] = z - STEP_SECONDS * left * math.sin(angle)
         return
     turn = (right - left) / thing.wheel_distance * STEP_SECONDS
+    # distance to the ICC, positive where it lies to the right
     radius = (thing.wheel_distance * (left + right)) / (2.0 * (left - right))
     centre_x, centre_z = x + radius * math.sin(angle), z + radius * math.cos(angle)
     dx, dz = x - centre_x, z - centre_z
@@ -280,7 +299,7 @@ def _drive(layout: Layout, m: int, thing: ThingState) -> None:
 
 @lean_kernel
 def _aim(layout: Layout, m: int, x: float, z: float, angle: float, ahead: float) -> tuple[bool, float, float]:
-    """The point of the lane that a Duckiebot steers for; nearer where none is as far ahead."""
+    """The point of the lane a Duckiebot steers for; nearer if the lane does not reach as far."""
     found, point_x, point_z, along_x, along_z = lane_point(layout, m, x, z, angle)
     if not found:
         return False, np.nan, np.nan
@@ -307,6 +326,7 @@ def _motors(thing: ThingState, steering: float) -> tuple[float, float]:
 
 @lean_kernel
 def _move_box(thing: ThingState) -> None:
+    """Corners in the order of upstream's `agent_boundbox`: rear left, rear right, front right, front left."""
     x, z, angle = thing.position[0], thing.position[2], thing.angle
     half_width, half_length = 0.5 * thing.width, 0.5 * thing.length
     for corner in range(4):
