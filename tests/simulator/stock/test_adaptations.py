@@ -20,7 +20,9 @@ from typing import TypeVar
 import numpy as np
 import pytest
 
+from ducklane.simulator import duckiebot
 from ducklane.simulator.stock import adaptations
+from ducklane.simulator.town import layout
 
 ADAPTED = {
     ("duckietown_world.world_duckietown.pwm_dynamics", "DynamicModel.integrate"): "1811c99fc36b48a3",
@@ -239,3 +241,13 @@ def moving(simulator) -> list:
 
 def lights_of(simulator) -> list:
     return [thing for thing in simulator._upstream.objects if thing.kind == "trafficlight"]
+
+
+def test_measures_are_upstreams() -> None:
+    adaptations.simulator_class()
+    upstream = importlib.import_module("gym_duckietown.simulator")
+    assert duckiebot.ROBOT_WIDTH == upstream.ROBOT_WIDTH
+    assert duckiebot.ROBOT_LENGTH == upstream.ROBOT_LENGTH
+    assert duckiebot.SAFETY_RADIUS == upstream.AGENT_SAFETY_RAD
+    assert duckiebot.FORWARD_M == upstream.CAMERA_FORWARD_DIST
+    assert layout.SPAWN_DISTANCE_M == upstream.MIN_SPAWN_OBJ_DIST

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from ducklane.kernel import lean_kernel
 from ducklane.simulator.camera.view import FIELD_OF_VIEW_RAD, HEIGHT_M, PITCH_RAD
+from ducklane.simulator.duckiebot import FORWARD_M
 from ducklane.simulator.world.draws import Stream, integers, uniform
-from ducklane.simulator.world.obstacles import FORWARD_M
 
 Floats = NDArray[np.float32]
 

@@ -21,8 +21,8 @@ from ducklane.kernel import inner_kernel, lean_kernel
 from ducklane.simulator.camera.conditions import Conditions
 from ducklane.simulator.camera.sampling import GROUPS, SAMPLES, Rays, horizon, on_ground, sky_share
 from ducklane.simulator.camera.view import View
+from ducklane.simulator.duckiebot import FORWARD_M
 from ducklane.simulator.town.road import LEVELS, TILE_TEXELS, Road
-from ducklane.simulator.world.obstacles import FORWARD_M
 
 CHUNK = 512
 """Pixels drawn at a time."""

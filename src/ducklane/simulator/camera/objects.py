@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from ducklane.kernel import inner_kernel, lean_kernel
 from ducklane.simulator.camera.raster import Canvas, draw_triangle
 from ducklane.simulator.camera.view import SUBPIXELS, Number, Projection
+from ducklane.simulator.duckiebot import FORWARD_M
 from ducklane.simulator.town.meshes import Meshes
-from ducklane.simulator.world.obstacles import FORWARD_M
 
 NEAR_M = 0.04
 """Nearest depth that is drawn: the near plane of upstream's gluPerspective."""

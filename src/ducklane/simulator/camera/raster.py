@@ -62,17 +62,15 @@ def draw_triangle(
     canvas: Canvas,
     thread: int,
 ) -> None:
-    """Draw triangle t of the mesh whose projected vertices are in `Canvas.corners`.
+    """Draw a triangle of the mesh whose projected vertices are in `Canvas.corners`.
 
     Args:
-        meshes: all meshes.
-        t: the triangle.
+        meshes, t: all meshes, and which of their triangles.
         light_x, light_y, light_z: towards the lamp, in the mesh's frame (`objects._light_on`).
         ambient, diffuse: (3,) factors of light.
-        closed: the mesh is closed, so that its back faces need not be drawn.
+        closed: whether its back faces need not be drawn.
         pattern: 1 for the second of a traffic light's skins, else 0.
-        canvas: of all threads.
-        thread: the one that draws.
+        canvas, thread: of all threads, and the one that draws.
     """
     corners, depth = canvas.corners[thread], canvas.depth[thread]
     i, j, k = meshes.corners[t, 0], meshes.corners[t, 1], meshes.corners[t, 2]
@@ -86,11 +84,10 @@ def draw_triangle(
     if behind or area == 0 or (closed and area > 0):
         return
     # columns and rows of points whose centres, at + 0.5, may lie within the triangle
-    column0, column1 = (
-        max(0, int(min(ax, bx, cx) + 0.5)),
-        min(depth.shape[1], int(max(ax, bx, cx, -0.5) + 0.5)),
-    )
-    row0, row1 = max(0, int(min(ay, by, cy) + 0.5)), min(depth.shape[0], int(max(ay, by, cy, -0.5) + 0.5))
+    column0 = max(0, int(min(ax, bx, cx) + 0.5))
+    column1 = min(depth.shape[1], int(max(ax, bx, cx, -0.5) + 0.5))
+    row0 = max(0, int(min(ay, by, cy) + 0.5))
+    row1 = min(depth.shape[0], int(max(ay, by, cy, -0.5) + 0.5))
     if column0 >= column1 or row0 >= row1:
         return
     red, green, blue = lit(meshes, t, light_x, light_y, light_z, ambient, diffuse)

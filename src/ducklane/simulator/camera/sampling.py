@@ -17,8 +17,8 @@ import numpy as np
 
 from ducklane.kernel import inner_kernel, lean_kernel
 from ducklane.simulator.camera.view import Ints, Number, View
+from ducklane.simulator.duckiebot import FORWARD_M
 from ducklane.simulator.town.road import LEVELS, TILE_TEXELS
-from ducklane.simulator.world.obstacles import FORWARD_M
 
 GROUND_DEPTH_M = 0.008
 """How far the ground beside the road lies below the road: upstream's quad at -0.8, scaled by 0.01."""

@@ -12,6 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ducklane.simulator.duckiebot import SAFETY_RADIUS
+
+SPAWN_DISTANCE_M = 0.25
+"""Least distance from an object's bounding circle to a start; upstream's MIN_SPAWN_OBJ_DIST."""
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -216,14 +221,10 @@ def _reach(thing: Any) -> float:
 
 
 def _safety_rims(thing: Any) -> list[float]:
-    from gym_duckietown.simulator import AGENT_SAFETY_RAD
-
     radius = thing.safety_radius  # float32; so are the results
-    less, more = AGENT_SAFETY_RAD - radius, AGENT_SAFETY_RAD + radius
+    less, more = SAFETY_RADIUS - radius, SAFETY_RADIUS + radius
     return [float(np.power(less, 2)), float(np.power(more, 2)), float(abs(less))]
 
 
 def _spawn_radius(thing: Any) -> float:
-    from gym_duckietown.simulator import MIN_SPAWN_OBJ_DIST
-
-    return float(max(thing.max_coords) * 0.5 * thing.scale + MIN_SPAWN_OBJ_DIST)
+    return float(max(thing.max_coords) * 0.5 * thing.scale + SPAWN_DISTANCE_M)

@@ -10,9 +10,9 @@ import math
 import numpy as np
 
 from ducklane.kernel import lean_kernel
+from ducklane.simulator.duckiebot import ROBOT_WIDTH
 from ducklane.simulator.town.layout import Layout
 from ducklane.simulator.world.lane import lane_point
-from ducklane.simulator.world.obstacles import ROBOT_WIDTH
 from ducklane.simulator.world.things import Things
 
 _BEGINS_M, _COMPLETE_M = 1.0, 0.3

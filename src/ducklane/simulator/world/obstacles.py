@@ -9,19 +9,10 @@ from __future__ import annotations
 import math
 
 from ducklane.kernel import lean_kernel
+from ducklane.simulator.duckiebot import FORWARD_M, ROBOT_LENGTH, ROBOT_WIDTH, SAFETY_RADIUS
 from ducklane.simulator.town.layout import Floats, Layout
 from ducklane.simulator.world.lane import on_road
 from ducklane.simulator.world.things import Things
-
-FORWARD_M = 0.066
-"""From the robot's centre of rotation, between its wheels, forward to the camera at its front."""
-
-ROBOT_WIDTH = 0.13 + 0.02
-"""metres; upstream adds 2 cm to the real width to ease the transfer to real robots"""
-ROBOT_LENGTH = 0.18
-"""metres"""
-SAFETY_RADIUS = max(ROBOT_LENGTH, ROBOT_WIDTH) / 2 * 1.8
-"""metres; upstream's AGENT_SAFETY_RAD"""
 
 CENTRE_AHEAD = FORWARD_M - ROBOT_LENGTH / 2
 """metres along the heading from the centre of rotation to the middle of the robot's box; negative: behind"""
@@ -32,6 +23,7 @@ front left"""
 
 _OUTER = math.hypot(ROBOT_LENGTH, ROBOT_WIDTH) / 2
 """metres from the middle of the robot's box to a corner"""
+
 _MARGIN = 1e-6
 """metres; far more than distances are off by rounding"""
 
