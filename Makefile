@@ -61,7 +61,7 @@ suite-times: setup ## write into CONTRIBUTING.md where the time of the last make
 reference: setup ## write docs/parameters.md and docs/metrics.md from what the code says
 	@$(IN_VENV) python scripts/reference_pages.py
 
-format: setup ## mend style
+format: setup ## fix style
 	$(IN_VENV) ruff check --fix .
 	$(IN_VENV) ruff format .
 

@@ -93,7 +93,7 @@ def _read(settings: Mapping[str, object]) -> list[Row]:
     study = json.loads(RESULTS.read_text())
     other = [key for key, value in study["settings"].items() if settings.get(key) != value]
     if other:
-        print(f"study: begins anew, for these have changed: {', '.join(other)}", flush=True)
+        print(f"study: starts over, because these changed: {', '.join(other)}", flush=True)
         return []
     trials: list[Row] = study["trials"]
     return trials

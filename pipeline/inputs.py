@@ -18,7 +18,7 @@ from ducklane.project.outputs import together, write_json
 from ducklane.settings import load
 from ducklane.settings.trials import trials_of
 from ducklane.simulator.town.maps import check_maps
-from ducklane.simulator.town.resources import OWN
+from ducklane.simulator.town.resources import MAPS_FOLDER
 
 
 def main() -> None:
@@ -35,8 +35,8 @@ def main() -> None:
     if unseen_files := unseen(sorted({*training, *scoring})):
         more = f" and {len(unseen_files) - 1} more" if len(unseen_files) > 1 else ""
         print(
-            f"inputs: DVC does not see changes to {unseen_files[0]}{more}; keep such files in {OWN} or "
-            f"{PRETRAINED}, or type dvc repro -f inputs after each change",
+            f"inputs: DVC does not see changes to {unseen_files[0]}{more}; keep such files in "
+            f"{MAPS_FOLDER} or {PRETRAINED}, or type dvc repro -f inputs after each change",
             file=sys.stderr,
         )
 

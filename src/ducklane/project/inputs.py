@@ -17,7 +17,7 @@ from ducklane.repository.copies import left_behind
 from ducklane.settings import Settings
 from ducklane.settings.trials import Trial
 from ducklane.simulator.town.maps import map_inputs
-from ducklane.simulator.town.resources import OWN, packaged_folder
+from ducklane.simulator.town.resources import MAPS_FOLDER, packaged_folder
 
 RESTORE_FROM = "rllib.restore_from"
 """The setting that names an older policy."""
@@ -86,7 +86,7 @@ def files_below(folder: Path) -> list[Path]:
 
 def unseen(files: Iterable[Path]) -> list[Path]:
     """Those outside the folders in which DVC notices changes."""
-    seen = [os.path.abspath(folder) for folder in (OWN, PRETRAINED)]
+    seen = [os.path.abspath(folder) for folder in (MAPS_FOLDER, PRETRAINED)]
     return [path for path in files if not any(Path(os.path.abspath(path)).is_relative_to(s) for s in seen)]
 
 

@@ -32,9 +32,9 @@ from ducklane.simulator.stock.upstream import (
     free,
     new_upstream,
     numpy_random_state,
+    remake_world,
     reset_upstream,
     seen_from_above,
-    start_anew,
 )
 from ducklane.simulator.town.maps import check_map
 
@@ -116,7 +116,7 @@ class StockSimulator(gymnasium.Env[Frame, NDArray[Any]]):
         self._upstream.shadow_window.switch_to()
         with self._own_numpy_random():
             if seed is not None:
-                start_anew(self._upstream, seed)
+                remake_world(self._upstream, seed)
             if pose is None:
                 self._reset_anywhere()
             else:

@@ -70,7 +70,7 @@ def new_upstream(settings: SimulatorSettings) -> Any:
     return upstream
 
 
-def start_anew(upstream: Any, seed: int) -> None:
+def remake_world(upstream: Any, seed: int) -> None:
     """Restore the world, with this seed, to what it is in upstream's constructor before the first reset."""
     from pyglet import gl
 

@@ -29,7 +29,13 @@ from pydantic_core import ErrorDetails
 from ducklane.repository.copies import left_behind
 from ducklane.settings.refusals import dotted, shown
 from ducklane.settings.section import Positive
-from ducklane.simulator.town.resources import OWN, find_resource, mesh_problem, own_resource, packaged_folder
+from ducklane.simulator.town.resources import (
+    MAPS_FOLDER,
+    find_resource,
+    mesh_problem,
+    own_resource,
+    packaged_folder,
+)
 
 ROAD_TILES = frozenset({"straight", "curve_left", "curve_right", "3way_left", "3way_right", "4way"})
 """Tile kinds that gym-duckietown lets a robot drive on."""
@@ -209,13 +215,13 @@ def _check_object_kind(kind: str) -> str:
             raise ValueError(problem)
         return kind
     file = Path(f"{kind}.png" if sign else f"{kind}.obj")
-    if behind := left_behind(file) or left_behind(OWN / file):
+    if behind := left_behind(file) or left_behind(MAPS_FOLDER / file):
         raise ValueError(behind)
     suffix = Path(kind).suffix
     if suffix in {".obj", ".png"}:
         raise ValueError(f"there is no object {kind!r}; leave {suffix} out")
     if sign and (picture := own_resource(f"{kind}.png")):
-        raise ValueError(f"move {picture} directly into {OWN} and give {os.path.basename(kind)}")
+        raise ValueError(f"move {picture} directly into {MAPS_FOLDER} and give {os.path.basename(kind)}")
     raise ValueError(f"there is no object {kind!r}; {advice(kind, _object_kinds())}")
 
 

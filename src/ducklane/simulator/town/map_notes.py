@@ -8,7 +8,7 @@ from typing import Any
 
 from ducklane.settings.refusals import dotted, shown
 from ducklane.simulator.town.map_format import POSITIONS, MapContent, MapObject, displacement, named
-from ducklane.simulator.town.resources import OWN, materials_beside
+from ducklane.simulator.town.resources import MAPS_FOLDER, materials_beside
 
 _BESIDE = 0.25
 """Tiles beside the map at which an object still counts as on it: signs stand there."""
@@ -71,8 +71,8 @@ def _notes_on_object(thing: Mapping[str, Any]) -> Iterator[tuple[list[str], str]
     for path in materials_beside(thing["kind"]):
         yield (
             ["kind"],
-            f"{path} is ignored, since {path.name} is searched in the working directory and in {OWN} only; "
-            f"move it to {OWN}",
+            f"{path} is ignored, since {path.name} is searched in the working directory and in "
+            f"{MAPS_FOLDER} only; move it to {MAPS_FOLDER}",
         )
 
 

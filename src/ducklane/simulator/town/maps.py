@@ -15,7 +15,13 @@ from ducklane.repository.copies import left_behind
 from ducklane.settings import PARAMS_FILE, Settings, SettingsError, read_yaml
 from ducklane.simulator.town import map_format
 from ducklane.simulator.town.map_notes import notes_on
-from ducklane.simulator.town.resources import OWN, MapError, object_files, packaged_folder, tile_texture
+from ducklane.simulator.town.resources import (
+    MAPS_FOLDER,
+    MapError,
+    object_files,
+    packaged_folder,
+    tile_texture,
+)
 
 
 def map_names() -> list[str]:
@@ -30,7 +36,7 @@ def drivable_map_names() -> list[str]:
 
 def own_map_names() -> list[str]:
     """Names of the maps in the project's folder `maps`, sorted."""
-    return sorted(path.stem for path in OWN.glob("*.yaml"))
+    return sorted(path.stem for path in MAPS_FOLDER.glob("*.yaml"))
 
 
 def map_file(name: str) -> Path:
@@ -51,7 +57,7 @@ def _packaged(name: str) -> Path:
 
 
 def _own(name: str) -> Path:
-    return OWN / f"{name}.yaml"
+    return MAPS_FOLDER / f"{name}.yaml"
 
 
 def is_path(name: str) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ducklane.errors import UserError
 
-OWN = Path("maps")
+MAPS_FOLDER = Path("maps")
 """The folder for a project's own maps, meshes, pictures and signs, whose changes DVC tracks."""
 
 _SUFFIXES = frozenset({".png", ".jpg", ".yaml", ".gltf", ".obj", ".mtl", ".json", ".tga", ".bmp"})
@@ -45,7 +45,7 @@ def packaged_folder() -> Path:
 
 def own_resource(name: str) -> Path | None:
     """The project's own file of this name, or None."""
-    return next((path for path in (Path(name), OWN / name) if path.exists()), None)
+    return next((path for path in (Path(name), MAPS_FOLDER / name) if path.exists()), None)
 
 
 def find_resource(name: str) -> Path | None:
@@ -102,7 +102,7 @@ def mesh_problem(path: Path) -> str | None:
     pictures = [name for file in _existing(f"{stem}.mtl") for name in material_pictures(file)]
     missing = [name for name in pictures if find_resource(name) is None]
     if missing:
-        return f"{path}: its picture {missing[0]} is missing; put it into {OWN}"
+        return f"{path}: its picture {missing[0]} is missing; put it into {MAPS_FOLDER}"
     return None
 
 
