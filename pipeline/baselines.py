@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from ducklane.errors import exits_cleanly
-from ducklane.project.outputs import replacing, together, write_json
+from ducklane.project.outputs import RESULTS, replacing, together, write_json
 from ducklane.settings import load
 from ducklane.simulator.town.maps import check_maps
 
-RESULTS = Path("results/baselines")
+SCORED = RESULTS / "baselines"
 
 
 def main() -> None:
@@ -31,11 +29,11 @@ def main() -> None:
         for evaluation in evaluations
     }
     with together():
-        write_json(RESULTS / "scores.json", summaries)
-        with replacing(RESULTS / "episodes.csv") as draft:
+        write_json(SCORED / "scores.json", summaries)
+        with replacing(SCORED / "episodes.csv") as draft:
             write_episodes(draft, evaluations)
         controller = evaluations[0]
-        with replacing(RESULTS / f"{controller.policy}.png") as draft:
+        with replacing(SCORED / f"{controller.policy}.png") as draft:
             save_trajectories(draft, map_image, controller.episodes)
     print_table(summaries)
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ducklane.errors import UserError, exits_cleanly
-from ducklane.project.outputs import replacing, together, write_json
+from ducklane.project.outputs import CHECKPOINT, RESULTS, replacing, together, write_json
 from ducklane.settings import Settings, load
 from ducklane.simulator.town.maps import check_maps
 
@@ -16,9 +15,8 @@ if TYPE_CHECKING:
     from ducklane.policy import TrainedPolicy
     from ducklane.tracking.runs import Run
 
-CHECKPOINT = Path("models/checkpoint")
-BASELINES = Path("results/baselines/scores.json")
-RESULTS = Path("results/evaluate")
+BASELINES = RESULTS / "baselines/scores.json"
+SCORED = RESULTS / "evaluate"
 
 
 def main() -> None:
@@ -58,7 +56,7 @@ def _score(
     summary, gate_scores = evaluation.summary(), gate(settings.evaluate, evaluation.scores)
     model = {"model_sha256": policy.spec.provenance.weights_sha256}
     scores = {**summary, "gate": gate_scores, "laps": laps, **model, "mlflow": {"run_id": run.id}}
-    write_json(RESULTS / "scores.json", scores)
+    write_json(SCORED / "scores.json", scores)
     _compare({policy.name: summary, **baselines})
     print(verdict(gate_scores))
     return scores
@@ -103,13 +101,13 @@ def _film(settings: Settings, evaluator: Evaluator, policy: TrainedPolicy) -> Ev
 
     map_image = evaluator.simulator.map_image()
     with (
-        replacing(RESULTS / "drive.mp4") as draft,
+        replacing(SCORED / "drive.mp4") as draft,
         DriveVideo(draft, map_image, policy.transform, settings.evaluate.video_seconds) as video,
     ):
         evaluation = evaluator.evaluate(policy, on_frame=video.add)
-    with replacing(RESULTS / "episodes.csv") as draft:
+    with replacing(SCORED / "episodes.csv") as draft:
         write_episodes(draft, [evaluation])
-    with replacing(RESULTS / "trajectories.png") as draft:
+    with replacing(SCORED / "trajectories.png") as draft:
         save_trajectories(draft, map_image, evaluation.episodes)
     return evaluation
 
@@ -122,7 +120,7 @@ def _tabulate_tiles(evaluator: Evaluator, drives: dict[str, Evaluation]) -> None
         name: tile_rows(evaluator.simulator, driven.episodes, driven.laterals_m)
         for name, driven in drives.items()
     }
-    with replacing(RESULTS / "tiles.csv") as draft:
+    with replacing(SCORED / "tiles.csv") as draft:
         write_tiles(draft, rows)
 
 
@@ -130,7 +128,7 @@ def _compare(summaries: dict[str, Any]) -> None:
     from ducklane.evaluation.table import markdown_table, print_table
 
     print_table(summaries)
-    with replacing(RESULTS / "comparison.md") as draft:
+    with replacing(SCORED / "comparison.md") as draft:
         draft.write_text(markdown_table(summaries))
 
 
@@ -140,7 +138,7 @@ def _log(run: Run, scores: dict[str, Any], step: int) -> None:
     values["full_lap_share"] = scores["laps"]["trained"]["full_lap_share"]
     metrics = {f"evaluate/{name}": float(value) for name, value in values.items() if value is not None}
     run.log_metrics(metrics, step=step)
-    for output in sorted(RESULTS.iterdir()):
+    for output in sorted(SCORED.iterdir()):
         run.log_artifact(output, "evaluate")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ducklane.errors import UserError, exits_cleanly
-from ducklane.project.outputs import replacing, together, write_json
+from ducklane.project.outputs import CHECKPOINT, EXPORTED, RESULTS, replacing, together, write_json
 from ducklane.settings import Settings, load
 from ducklane.simulator.town.maps import check_maps
 
@@ -16,10 +16,8 @@ if TYPE_CHECKING:
     from ducklane.policy import TrainedPolicy
     from ducklane.tracking.runs import Run
 
-CHECKPOINT = Path("models/checkpoint")
-MODEL = Path("models/policy.onnx")
-CHECK = Path("results/export/check.json")
-SCORES = Path("results/evaluate/scores.json")
+CHECK = RESULTS / "export/check.json"
+SCORES = RESULTS / "evaluate/scores.json"
 MEASURED = ("max_abs_difference", "latency_ms", "onnx_bytes")
 
 
@@ -51,7 +49,7 @@ def _register(settings: Settings, evaluator: Evaluator, policy: TrainedPolicy, r
     """Write the ONNX file, log and register it, and print the result."""
     registered, origin = settings.export.registered_model_name, policy.spec.provenance
     with together():
-        with replacing(MODEL) as draft:
+        with replacing(EXPORTED) as draft:
             check = _write_model(settings, evaluator, policy, draft)
             frames_shape = (policy.spec.observation.frame_stack, *_camera(policy))
             model = run.log_policy(draft, registered_name=registered, frames_shape=frames_shape)
@@ -61,7 +59,7 @@ def _register(settings: Settings, evaluator: Evaluator, policy: TrainedPolicy, r
     run.log_artifact(CHECK, "export")
     decision = _crown(model, registered, origin.weights_sha256)
     print(
-        f"{MODEL}: {check['onnx_bytes']} bytes, {check['latency_ms']} ms a frame, differs from torch by "
+        f"{EXPORTED}: {check['onnx_bytes']} bytes, {check['latency_ms']} ms a frame, differs from torch by "
         f"at most {check['max_abs_difference']:.1e} on {check['frames']} frames; registered as {model}"
     )
     print(decision)
@@ -94,12 +92,12 @@ def _write_model(
     from ducklane.export.onnx_file import check_onnx, export_onnx
 
     export_onnx(policy, path, settings.export.opset)
-    print(f"{MODEL} is written; comparing it with torch on a drive ...", flush=True)
+    print(f"{EXPORTED} is written; comparing it with torch on a drive ...", flush=True)
     check = check_onnx(evaluator, policy, path, settings.export.check_frames)
     if check["max_abs_difference"] > settings.export.tolerance:
         raise UserError(
             f"export.tolerance: ONNX and torch differ by {check['max_abs_difference']:.1e}, more than "
-            f"{settings.export.tolerance}; {MODEL} was not written; try another export.opset"
+            f"{settings.export.tolerance}; {EXPORTED} was not written; try another export.opset"
         )
     return check
 

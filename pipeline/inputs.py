@@ -6,8 +6,8 @@ import sys
 
 from ducklane.errors import exits_cleanly
 from ducklane.project.inputs import (
+    LISTED,
     PRETRAINED,
-    RESULTS,
     check_older_policy,
     digests,
     scoring_files,
@@ -30,8 +30,8 @@ def main() -> None:
     check_older_policy(settings)
     training, scoring = training_files(trials), scoring_files(settings)
     with together():
-        write_json(RESULTS / "train.json", digests(training))
-        write_json(RESULTS / "evaluate.json", digests(scoring))
+        write_json(LISTED / "train.json", digests(training))
+        write_json(LISTED / "evaluate.json", digests(scoring))
     if unseen_files := unseen(sorted({*training, *scoring})):
         more = f" and {len(unseen_files) - 1} more" if len(unseen_files) > 1 else ""
         print(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ducklane.errors import exits_cleanly
 from ducklane.machine import resources
 from ducklane.project import provenance
-from ducklane.project.outputs import replacing, together, write_json
+from ducklane.project.outputs import CHECKPOINT, RESULTS, replacing, together, write_json
 from ducklane.settings import Settings, load
 from ducklane.settings.trials import Trial, trials_of
 from ducklane.simulator.town.maps import check_maps
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from ducklane.tracking.runs import Run
     from ducklane.training.reporting.mlflow_callback import ExperimentLogger
 
-CHECKPOINT = Path("models/checkpoint")
-RESULTS = Path("results/train")
+TRAINED = RESULTS / "train"
 
 
 def main() -> None:
@@ -136,17 +135,17 @@ def _write_outputs(
         send_curve(run, state.trials[number])
     with together():
         origin = _write_checkpoint(settings, run, trials[number], runs[number], best)
-        write_json(RESULTS / "summary.json", _summary(run, runs, number, best, state))
-        with replacing(RESULTS / "learning_curve.csv") as draft:
+        write_json(TRAINED / "summary.json", _summary(run, runs, number, best, state))
+        with replacing(TRAINED / "learning_curve.csv") as draft:
             write_learning_curve(draft, rows)
-        with replacing(RESULTS / "trials.csv") as draft:
+        with replacing(TRAINED / "trials.csv") as draft:
             write_trials(draft, trials, [trial_run.id for trial_run in runs], state)
     if len(runs) > 1:
         run.set_tags({tracking.BEST_TRIAL: runs[number].id})
     run.set_tags({"model_sha256": origin.weights_sha256})
     run.log_artifact(Path("params.yaml"))
     for name in ("summary.json", "learning_curve.csv", "trials.csv"):
-        run.log_artifact(RESULTS / name, "train")
+        run.log_artifact(TRAINED / name, "train")
     of_trial = f" of trial {number + 1} ({trials[number].name})" if len(runs) > 1 else ""
     print(
         f"best checkpoint: episode_reward_mean {origin.episode_reward_mean:.1f} "

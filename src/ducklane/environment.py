@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ducklane.settings import ObservationSettings, RewardSettings, Settings, SimulatorSettings
 from ducklane.simulator.interface import State
+from ducklane.simulator.stock_reward import stock_reward
 from ducklane.task import reward
 from ducklane.task.action import action_mapping
 from ducklane.task.observation import FrameStack, FrameTransform
@@ -251,7 +252,7 @@ def step_components(
         crashed, truncated: how the step ended.
     """
     if settings.type == "stock":
-        return reward.stock(
+        return stock_reward(
             lane_dist=state.lane_dist,
             lane_dot=state.lane_dot,
             proximity=state.proximity,

@@ -126,11 +126,11 @@ def write_inputs(project: Path, **params: Any) -> str:
 
 def test_files_where_dvc_sees_no_change_are_told(project: Path) -> None:
     assert write_inputs(project, simulator__map_name="other") == ""
-    written = json.loads((inputs.RESULTS / "train.json").read_text())
+    written = json.loads((inputs.LISTED / "train.json").read_text())
     assert list(written) == ["maps/other.yaml"]
     # a whole path of a file in the project is the same file
     assert write_inputs(project, simulator__map_name=project / "maps" / "other.yaml") == ""
-    assert json.loads((inputs.RESULTS / "train.json").read_text()) == written
+    assert json.loads((inputs.LISTED / "train.json").read_text()) == written
     elsewhere = project.parent / "elsewhere.yaml"
     elsewhere.write_text(ROAD)
     said = write_inputs(project, simulator__map_name=elsewhere)
@@ -138,7 +138,7 @@ def test_files_where_dvc_sees_no_change_are_told(project: Path) -> None:
         f"inputs: DVC does not see changes to {elsewhere}; keep such files in maps or "
         "models/pretrained, or type dvc repro -f inputs after each change\n"
     )
-    assert list(json.loads((inputs.RESULTS / "train.json").read_text())) == [str(elsewhere)]
+    assert list(json.loads((inputs.LISTED / "train.json").read_text())) == [str(elsewhere)]
 
 
 STAGES = """

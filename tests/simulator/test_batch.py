@@ -10,7 +10,7 @@ import pytest
 
 from ducklane.simulator.batch import BatchedSimulator
 from ducklane.simulator.stepping import advance
-from ducklane.task import reward
+from ducklane.simulator.stock_reward import stock_reward
 
 
 def commands(steps: int, n: int, seed: int = 0) -> np.ndarray:
@@ -173,7 +173,7 @@ def test_the_reward_is_the_stock_one(make_batch):
     for command in commands(60, 4):
         _, rewards, terminated, truncated, _ = simulator.step(command)
         robots = simulator.robots
-        parts = reward.stock(
+        parts = stock_reward(
             lane_dist=robots.lane_dist,
             lane_dot=robots.lane_dot,
             proximity=robots.proximity,

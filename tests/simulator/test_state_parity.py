@@ -8,6 +8,7 @@ import pytest
 
 from ducklane.simulator.interface import State
 from ducklane.simulator.stock.simulator import StockSimulator
+from ducklane.simulator.stock_reward import stock_reward
 from ducklane.simulator.town.layout import bake_layout, stack_layouts
 from ducklane.simulator.town.maps import drivable_map_names
 from ducklane.simulator.world.draws import integers
@@ -20,7 +21,6 @@ from ducklane.simulator.world.robots import (
     step_robot,
 )
 from ducklane.simulator.world.things import new_things
-from ducklane.task import reward
 
 STEPS = int(os.environ.get("DUCKLANE_PARITY_STEPS", "150"))
 """On each map; 1000 for a thorough run."""
@@ -109,7 +109,7 @@ class Twins:
 
     def our_pay(self) -> float:
         crashed, truncated = self.our_end()
-        paid = reward.stock(
+        paid = stock_reward(
             lane_dist=self.ours.lane_dist,
             lane_dot=self.ours.lane_dot,
             proximity=self.ours.proximity,

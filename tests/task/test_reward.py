@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ducklane.settings import RewardSettings
-from ducklane.task.reward import lane_progress, stock
+from ducklane.simulator.stock_reward import stock_reward
+from ducklane.task.reward import lane_progress
 
 SETTINGS = RewardSettings(
     type="lane_progress",
@@ -80,6 +81,6 @@ def test_a_batch_is_its_robots() -> None:
 
 def test_stock_pays_nothing_at_the_end_of_time_and_minus_1000_at_a_crash() -> None:
     state = {"lane_dist": 0.02, "lane_dot": 1.0, "proximity": -0.1}
-    assert sum(stock(**state, crashed=False, truncated=True).values()) == 0
-    assert sum(stock(**state, crashed=True, truncated=False).values()) == -1000
-    assert sum(stock(**state, crashed=False, truncated=False).values()) == pytest.approx(1.2 - 0.2 - 4)
+    assert sum(stock_reward(**state, crashed=False, truncated=True).values()) == 0
+    assert sum(stock_reward(**state, crashed=True, truncated=False).values()) == -1000
+    assert sum(stock_reward(**state, crashed=False, truncated=False).values()) == pytest.approx(1.2 - 0.2 - 4)

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ducklane.errors import UserError
+from ducklane.project.outputs import CHECKPOINT, RESULTS
 from ducklane.repository.copies import left_behind
 from ducklane.settings import Settings
 from ducklane.settings.trials import Trial
@@ -22,13 +23,10 @@ from ducklane.simulator.town.resources import MAPS_FOLDER, packaged_folder
 RESTORE_FROM = "rllib.restore_from"
 """The setting that names an older policy."""
 
-CHECKPOINT = Path("models/checkpoint")
-"""What training writes."""
-
 PRETRAINED = Path("models/pretrained")
 """Where older policies are kept: DVC sees when one of them changes."""
 
-RESULTS = Path("results/inputs")
+LISTED = RESULTS / "inputs"
 """Where the digests are kept."""
 
 

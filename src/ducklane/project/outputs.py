@@ -10,6 +10,15 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
+CHECKPOINT = Path("models/checkpoint")
+"""The trained model, of `train`."""
+
+EXPORTED = Path("models/policy.onnx")
+"""The policy as one file, of `export`."""
+
+RESULTS = Path("results")
+"""What stages write beside the models: a folder each, of its name."""
+
 _WAITING: ContextVar[dict[Path, Path] | None] = ContextVar("waiting", default=None)
 """Within `together`: target -> its complete draft."""
 

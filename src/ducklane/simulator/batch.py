@@ -29,6 +29,7 @@ from ducklane.simulator.stepping import (
     look_for_detours,
     new_worlds,
 )
+from ducklane.simulator.stock_reward import stock_reward
 from ducklane.simulator.town.maps import check_map
 from ducklane.simulator.town.scene import Scene
 from ducklane.simulator.world.draws import seed_robots
@@ -166,9 +167,10 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
             raise gymnasium.error.ResetNeeded("call reset before step")
         commands = _commands(actions, self.num_envs)
         outcome = self._advance(commands, self._anywhere, new_world=False)
+        rewards = self._rewards(outcome)
         np.logical_or(outcome.terminated, outcome.truncated, out=self._restart)
         self._check_started(outcome)
-        return outcome.frames, outcome.rewards, outcome.terminated, outcome.truncated, {}
+        return outcome.frames, rewards, outcome.terminated, outcome.truncated, {}
 
     def lane_ahead(self, points: int, step_m: float) -> NDArray[np.float64]:
         """How the lane turns ahead of each robot.
@@ -222,7 +224,7 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
         n, shape = self.num_envs, (self.num_envs, *self.image_shape)
         frames = np.empty(shape, np.uint8) if self.camera_on else np.zeros(shape, np.uint8)
         flags = [np.zeros(n, np.bool_) for _ in range(3)]
-        outcome = Outcome(frames, np.zeros(n), *flags)
+        outcome = Outcome(frames, *flags)
 
         def work(thread: int) -> None:
             first, end = self._shares[thread], self._shares[thread + 1]
@@ -245,6 +247,17 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
             other.result()
         self._last = outcome
         return outcome
+
+    def _rewards(self, outcome: Outcome) -> NDArray[np.float64]:
+        """What gym-duckietown pays for a step; nothing to robots that only began an episode in it."""
+        components = stock_reward(
+            lane_dist=self.robots.lane_dist,
+            lane_dot=self.robots.lane_dot,
+            proximity=self.robots.proximity,
+            crashed=outcome.terminated,
+            truncated=outcome.truncated,
+        )
+        return np.where(self._restart, 0.0, np.sum(list(components.values()), axis=0))
 
     def _check_started(self, outcome: Outcome) -> None:
         if outcome.no_start.any():

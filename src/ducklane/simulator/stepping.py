@@ -44,12 +44,6 @@ Frames = NDArray[np.uint8]
 Poses = NDArray[np.float64]
 """(N, 3): x, z, angle; metres, metres, radians, in the frame of `State`."""
 
-CRASH_REWARD = -1000.0
-"""gym-duckietown's REWARD_INVALID_POSE."""
-
-SPEED_IN_REWARD = 1.2
-"""gym-duckietown rewards this constant, its DEFAULT_ROBOT_SPEED, instead of the robot's actual speed."""
-
 
 class World(NamedTuple):
     """Everything the kernels work on."""
@@ -66,7 +60,6 @@ class Outcome(NamedTuple):
     """The results of a step, [N] each."""
 
     frames: Frames
-    rewards: NDArray[np.float64]
     terminated: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
     no_start: NDArray[np.bool_]
@@ -163,7 +156,6 @@ def advance(
             step_robot(world.scene.layout, world.things, robots, i, commands[i, 0], commands[i, 1])
             outcome.terminated[i] = not robots.valid[i]
             outcome.truncated[i] = robots.valid[i] and robots.step[i] >= world.max_steps
-            outcome.rewards[i] = _stock_reward(robots, i, outcome.terminated[i], outcome.truncated[i])
         if draw:
             _draw(world, outcome, i, thread)
 
@@ -197,19 +189,6 @@ def _draw(world: World, outcome: Outcome, i: int, thread: int) -> None:
     frame = outcome.frames[i]
     image = frame.reshape((frame.shape[0] * frame.shape[1], 3))
     draw_frame(world.scene, world.robots, world.things, world.cameras, i, thread, image)
-
-
-@lean_kernel
-def _stock_reward(robots: Robots, i: int, terminated: bool, truncated: bool) -> float:
-    """gym-duckietown's `compute_reward`; `task.reward.stock` has it by component."""
-    if terminated:
-        return CRASH_REWARD
-    if truncated:
-        return 0.0
-    reward = 40 * robots.proximity[i]
-    if not np.isnan(robots.lane_dist[i]):
-        reward += SPEED_IN_REWARD * robots.lane_dot[i] - 10 * abs(robots.lane_dist[i])
-    return reward
 
 
 @lean_kernel

@@ -15,6 +15,7 @@ from typing import Any
 
 from ducklane import settings
 from ducklane.project import provenance
+from ducklane.project.outputs import CHECKPOINT, RESULTS
 from ducklane.project.stages import TRAIN, read_stages, sources
 from ducklane.repository import git
 from ducklane.tracking import runs as tracking
@@ -22,11 +23,8 @@ from ducklane.tracking.findings import Lineage
 from ducklane.tracking.revisions import Revision, find_revision, holder
 from ducklane.tracking.store.opening import shown_store
 
-CHECKPOINT = "models/checkpoint"
-
-SCORES = "results/evaluate/scores.json"
-
-PARAMS = "params.yaml"
+SCORES = str(RESULTS / "evaluate/scores.json")
+PARAMS = str(settings.PARAMS_FILE)
 
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from ducklane import settings
 from ducklane.errors import UserError
+from ducklane.project.outputs import RESULTS
 from ducklane.repository import git
 from ducklane.tracking.findings import SHORT
 
-SUMMARY = "results/train/summary.json"
+SUMMARY = str(RESULTS / "train/summary.json")
 
 
 class LineageError(UserError):
