@@ -45,7 +45,7 @@ def _rows_of(whole: MultiAgentBatch, minibatches: Iterable[MultiAgentBatch]) -> 
 
 
 def _selected(batch: SampleBatch, rows: Any) -> dict[str, torch.Tensor]:
-    return {
-        name: column.index_select(0, torch.as_tensor(rows, device=column.device))
-        for name, column in batch.items()
-    }
+    columns = dict(batch.items())
+    # all columns are on the learner's device
+    indices = torch.as_tensor(rows, device=next(iter(columns.values())).device)
+    return {name: column.index_select(0, indices) for name, column in columns.items()}

@@ -39,6 +39,8 @@ class PolicyModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]
         self.network = PolicyNetwork(self.observation_space.shape, actions, settings)
         self.critic = Critic(STATE_SIZE + ACTIONS_KEPT * actions, settings)
         self.state_head = nn.Linear(settings.hidden_size, STATE_SIZE)
+        # sampling workers wait during learning, so all cores are free
+        self._threads = usable_cpus()
 
     def _forward(self, batch: dict[str, Any], **_: Any) -> dict[str, Tensor]:
         """The distribution of actions; and the values of the states, where the batch contains them."""
@@ -54,8 +56,7 @@ class PolicyModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]
             return self._forward(batch)
 
     def _forward_train(self, batch: dict[str, Any], **_: Any) -> dict[str, Tensor]:
-        # sampling workers wait during learning, so all cores are free
-        seen = features(self.network, batch[Columns.OBS], usable_cpus())
+        seen = features(self.network, batch[Columns.OBS], self._threads)
         return {
             **self._distribution(seen),
             Columns.EMBEDDINGS: seen,
