@@ -32,7 +32,7 @@ repro: repository setup ## set up what is missing, then train, evaluate and expo
 	@$(IN_VENV) python -m ducklane.tracking
 	@$(IN_VENV) dvc repro
 
-test: repository ## check style, types and behaviour: what must hold before a change is committed (about ten minutes)
+test: repository ## check style, types and behaviour: what must hold before a change is committed (about a quarter of an hour)
 	@$(MAKE) --no-print-directory setup-tests lint types unit && mkdir -p build && \
 		printf '{"seconds": %d}\n' $$SECONDS >build/test_seconds.json
 

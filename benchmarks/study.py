@@ -127,7 +127,7 @@ def _trials(candidate_seeds: int) -> Iterator[tuple[str, int, Changes]]:
 def table(rows: Iterable[Row]) -> str:
     """The trials as Markdown."""
     lines = [
-        "| | seed | survived | distance (m) [95 %] | off centre | in stock | distance (m) | trained in |",
+        "| | seed | survived | distance (m) [95 %] | off centre | stock: survived | stock: m | trained in |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
         *map(_row, rows),
     ]

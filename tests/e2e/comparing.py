@@ -14,7 +14,7 @@ from typing import Any
 
 from clones import REPOSITORY, Project, clone
 
-from ducklane.tracking import lineage
+from ducklane.tracking import findings, lineage
 
 PAGE = REPOSITORY / "docs" / "comparing.md"
 EXPERIMENTS = ("slower", "bolder", "lr-1", "lr-2", "seed-1")
@@ -83,6 +83,6 @@ def traced(project: Project, thing: str, agrees: bool = True) -> str:
     """What `ducklane lineage` prints in a project, without a process of its own; whether it must agree."""
     with contextlib.chdir(project.root):
         found = lineage.trace(thing)
-    printed = "\n".join(lineage.lines(found))
+    printed = "\n".join(findings.lines(found))
     assert found.agrees == agrees, printed
     return printed

@@ -48,7 +48,7 @@ class Evaluation:
     """of each episode, as returned by `LaneMap.judge`"""
 
     def summary(self) -> dict[str, Any]:
-        """Medians and counts, as `scores.summarize` describes them."""
+        """Medians and counts, as `scores.summary.summarize` describes them."""
         return summarize(self.scores)
 
     def rows(self) -> Iterator[dict[str, object]]:

@@ -20,7 +20,7 @@ COLUMNS = {
 HEADINGS = ("policy", "survived", *(heading for heading, _ in COLUMNS.values()))
 
 Summaries = Mapping[str, Mapping[str, Any]]
-"""Policy -> its summary, as returned by `scores.summarize`."""
+"""Policy -> its summary, as returned by `scores.summary.summarize`."""
 
 
 def print_table(summaries: Summaries) -> None:

@@ -31,7 +31,7 @@ class Task(Generic[Result]):
     Args:
         function: what to call.
         args: its arguments after the simulator.
-        elsewhere: the call in another process, unless this process is first; None without others.
+        elsewhere: the same call, queued in the other processes; None if there are none.
     """
 
     def __init__(

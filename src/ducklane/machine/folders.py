@@ -1,4 +1,4 @@
-"""Folders outside the project for files of programs: the cache, and Ray's folder.
+"""Folders outside the project for programs' own files: the cache, and Ray's folder.
 
 They are usually in the home folder and in the temporary folder. Neither can be relied on: in containers and
 on clusters the home may be missing or read-only, and the temporary folder's path may be too long for Ray's

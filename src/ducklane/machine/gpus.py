@@ -25,9 +25,9 @@ AMD_DEVICE = Path("dev/kfd")
 """AMD's driver; a torch built for it brings its own library."""
 
 TIMEOUT_S = 120.0
-"""Limit for the trial: a driver that is not in use yet may take half a minute to start eight cards."""
+"""Limit for the probe: a driver that is not in use yet may take half a minute to start eight cards."""
 
-TRIAL = """
+PROBE = """
 import json, warnings
 warnings.simplefilter("ignore")
 import torch
@@ -98,7 +98,7 @@ def _ask_torch(visible: str | None) -> Gpus:
     """Run the trial, once per value of CUDA_VISIBLE_DEVICES, which torch reads from the environment."""
     try:
         done = subprocess.run(
-            [sys.executable, "-c", TRIAL], capture_output=True, text=True, timeout=TIMEOUT_S
+            [sys.executable, "-c", PROBE], capture_output=True, text=True, timeout=TIMEOUT_S
         )
     except subprocess.TimeoutExpired:
         return _no_answer(f"torch gave no answer within {TIMEOUT_S:g} s")

@@ -11,13 +11,13 @@ from contextvars import ContextVar
 from pathlib import Path
 
 CHECKPOINT = Path("models/checkpoint")
-"""The trained model, of `train`."""
+"""The trained model, written by `train`."""
 
 EXPORTED = Path("models/policy.onnx")
-"""The policy as one file, of `export`."""
+"""The policy as one file, written by `export`."""
 
 RESULTS = Path("results")
-"""What stages write beside the models: a folder each, of its name."""
+"""What stages write besides the models: one folder per stage, named after it."""
 
 _WAITING: ContextVar[dict[Path, Path] | None] = ContextVar("waiting", default=None)
 """Within `together`: target -> its complete draft."""

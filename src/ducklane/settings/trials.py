@@ -22,7 +22,7 @@ SEED = "simulator.seed"
 
 @dataclass(frozen=True)
 class Trial:
-    """One of the trainings within a training."""
+    """One trial of a training run."""
 
     changes: dict[str, object]
     """setting -> value, where it differs from params.yaml; `dvc exp run -S` with exactly these gives the same

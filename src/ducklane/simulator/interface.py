@@ -1,4 +1,4 @@
-"""What all simulators here share: the robot's state, the map from above, and what they refuse."""
+"""What all simulators here share: the robot's state, the map from above, and the errors they raise."""
 
 from __future__ import annotations
 

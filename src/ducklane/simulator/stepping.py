@@ -1,4 +1,4 @@
-"""A step of many robots, as kernels on arrays: physics, objects, the stock reward and the camera."""
+"""A step of many robots, as kernels on arrays: physics, objects and the camera."""
 
 from __future__ import annotations
 

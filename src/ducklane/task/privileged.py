@@ -23,7 +23,10 @@ STATE_SIZE = 6 + 2 * AHEAD
 
 LANE_HALF_WIDTH_M = 0.11
 YAW_RATE_RADPS = 2.0
-"""Scale of yaw rates: a brisk turn. One wheel alone at full duty reaches 3.75 (see world/dynamics.py)."""
+"""Scale of yaw rates: a brisk turn.
+
+One wheel alone at full duty reaches 3.75 (see simulator/world/dynamics.py).
+"""
 
 
 def privileged_state(

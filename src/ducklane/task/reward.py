@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from ducklane.settings import RewardSettings
 
 TOP_SPEED_MPS = 0.6
-"""Terminal speed of the Duckiebot with both wheels at full duty (see world/dynamics.py)."""
+"""Terminal speed of the Duckiebot with both wheels at full duty (see simulator/world/dynamics.py)."""
 
 Components = dict[str, NDArray[np.float64]]
 

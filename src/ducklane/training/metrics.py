@@ -76,7 +76,7 @@ METRICS = {
 
 COMPUTED = {
     "env_steps_per_s": "environment steps per second in this iteration, including learning",
-    "reward/<part>": "sum of a part of the reward (progress, lateral, crash) per episode, mean of 100",
+    "reward/<part>": "sum of a part of the reward (e.g. progress, lateral, crash) per episode, mean of 100",
 }
 """Metrics that are computed from several values of RLlib's result -> what each means."""
 

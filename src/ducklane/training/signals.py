@@ -15,7 +15,7 @@ import psutil
 from ducklane.errors import Interrupted
 
 LEAVE_S = 20
-"""Seconds that a training has to end after SIGTERM, before its process exits without waiting for Ray.
+"""Seconds that a training run is given to end after SIGTERM; its process then exits without Ray.
 
 Systems that stop a job kill it after 30 s.
 """

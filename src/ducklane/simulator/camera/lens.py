@@ -1,4 +1,4 @@
-"""The real camera's wide-angle lens, as gym-duckietown applies it to its pictures (distortion.py).
+"""The real camera's wide-angle lens, as gym-duckietown applies it to its pictures (its distortion.py).
 
 OpenCV's model maps a pixel of the rectified picture, without the lens, to the distorted one. The stock
 simulator needs the inverse, which it computes numerically in loops over pixels; here arrays give the same

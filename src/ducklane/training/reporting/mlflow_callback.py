@@ -51,7 +51,7 @@ class ExperimentLogger(MLflowLoggerCallback):  # type: ignore[misc]
         self._names[trial.config[TRIAL]] = str(trial)
 
     def log_trial_result(self, iteration: int, trial: Any, result: dict[str, Any]) -> None:
-        """Send nothing yet: the state keeps the point deadline there is a checkpoint."""
+        """Send nothing yet: the state keeps the point until there is a checkpoint."""
 
     def log_trial_save(self, trial: Any) -> None:
         """Send the new points; training continues if that fails."""

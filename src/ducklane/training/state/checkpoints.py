@@ -17,7 +17,7 @@ TRIAL = "trial"
 
 
 class KeepProgress(Callback):  # type: ignore[misc]
-    """Keeps the metrics of every iteration, and marks each checkpoint as complete once it is.
+    """Keeps the metrics of every iteration, and marks each checkpoint as complete once it is fully written.
 
     Tune's own snapshots of an experiment lag behind its checkpoints by seconds or minutes.
     """
