@@ -37,10 +37,10 @@ def _evaluate_checkpoint(settings: Settings) -> None:
 
     with Evaluator(settings) as evaluator:
         # imported here: MLflow takes seconds to load, in which the other processes start
-        from ducklane.tracking import runs as tracking
+        from ducklane.tracking.runs import continued_run
 
         origin = policy.spec.provenance
-        with tracking.continued_run(origin.mlflow_run_id, settings.mlflow.experiment_name) as run:
+        with continued_run(origin.mlflow_run_id, settings.mlflow.experiment_name) as run:
             with together():
                 scores = _score(settings, evaluator, policy, baselines, run)
             _log(run, scores, origin.timesteps_total)

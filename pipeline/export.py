@@ -39,9 +39,9 @@ def _export(settings: Settings) -> None:
 
     with Evaluator(settings) as evaluator:
         # imported here: MLflow takes seconds to load, in which the other processes start
-        from ducklane.tracking import runs as tracking
+        from ducklane.tracking.runs import continued_run
 
-        with tracking.continued_run(origin.mlflow_run_id, settings.mlflow.experiment_name) as run:
+        with continued_run(origin.mlflow_run_id, settings.mlflow.experiment_name) as run:
             _register(settings, evaluator, policy, run)
 
 

@@ -61,14 +61,14 @@ def _train(
     settings: Settings, trials: list[Trial], state: TrainingState, beginning: SavedCheckpoint | None
 ) -> None:
     # imported here: Ray, torch and MLflow take seconds to load
-    from ducklane.tracking import runs as tracking
+    from ducklane.tracking.runs import training_run
     from ducklane.tracking.store.opening import shown_store
     from ducklane.training.reporting.mlflow_callback import ExperimentLogger
 
     if settings.tune.restart_behavior == "restart":
         _start_again(state)
     newest = [pick_up(settings.tune, trial) or beginning for trial in state.trials]
-    with tracking.training_run(settings, state.run_id) as run, ExitStack() as nested:
+    with training_run(settings, state.run_id) as run, ExitStack() as nested:
         state.remember_run(run.id)
         print(f"MLflow run {run.id} in {shown_store()}", flush=True)
         runs = [run] if len(trials) == 1 else _trial_runs(run, trials, state, nested)
@@ -80,24 +80,24 @@ def _train(
 
 
 def _start_again(state: TrainingState) -> None:
-    from ducklane.tracking import runs as tracking
+    from ducklane.tracking.runs import give_up
 
     for run_id in (state.run_id, *(trial.run_id for trial in state.trials)):
         if run_id is not None:
-            tracking.give_up(run_id)
+            give_up(run_id)
     state.clear()
 
 
 def _trial_runs(run: Run, trials: list[Trial], state: TrainingState, nested: ExitStack) -> list[Run]:
     """A run for each trial, open until the stack closes."""
-    from ducklane.tracking import runs as tracking
+    from ducklane.tracking.runs import trial_run
 
     runs = []
     for number, (trial, trial_state) in enumerate(zip(trials, state.trials, strict=True), 1):
         name = f"trial {number}: {trial.name}"
-        trial_run = nested.enter_context(tracking.trial_run(run, trial.settings, name, trial_state.run_id))
-        trial_state.remember_run(trial_run.id)
-        runs.append(trial_run)
+        nested_run = nested.enter_context(trial_run(run, trial.settings, name, trial_state.run_id))
+        trial_state.remember_run(nested_run.id)
+        runs.append(nested_run)
     return runs
 
 
@@ -125,7 +125,7 @@ def _train_on(
 def _write_outputs(
     settings: Settings, trials: list[Trial], run: Run, runs: list[Run], state: TrainingState
 ) -> None:
-    from ducklane.tracking import runs as tracking
+    from ducklane.tracking.runs import BEST_TRIAL
     from ducklane.training.reporting.learning_curve import write_learning_curve, write_trials
     from ducklane.training.reporting.mlflow_callback import send_curve
 
@@ -141,7 +141,7 @@ def _write_outputs(
         with replacing(TRAINED / "trials.csv") as draft:
             write_trials(draft, trials, [trial_run.id for trial_run in runs], state)
     if len(runs) > 1:
-        run.set_tags({tracking.BEST_TRIAL: runs[number].id})
+        run.set_tags({BEST_TRIAL: runs[number].id})
     run.set_tags({"model_sha256": origin.weights_sha256})
     run.log_artifact(Path("params.yaml"))
     for name in ("summary.json", "learning_curve.csv", "trials.csv"):

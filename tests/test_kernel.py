@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import ducklane
+from ducklane import kernel
 
 CALL = """
 from ducklane.simulator.world import dynamics
@@ -59,3 +60,9 @@ def test_a_full_disk_only_keeps_nothing(tmp_path: Path) -> None:
     project, cache = Path(ducklane.__file__).parents[1], tmp_path / "cache"
     assert called(project, cache, preexec_fn=fill_the_disk) == ["1.0", "1"]
     assert not [path for path in cache.rglob("*") if path.is_file()]
+
+
+def test_all_files_with_kernels_are_among_the_sources_that_name_the_cache() -> None:
+    files = [path for path in Path(ducklane.__file__).parent.rglob("*.py") if "_kernel\n" in path.read_text()]
+    assert len(files) > 10
+    assert set(files) <= set(kernel._sources_of_kernels())

@@ -158,7 +158,7 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[Image, Action, NDArray[Any]]):
         self, actions: Action
     ) -> tuple[Image, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """Step all robots; those whose episode ended in the last step begin another, with reward 0."""
-        frames, _, terminated, truncated, _ = self.simulator.step(self._mapping.to_wheels(actions))
+        frames, terminated, truncated, _ = self.simulator.drive(self._mapping.to_wheels(actions))
         starting = self._starting
         images = self._stack.push(frames, starting)
         self._detour = self._find_detours()

@@ -161,18 +161,14 @@ def _digest_of_sources() -> str:
 
 
 def _sources_of_kernels() -> Iterator[Path]:
-    """This file, the simulator's files except those of the stock adapter, and other files that define
-    kernels.
+    """This file, the simulator's except for the stock one's adapter, and the task's file with a kernel.
 
-    No others: after a change to a reward, for instance, nobody should wait for the simulator to compile
-    again.
+    Not whole rooms more: who changes a reward need not wait for the simulator to be compiled.
     """
     package = Path(__file__).parent
-    for path in package.rglob("*.py"):
-        room = path.relative_to(package).parts
-        in_simulator = room[0] == "simulator" and room[1] != "stock"
-        if in_simulator or path.name == "kernel.py" or b"from ducklane.kernel import" in path.read_bytes():
-            yield path
+    yield from (Path(__file__), package / "task" / "stacking.py")
+    simulator = package / "simulator"
+    yield from (path for path in simulator.rglob("*.py") if simulator / "stock" not in path.parents)
 
 
 _SOURCES = _digest_of_sources()

@@ -104,7 +104,7 @@ def drive_all(
     driving, survived = np.ones(n, np.bool_), np.ones(n, np.bool_)
     lengths, path = np.zeros(n, np.int64), [_poses(simulator)]
     while driving.any():
-        images, _, terminated, truncated, _ = simulator.step(act(images))
+        images, terminated, truncated, _ = simulator.drive(act(images))
         path.append(_poses(simulator))
         lengths += driving
         survived &= ~(terminated & driving)

@@ -7,9 +7,7 @@ import json
 import math
 from typing import Self
 
-from pydantic import (
-    model_validator,
-)
+from pydantic import model_validator
 
 from ducklane.settings.section import Conflict, Section
 from ducklane.settings.sections import (

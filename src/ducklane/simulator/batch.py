@@ -33,9 +33,7 @@ from ducklane.simulator.stock_reward import stock_reward
 from ducklane.simulator.town.maps import check_map
 from ducklane.simulator.town.scene import Scene
 from ducklane.simulator.world.draws import seed_robots
-from ducklane.simulator.world.robots import (
-    Robots,
-)
+from ducklane.simulator.world.robots import Robots
 from ducklane.simulator.world.things import Things
 
 
@@ -163,14 +161,20 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
             ValueError: the actions are not (N, 2) numbers.
             StartError: no valid start was found for a new episode.
         """
+        starting = self._restart.copy()
+        outcome = self.drive(actions)
+        rewards = self._rewards(outcome, starting)
+        return outcome.frames, rewards, outcome.terminated, outcome.truncated, {}
+
+    def drive(self, actions: ArrayLike) -> Outcome:
+        """As `step`, without gym-duckietown's rewards: for those who pay rewards of their own, or none."""
         if self._last is None:
             raise gymnasium.error.ResetNeeded("call reset before step")
         commands = _commands(actions, self.num_envs)
         outcome = self._advance(commands, self._anywhere, new_world=False)
-        rewards = self._rewards(outcome)
         np.logical_or(outcome.terminated, outcome.truncated, out=self._restart)
         self._check_started(outcome)
-        return outcome.frames, rewards, outcome.terminated, outcome.truncated, {}
+        return outcome
 
     def lane_ahead(self, points: int, step_m: float) -> NDArray[np.float64]:
         """How the lane turns ahead of each robot.
@@ -248,7 +252,7 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
         self._last = outcome
         return outcome
 
-    def _rewards(self, outcome: Outcome) -> NDArray[np.float64]:
+    def _rewards(self, outcome: Outcome, starting: NDArray[np.bool_]) -> NDArray[np.float64]:
         """What gym-duckietown pays for a step; nothing to robots that only began an episode in it."""
         components = stock_reward(
             lane_dist=self.robots.lane_dist,
@@ -257,7 +261,7 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
             crashed=outcome.terminated,
             truncated=outcome.truncated,
         )
-        return np.where(self._restart, 0.0, np.sum(list(components.values()), axis=0))
+        return np.where(starting, 0.0, np.sum(list(components.values()), axis=0))
 
     def _check_started(self, outcome: Outcome) -> None:
         if outcome.no_start.any():

@@ -32,8 +32,10 @@ from ducklane.simulator.town.scene import Scene, stack_scenes
 _READERS = ("duckietown-gym-daffy", "duckietown-world-daffy")
 _BAKERS = [
     Path(__file__),
-    *(Path(str(module.__file__)) for module in (layout, map_format, meshes, road, textures)),
-    *(Path(str(module.__file__)) for module in (adaptations, upstream)),
+    *(
+        Path(str(module.__file__))
+        for module in (layout, map_format, meshes, road, textures, adaptations, upstream)
+    ),
 ]
 
 
@@ -95,8 +97,7 @@ def _plain_world(name: str) -> SimulatorSettings:
     )
 
 
-# --- the cache on disk
-# --------------------------------------------------------------------------------------------
+# --- the cache on disk --------------------------------------------------------------------------------------
 
 
 def _fingerprint(name: str) -> str:

@@ -18,9 +18,9 @@ from ducklane.project import provenance
 from ducklane.project.outputs import CHECKPOINT, RESULTS
 from ducklane.project.stages import TRAIN, read_stages, sources
 from ducklane.repository import git
-from ducklane.tracking import runs as tracking
 from ducklane.tracking.findings import Lineage
 from ducklane.tracking.revisions import Revision, find_revision, holder
+from ducklane.tracking.runs import BEST_TRIAL, PARENT_RUN, find_run, flatten
 from ducklane.tracking.store.opening import shown_store
 
 SCORES = str(RESULTS / "evaluate/scores.json")
@@ -129,7 +129,7 @@ def _read_run(run_id: str, lineage: Lineage) -> Recorded:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     lineage.links |= {"MLflow run": run_id, "MLflow store": shown_store()}
-    run = tracking.find_run(run_id)
+    run = find_run(run_id)
     if run is None:
         lineage.note("run: unknown to this MLflow store")
         return Recorded()
@@ -144,13 +144,13 @@ def _read_run(run_id: str, lineage: Lineage) -> Recorded:
             lineage.note(f"run: holds no {PARAMS}, as it did not finish")
             return Recorded(tags)
         content: Any = settings.read_yaml(params)
-        return Recorded(tags, tracking.flatten(content), _digest(params, lineage))
+        return Recorded(tags, flatten(content), _digest(params, lineage))
 
 
 def _experiments_run(run_id: str, lineage: Lineage) -> str:
     """The id of a run's experiment: its parent's if it is one of several trials, else its own."""
-    run = tracking.find_run(run_id)
-    parent = run.described()[1].get(tracking.PARENT_RUN) if run else None
+    run = find_run(run_id)
+    parent = run.described()[1].get(PARENT_RUN) if run else None
     if parent is None:
         return run_id
     lineage.links["trial"] = run_id
@@ -159,7 +159,7 @@ def _experiments_run(run_id: str, lineage: Lineage) -> str:
 
 def _check_trial(lineage: Lineage, model: Mapping[str, str], run: Recorded) -> None:
     """Add the trial that the model comes from, if there are several."""
-    best = run.tags.get(tracking.BEST_TRIAL) or model.get("trial_run_id")
+    best = run.tags.get(BEST_TRIAL) or model.get("trial_run_id")
     if best is None:
         return
     if model and run.tags:
@@ -220,7 +220,7 @@ def _check_revision(revision: Revision, run: Recorded, lineage: Lineage) -> None
         lineage.note(f"run: was started in {origin}; {revision.experiment} took over its model")
     if not run.params:
         return
-    here = tracking.flatten(revision.yaml(PARAMS))
+    here = flatten(revision.yaml(PARAMS))
     changed = sorted(key for key in here.keys() | run.params.keys() if here.get(key) != run.params.get(key))
     if not changed:
         lineage.check(True, f"settings: {revision.name} holds the run's {PARAMS}")

@@ -6,7 +6,6 @@ import os
 import sys
 from typing import NoReturn
 
-from ducklane.tracking.store.address import TrackingError as TrackingError
 from ducklane.tracking.store.address import address
 from ducklane.tracking.store.opening import prepare_store, shown_store, store_uri
 

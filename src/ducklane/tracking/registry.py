@@ -7,7 +7,6 @@ from typing import Any
 
 from mlflow import MlflowClient
 
-from ducklane.tracking.store.address import TrackingError as TrackingError
 from ducklane.tracking.store.opening import client, one_line
 
 CHAMPION = "champion"

@@ -154,8 +154,7 @@ def _is_second_format(content: Any) -> bool:
     return bool(content.keys() & {"main", "frames", "tile_maps"}) or isinstance(content.get("tiles"), dict)
 
 
-# --- known kinds of tiles and objects
-# ----------------------------------------------------------------------------------
+# --- known kinds of tiles and objects -----------------------------------------------------------------------
 
 
 @cache
@@ -173,8 +172,7 @@ def _object_kinds() -> frozenset[str]:
     return frozenset({path.stem for path in meshes.rglob("*.obj")} - {"sign_generic"} | signs | {"floor_tag"})
 
 
-# --- the schema of a map file
-# -----------------------------------------------------------------------------------
+# --- the schema of a map file -------------------------------------------------------------------------------
 
 
 def _check_tile(tile: str) -> str:
