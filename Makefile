@@ -90,7 +90,7 @@ recipes: setup ## train on several maps and around obstacles, and drive (after m
 	@$(IN_VENV) python -m ducklane.tracking
 	@$(IN_VENV) python benchmarks/recipes.py
 
-test-faults: setup ## disturb trainings in every way, and see what is lost (about twenty minutes)
+test-faults: setup ## disturb training runs in every way, and see what is lost (about twenty minutes)
 	@$(IN_VENV) python benchmarks/faults.py
 
 bench-turnaround: setup ## measure an experiment from typing to compared scores, five times (about half an hour)

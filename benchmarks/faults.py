@@ -1,8 +1,8 @@
 """What may go wrong, done on purpose, and what became of it.
 
-`make test-faults` does each fault to a small training in a throw-away clone and then gives the same command
-again. It writes benchmarks/results/faults.json and the table in docs/faults.md, and ends with 1 if anything
-was lost.
+`make test-faults` does each fault to a small training run in a throw-away clone and then gives the same
+command again. It writes benchmarks/results/faults.json and the table in docs/faults.md, and ends with 1 if
+anything was lost.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Training:
 
 
 def whole(project: Project, steps: int = STEPS) -> None:
-    """Assert that the training in a clone is complete, and its record without gap or double."""
+    """Assert that the training run in a clone is complete, and its record without gap or double."""
     run_id = project.json("results/train/summary.json")["mlflow"]["run_id"]
     points = [point.step for point in project.store.get_metric_history(run_id, "loss/total")]
     with (project.root / "results/train/learning_curve.csv").open() as file:
@@ -135,7 +135,7 @@ def nothing_half_made(project: Project) -> None:
 
 
 def small(folder: Path, **changes: object) -> Project:
-    """A clone with a small training to be disturbed."""
+    """A clone with a small training run to be disturbed."""
     project = clone(folder / "ducklane")
     set_param(project.root / PARAMS, "tune.stop.timesteps_total", STEPS)
     for key, value in changes.items():
@@ -144,7 +144,7 @@ def small(folder: Path, **changes: object) -> Project:
 
 
 def killed(folder: Path, kills: int = 20) -> Iterator[Outcome]:
-    """SIGKILL at random instants, again and again in the same training; in another when that has ended."""
+    """SIGKILL at random instants, repeatedly in the same training run; in another once that has ended."""
     steps = 5 * STEPS
     project, draw = small(folder, tune__stop__timesteps_total=steps), random.Random(0)
     seed, reached = 1, 0
@@ -170,19 +170,19 @@ def killed(folder: Path, kills: int = 20) -> Iterator[Outcome]:
             doing, when = "trained", f"at {training.steps} steps"
         else:
             doing, when = "started", f"after {reached} steps"
-        outcomes.append(Outcome(f"SIGKILL of the training while it {doing}", RECOVERED, when))
+        outcomes.append(Outcome(f"SIGKILL of the training run while it {doing}", RECOVERED, when))
     _finished(Training(project), reached)
     whole(project, steps)
     yield from outcomes
 
 
 def _went_on(training: Training, reached: int) -> None:
-    """Assert that a training began where the one before it was stopped."""
+    """Assert that a training run began where the one before it was stopped."""
     assert training.began >= reached - INTERVAL, f"went on from {training.began} after {reached}"
 
 
 def _finished(training: Training, reached: int) -> None:
-    """Wait for a training that goes on to its last step."""
+    """Wait for a training run that goes on to its last step."""
     assert training.end() == 0, training.printed
     _went_on(training, reached)
 
@@ -219,7 +219,7 @@ def _wait_until_free(project: Project) -> None:
         if not any(_works_in(pid, project.root) for pid in found):
             return
         time.sleep(0.1)
-    raise AssertionError("a training is still running")
+    raise AssertionError("a training run has not ended")
 
 
 def _works_in(pid: str, folder: Path) -> bool:
@@ -280,7 +280,7 @@ def _truncate(path: Path) -> None:
 
 
 def truncated_store(folder: Path) -> Iterator[Outcome]:
-    """mlflow.db loses its end between two trainings."""
+    """mlflow.db loses its end between two training runs."""
     project = small(folder)
     _kill_at(project, 6 * INTERVAL)
     store = project.root / "mlflow.db"

@@ -1,4 +1,4 @@
-"""Is it luck? The default training with three seeds, each scored on the gate's task.
+"""Is it luck? The default training run with three seeds, each scored on the gate's task.
 
 `make seeds` runs them as DVC experiments, one after the other, and writes benchmarks/results/seeds.json, the
 learning curves as seeds.png, and the table in README.md. What has been run for the present commit is not run

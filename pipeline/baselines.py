@@ -1,4 +1,4 @@
-"""Score the baselines that a trained policy is compared with; they depend on no training."""
+"""Score the baselines that a trained policy is compared with; they depend on no training run."""
 
 from __future__ import annotations
 

@@ -185,7 +185,7 @@ def test_homes_and_temporary_folders_are_named_and_what_is_used_instead(
         (
             "restore_from: null",
             "restore_from: models/checkpoint",
-            "rllib.restore_from: models/checkpoint: would be replaced by this training",
+            "rllib.restore_from: models/checkpoint: would be replaced by this training run",
             "copy it first (cp -r models/checkpoint models/pretrained/older) and give "
             "models/pretrained/older",
         ),

@@ -70,11 +70,11 @@ class Session:
         return run
 
     def stop_the_queue(self) -> None:
-        """Leave neither a worker nor a training behind."""
+        """Leave neither a worker nor a training run behind."""
         self.project.start("dvc queue remove --queued").communicate()
         status, _ = self.project.start("dvc queue status").communicate()
         for running in re.findall(r"^\w+ +(\S+) .*Running", status, re.MULTILINE):
-            # DVC's own --kill would leave the training running
+            # DVC's own --kill would let the training run go on
             self.project.start(f"dvc queue kill {running}").communicate()
         self.project.start("dvc queue stop --kill").communicate()
 

@@ -1,4 +1,4 @@
-"""A training that is stopped, however, goes on when the same command is given again."""
+"""A training run that is stopped, however, goes on when the same command is given again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def stop_at(project: Project, command: str, steps: int, sent: signal.Signals) -> tuple[int, str]:
-    """Give a command, and send its training a signal after some steps; its exit code and what it printed."""
+    """Run a command, and send its training run a signal after some steps; its exit code and its output."""
     process = project.start(command, start_new_session=True)
     printed = []
     assert process.stdout is not None
@@ -69,7 +69,7 @@ def truncate_the_newest_checkpoint(project: Project) -> None:
 
 
 def is_complete(project: Project, run_id: str) -> None:
-    """The training had all its steps, no gap, nothing doubled, and left nothing to go on from."""
+    """The training run had all its steps, no gap, nothing doubled, and left nothing to go on from."""
     assert status_of(project, run_id) == "FINISHED"
     with (project.root / "results/train/learning_curve.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -108,7 +108,7 @@ def test_a_training_that_is_stopped_again_and_again_ends_as_one_whole(project: P
     assert project.type("git status --porcelain results") == ""
     first = only_run(project)
     assert status_of(project, first) == "KILLED"
-    # the same command, and the training dies
+    # the same command, and the training run dies
     _, printed = stop_at(project, "dvc repro train", 256, signal.SIGKILL)
     assert "resuming from" in printed
     assert "train 64/" not in printed

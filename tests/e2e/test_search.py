@@ -1,4 +1,4 @@
-"""Several trials in one training: one experiment, a nested run each, the best of all is the artifact."""
+"""Several trials in one training run: one experiment, a nested run each, the best of all is the artifact."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_a_grid_is_one_experiment_whose_best_trial_is_the_artifact(project: Proj
         assert re.search(rf"^trial +{nested[best].info.run_id}", chain, re.MULTILINE)
     chain = traced(project, nested[1 - best].info.run_id)
     assert f"trial: another was the best, {nested[best].info.run_id}" in chain
-    # the same settings by themselves are the same training
+    # the same settings by themselves are the same training run
     project.type("git checkout params.yaml")
     set_param(project.root / "params.yaml", "tune.stop.timesteps_total", STEPS)
     set_param(project.root / "params.yaml", "rllib.lr", [0.001, 0.01][best])

@@ -251,7 +251,7 @@ def test_a_fresh_clone_pulls_the_model_and_trains_nothing(project: Project, tmp_
     assert fresh.type("git status --porcelain") == ""
     for name in ("models/checkpoint/network.pt", "models/policy.onnx", "results/evaluate/drive.mp4"):
         assert (fresh.root / name).read_bytes() == (project.root / name).read_bytes()
-    # the model is enough to be scored, in a store that never heard of its training
+    # the model is enough to be scored, in a store that never heard of its training run
     fresh.type(told("python pipeline/evaluate.py"))
     (run,) = fresh.store.search_runs(["1"])
     assert run.info.status == "FINISHED"
@@ -279,7 +279,7 @@ def test_an_experiment_goes_from_clone_to_clone(project: Project, tmp_path: Path
 
 @pytest.fixture(scope="module")
 def champion(project: Project, port: int) -> OnnxPolicy:
-    """The server's champion, downloaded: so short a training does not become it by itself."""
+    """The server's champion, downloaded: so short a training run does not become it by itself."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
         assert registry.crown("ducklane-policy", "1", 7.0) == "champion is version 1 (7.00 m)"
@@ -340,7 +340,7 @@ with tracking.training_run(chosen, None) as run:
     run.log_artifact(Path(sys.argv[1]))
 print(run.id)
 """
-"""What a training does to the store, without training."""
+"""What a training run does to the store, without training."""
 
 
 def test_four_processes_write_to_one_sqlite_store_at_once(tmp_path: Path) -> None:

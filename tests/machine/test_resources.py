@@ -1,4 +1,4 @@
-"""What a training asks of machines of all sizes: what is refused, under which key, with which advice."""
+"""What a training run asks of machines of all sizes: what is refused, under which key, with which advice."""
 
 from __future__ import annotations
 

@@ -98,9 +98,9 @@ def test_packaged_maps_count_by_the_version_of_their_package(settings: Settings)
         ("maps/mine.yaml", "there is no such folder"),
         (
             "models/checkpoint",
-            "would be replaced by this training; copy it first (cp -r models/",
+            "would be replaced by this training run; copy it first (cp -r models/",
         ),
-        ("./models/checkpoint/algorithm", "would be replaced by this training"),
+        ("./models/checkpoint/algorithm", "would be replaced by this training run"),
     ],
 )
 @pytest.mark.usefixtures("project")

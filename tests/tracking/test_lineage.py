@@ -63,7 +63,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass
 class Trained:
-    """What a training left, as the stages would leave it."""
+    """What a training run left, as the stages would leave it."""
 
     run_id: str
     origin: Provenance

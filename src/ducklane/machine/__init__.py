@@ -1,1 +1,1 @@
-"""The machine: its CPUs and GPUs, its folders, and the resources that a training may request."""
+"""The machine: its CPUs and GPUs, its folders, and the resources that a training run may request."""

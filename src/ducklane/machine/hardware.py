@@ -16,7 +16,7 @@ ROOT = Path("/")
 
 @dataclass(frozen=True)
 class Machine:
-    """The part of a machine, or of a cluster, that a training may use."""
+    """The part of a machine, or of a cluster, that a training run may use."""
 
     cpus: int
     gpus: int

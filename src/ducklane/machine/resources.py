@@ -1,4 +1,4 @@
-"""The resources that a training requests. More than there are is refused, as Ray would wait for ever."""
+"""The resources that a training run requests. More than there are is refused, as Ray would wait for ever."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def cluster_address() -> str | None:
 
 
 def machine_for(settings: Settings) -> Machine:
-    """This machine; its GPUs are searched only if the training asks for any and there is no cluster."""
+    """This machine; its GPUs are searched only if the training run asks for any and there is no cluster."""
     return this_machine(look_for_gpus=asks_for_gpus(settings.rllib) and cluster_address() is None)
 
 
 def asks_for_gpus(rllib: RllibSettings) -> bool:
-    """Whether any part of the training is to run on a GPU."""
+    """Whether any part of the training run is to use a GPU."""
     return rllib.num_gpus > 0 or (rllib.gpu_per_worker > 0 and rllib.num_workers != 0)
 
 
 def check_machine(settings: Settings, machine: Machine) -> None:
-    """Refuse a training that asks for more than the machine, or the section `ray`, offers.
+    """Refuse a training run that asks for more than the machine, or the section `ray`, offers.
 
     Args:
         settings: all of them.

@@ -47,7 +47,7 @@ def check_older_policy(settings: Settings) -> None:
     folder = Path(settings.rllib.restore_from)
     if folder.resolve().is_relative_to(CHECKPOINT.resolve()):
         raise OlderPolicyError(
-            f"{RESTORE_FROM}: {folder}: would be replaced by this training; copy it first "
+            f"{RESTORE_FROM}: {folder}: would be replaced by this training run; copy it first "
             f"(cp -r {CHECKPOINT} {PRETRAINED}/older) and give {PRETRAINED}/older"
         )
     if not folder.is_dir():

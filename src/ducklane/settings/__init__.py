@@ -2,7 +2,7 @@
 
 `load()` reads them, and refuses a file that is not exactly right. The sections and their types are in
 sections.py, checks across sections in schema.py, the wording of refusals in refusals.py, and the variations
-that several trials of one training make in search_space.py and trials.py.
+that several trials of one training run make in search_space.py and trials.py.
 """
 
 from ducklane.settings.loading import PARAMS_FILE, load, read_yaml

@@ -99,7 +99,7 @@ class Settings(Section):
         return self
 
     def nothing_saved(self, timesteps: int = 0, iteration: int = 0) -> str | None:
-        """Why a training may end without a checkpoint, and the cure; None if it certainly saves one.
+        """Why a training run may end without a checkpoint, and the cure; None if it certainly saves one.
 
         Args:
             timesteps: steps that an older policy was trained for.

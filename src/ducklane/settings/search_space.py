@@ -18,7 +18,7 @@ SHARED = (
     "rllib.gpu_per_worker",
     "rllib.restore_from",
 )
-"""Keys that trials cannot vary: they belong to the machine, or to the training as a whole."""
+"""Keys that trials cannot vary: they belong to the machine, or to the training run as a whole."""
 
 DISTRIBUTIONS = {
     "grid": "a list: each value in turn",

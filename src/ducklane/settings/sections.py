@@ -228,7 +228,7 @@ SEARCHED: dict[str, type[Section]] = {
     "reward": RewardSettings,
     "network": NetworkSettings,
 }
-"""Sections that trials of one training may vary."""
+"""Sections that trials of one training run may vary."""
 
 
 class StopSettings(Section):

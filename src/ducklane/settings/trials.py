@@ -1,4 +1,4 @@
-"""The trials of one training, and the settings each changes (`tune.num_samples`, `tune.search_space`)."""
+"""The trials of one training run, and the settings each changes (`tune.num_samples`, `tune.search_space`)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Trial:
 
     changes: dict[str, object]
     """setting -> value, where it differs from params.yaml; `dvc exp run -S` with exactly these gives the same
-    training"""
+    training run"""
     settings: Settings
     """of this trial alone"""
 

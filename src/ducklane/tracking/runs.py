@@ -151,7 +151,7 @@ def training_run(settings: Settings, run_id: str | None) -> Iterator[Run]:
 
     Args:
         settings: all of them.
-        run_id: of the run that an interrupted training began; without one, or if the store or experiment
+        run_id: of the run that an interrupted training run began; without one, or if the store or experiment
             does not contain it, a new run is started.
 
     Raises:
@@ -197,7 +197,7 @@ def _run_of(
 
 
 def give_up(run_id: str) -> None:
-    """End as KILLED the run of an interrupted training that will not be resumed."""
+    """End as KILLED the run of an interrupted training run that will not be resumed."""
     if run := find_run(run_id):
         run.end("KILLED")
 

@@ -97,7 +97,7 @@ class ResultMetrics(RLlibCallback):  # type: ignore[misc]
         self._stalled = 0
 
     def on_train_result(self, *, result: dict[str, Any], **_: Any) -> None:
-        """Add the top-level keys; fail if the training no longer gets any steps."""
+        """Add the top-level keys; fail if the training run no longer gets any steps."""
         sampled = result.get("env_runners", {})
         result[EPISODE_REWARD_MEAN] = float(sampled.get("episode_return_mean", math.nan))
         result[EPISODE_LEN_MEAN] = float(sampled.get("episode_len_mean", math.nan))

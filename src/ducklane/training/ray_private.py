@@ -26,8 +26,8 @@ def only_what_trains() -> Iterator[None]:
 
     Otherwise it would also start the autoscaler's monitor, the log monitor and the dashboard's server, even
     with the dashboard disabled. Each is a Python process that loads Ray: on two cores they delay a training
-    by five seconds, and the first takes one more to end. `ray.init` has no option for this; `ray start` has
-    options for two of them.
+    run by five seconds, and the first takes one more to end. `ray.init` has no option for this; `ray start`
+    has options for two of them.
     """
     init, start_api_server = RayParams.__init__, Node.start_api_server
 

@@ -18,7 +18,7 @@ def scheduler(settings: TuneSettings, state: TrainingState) -> TrialScheduler:
 
     Args:
         settings: of Tune.
-        state: of the training; results of earlier processes count too.
+        state: of the training run; results of earlier processes count too.
     """
     return FIFOScheduler() if settings.scheduler == "fifo" else ResumedASHA(settings, state)
 
@@ -31,7 +31,7 @@ class ResumedASHA(ASHAScheduler):  # type: ignore[misc]
 
     Args:
         settings: of Tune.
-        state: of the training.
+        state: of the training run.
     """
 
     def __init__(self, settings: TuneSettings, state: TrainingState) -> None:

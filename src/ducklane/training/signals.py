@@ -1,4 +1,4 @@
-"""Stopping a training from outside: by a signal, or together with the DVC command that runs it."""
+"""Stopping a training run from outside: by a signal, or together with the DVC command that runs it."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _is_dvc(process: psutil.Process) -> bool:
 
 
 def _end_with(dvc: psutil.Process, finished: threading.Event) -> None:
-    """Stop this training when DVC is gone, as nobody would keep its outputs; it can be resumed later."""
+    """Stop this training run when DVC is gone, as nobody would keep its outputs; it can be resumed later."""
     while not finished.is_set():
         if _is_gone(dvc):
             os.kill(os.getpid(), signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""One training under Ray Tune: start Ray, run the trials."""
+"""One training run under Ray Tune: start Ray, run the trials."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 # Tune's tables would appear between our own lines of progress.
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-# Ray runs its workers at a low priority by default; on a busy machine a training would come to a standstill.
+# Ray runs its workers at a low priority by default; on a busy machine training would come to a standstill.
 os.environ.setdefault("RAY_worker_niceness", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
@@ -72,7 +72,7 @@ def train(
     Args:
         trials: with settings that `check_machine` has accepted.
         machine: this machine.
-        state: of this training; its checkpoints and its learning curves are kept up to date.
+        state: of this training run; its checkpoints and its learning curves are kept up to date.
         beginnings: number of each trial to run -> the checkpoint to continue from, None to start afresh.
         callbacks: Tune callbacks.
         abandon: called before this process exits because Ray no longer answers.
@@ -197,7 +197,7 @@ def _not_started(error: Exception, folder: RayFolder) -> UserError:
 
 def _init(offer: Machine, settings: RaySettings, folder: Path) -> None:
     ray.init(
-        # never a cluster that happens to run on this machine: it may belong to another training
+        # never a cluster that happens to run on this machine: it may belong to another training run
         address="local",
         num_cpus=offer.cpus,
         num_gpus=offer.gpus,

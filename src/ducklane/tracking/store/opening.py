@@ -33,12 +33,12 @@ def shown_store() -> str:
 
 
 def reach() -> None:
-    """Make sure, before a training begins, that the store can be reached.
+    """Make sure, before a training run begins, that the store can be reached.
 
     Raises:
         TrackingError: it cannot.
     """
-    # otherwise an unreachable store would block the training for minutes at each try
+    # otherwise an unreachable store would block the training run for minutes at each try
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     client()

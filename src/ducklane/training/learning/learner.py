@@ -39,9 +39,9 @@ class PolicyLearner(PPOTorchLearner):  # type: ignore[misc]
     Auxiliary loss: every single image teaches where the lane is, long before returns show what that is good
     for.
 
-    Bound on the noise: PPO lowers it by itself, but too slowly for a short training. The policy would drive
-    with much noise to the end, be scored on episodes that the noise cut short, and learn to drive well with
-    noise rather than without.
+    Bound on the noise: PPO lowers it by itself, but too slowly for a short training run. The policy would
+    drive with much noise to the end, be scored on episodes that the noise cut short, and learn to drive well
+    with noise rather than without.
 
     Loss for actions out of bounds: actions are clipped to [-1, 1], and nothing else keeps their mean from
     drifting far beyond, where noise has no effect. A robot that drives straight at full speed would then

@@ -1,1 +1,1 @@
-"""What is reported of a training: the line of progress, the learning curve, MLflow."""
+"""What is reported of a training run: the line of progress, the learning curve, MLflow."""

@@ -1,4 +1,4 @@
-"""A training's results as CSV tables."""
+"""A training run's results as CSV tables."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def write_trials(path: Path, trials: Sequence[Trial], run_ids: Sequence[str], st
         path: of the file.
         trials: all of them.
         run_ids: their MLflow runs.
-        state: of the training.
+        state: of the training run.
     """
     score = trials[0].settings.tune.checkpoint_score_attr
     changed = sorted({key for trial in trials for key in trial.changes})

@@ -29,12 +29,12 @@ class ExperimentLogger(MLflowLoggerCallback):  # type: ignore[misc]
     seconds per iteration; here about 25 named metrics go in one batch, with the environment steps as the
     step. Setting a run's params and ending it is left to the stage that started it.
 
-    A point is sent only once there is a checkpoint from after it, so that a training that is killed and
-    resumed sends no point twice. While the store does not answer, points wait in the training's state.
+    A point is sent only once there is a checkpoint from after it, so that a training run that is killed
+    and resumed sends no point twice. While the store does not answer, points wait in the run's state.
 
     Args:
         runs: one for each trial.
-        state: of the training, which keeps the points.
+        state: of the training run, which keeps the points.
     """
 
     def __init__(self, runs: Sequence[Run], state: TrainingState) -> None:
@@ -126,7 +126,7 @@ def patiently(send: Callable[[], None]) -> None:
         except TrackingError as error:
             if time.monotonic() > deadline:
                 raise TrackingError(
-                    f"{error.what}; the training is complete and saved; "
+                    f"{error.what}; the training run is complete and saved; "
                     "run the same command again to send its points"
                 ) from None
             time.sleep(1)

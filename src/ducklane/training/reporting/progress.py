@@ -1,4 +1,4 @@
-"""The progress of a training, on the terminal."""
+"""The progress of a training run, on the terminal."""
 
 from __future__ import annotations
 

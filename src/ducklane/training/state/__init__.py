@@ -1,1 +1,1 @@
-"""The saved state from which a stopped training resumes, and the checkpoint that becomes the model."""
+"""The saved state from which a stopped training run resumes, and the checkpoint that becomes the model."""

@@ -1,4 +1,4 @@
-"""The identity of a training: a hash of all that its result depends on according to dvc.yaml."""
+"""The identity of a training run: a hash of all that its result depends on according to dvc.yaml."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def fingerprint(settings: Settings, workers: Sequence[int] = ()) -> str:
     """Hexadecimal SHA-256 of the settings, code, versions and files that training's result depends on.
 
     Code is compared by its syntax tree, without comments, docstrings and layout. Different versions of
-    Python dump that tree differently, so each makes a training of its own.
+    Python dump that tree differently, so each makes a training run of its own.
 
     Args:
         settings: all of them.
         workers: the number of sampling processes of each trial, where it is known: `rllib.num_workers: -1`
-            gives another number, and so another training, on a machine with another number of cores.
+            gives another number, and so another training run, on a machine with another number of cores.
 
     Raises:
         UserError: dvc.yaml lists a file that does not exist.

@@ -1,4 +1,4 @@
-"""The older policy that a training starts from (`rllib.restore_from`), if it fits the settings."""
+"""The older policy that a training run starts from (`rllib.restore_from`), if it fits the settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checkpoints from which the trials of a stopped training resume."""
+"""The checkpoints from which the trials of a stopped training run resume."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""The state from which a stopped training resumes: its checkpoints, learning curve and MLflow run.
+"""The state from which a stopped training run resumes: its checkpoints, learning curve and MLflow run.
 
-It is kept in a folder named after a hash of everything that the training's result depends on. So the same
-command finds it again; with other settings, code or maps it is another training, which never touches it.
+It is kept in a folder named after a hash of everything that the result of the training run depends on. So the
+same command finds it again; with other settings, code or maps it is another training run, which never touches
+it.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class TrialState:
     """The state of one trial, kept up to date on disk.
 
     Args:
-        training: folder of its training's state.
+        training: folder of its training run's state.
         number: of the trial, from 0.
     """
 
@@ -130,10 +131,10 @@ class TrialState:
 
 
 class TrainingState:
-    """The state of one training: its MLflow run and its trials.
+    """The state of one training run: its MLflow run and its trials.
 
     Args:
-        folder: of this training alone; created when there is something to keep.
+        folder: of this training run alone; created when there is something to keep.
         trials: number of trials.
     """
 
@@ -146,7 +147,7 @@ class TrainingState:
 
     @property
     def run_id(self) -> str | None:
-        """The training's MLflow run, None if there is none yet."""
+        """The training run's MLflow run, None if there is none yet."""
         return self._run.read()
 
     def remember_run(self, run_id: str) -> None:
@@ -205,7 +206,7 @@ class _RunId:
 def training_state(
     settings: Settings, trials: int = 1, workers: Sequence[int] = ()
 ) -> Iterator[TrainingState]:
-    """The state of the training that these settings describe, locked; deleted once it has succeeded.
+    """The state of the training run that these settings describe, locked; deleted once it has succeeded.
 
     Args:
         settings: all of them.
