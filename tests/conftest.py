@@ -28,7 +28,7 @@ hypothesis.settings.load_profile("ducklane")
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 LONGEST_FIRST = ("e2e", "evaluation", "simulator", "training", "benchmarks")
-"""Folders in the order in which workers take up their files: none ends alone with a long one."""
+"""Folders in the order in which workers take their files, so that no worker ends alone with a long one."""
 
 SHARING = {
     "tests/e2e: comparing": (
@@ -109,7 +109,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Pa
 
 @pytest.fixture(scope="session")
 def smallest_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An ONNX file that MLflow takes for a policy of one frame of 2 x 2 pixels."""
+    """An ONNX file that MLflow accepts as a policy for one frame of 2 x 2 pixels."""
     import onnx
     from onnx import TensorProto, helper
 

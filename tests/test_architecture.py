@@ -1,4 +1,4 @@
-"""The rooms of the house: drawn as they are, used one way, and small enough to read."""
+"""The rooms of the package: drawn as they are, without circles, and small enough to read."""
 
 import ast
 import re
@@ -40,7 +40,7 @@ def imported(tree: ast.AST) -> Iterator[str]:
 
 
 def module(name: str) -> tuple[str, ...]:
-    """The parts of a module's path below the package, of the longest that there is."""
+    """The parts of a module's path below the package, of the longest one that exists."""
     parts = name.split(".")[1:]
     for end in range(len(parts), 0, -1):
         path = PACKAGE.joinpath(*parts[:end])
@@ -95,7 +95,7 @@ def drawn(heading: str) -> Graph:
 
 
 @pytest.mark.parametrize(("heading", "within"), [("The rooms", ()), ("Inside the simulator", ("simulator",))])
-def test_the_drawing_is_what_the_rooms_use(heading: str, within: tuple[str, ...]) -> None:
+def test_the_drawing_matches_what_the_rooms_use(heading: str, within: tuple[str, ...]) -> None:
     drawing, graph = drawn(heading), rooms(within)
     drawing.pop("pipeline", None)  # above the package
     assert drawing.keys() == graph.keys()
@@ -104,14 +104,14 @@ def test_the_drawing_is_what_the_rooms_use(heading: str, within: tuple[str, ...]
         assert graph[room] <= reached(drawing, room), f"no arrows lead from {room} to all that it uses"
 
 
-def test_no_circle_leads_through_rooms_and_files() -> None:
+def test_no_imports_form_a_circle() -> None:
     folders = [(), *(path.relative_to(PACKAGE).parts for path in PACKAGE.rglob("*") if path.is_dir())]
     for within in folders:
         list(TopologicalSorter(rooms(within)).static_order())  # raises a CycleError
 
 
 @pytest.mark.parametrize("package", ONLY_IN)
-def test_a_package_is_used_in_its_room_only(package: str) -> None:
+def test_a_package_is_used_only_in_its_room(package: str) -> None:
     users = {
         str(path.relative_to(PACKAGE))
         for path, tree in trees()
@@ -121,7 +121,7 @@ def test_a_package_is_used_in_its_room_only(package: str) -> None:
     assert not [user for user in users if not user.startswith(ONLY_IN[package])]
 
 
-def test_files_functions_and_rooms_can_be_read() -> None:
+def test_files_functions_and_rooms_are_small_enough_to_read() -> None:
     long = [path for path, _ in trees() if len(path.read_text().splitlines()) > LINES_OF_A_FILE]
     assert not long
     functions = {
@@ -140,7 +140,7 @@ PAGES = ("README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/simulator
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_code_that_a_page_names_is_there(page: str) -> None:
+def test_code_that_a_page_names_exists(page: str) -> None:
     text = (REPOSITORY / page).read_text(encoding="utf-8")
     text = re.sub(r"^\| `tests/.*$", "", text, flags=re.MULTILINE)  # of an earlier run: make suite-times
     names = {name for name in re.findall(r"`([\w/.]+\.py|src/[\w/]+/)`", text) if "mine" not in name}

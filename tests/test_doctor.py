@@ -1,4 +1,4 @@
-"""`ducklane doctor` says what is there, and what to do about what is not."""
+"""`ducklane doctor` says what is installed, and what to do about what is not."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ def project(folder: Path, *names: str) -> None:
     git(folder, "commit", "--allow-empty", "-qm", "all")
 
 
-def test_a_machine_that_was_set_up_is_well(tmp_path: Path) -> None:
+def test_a_machine_that_was_set_up_passes(tmp_path: Path) -> None:
     project(tmp_path, "constraints.txt", "params.yaml")
     done = doctor(tmp_path, CUDA_VISIBLE_DEVICES="-1")
     assert done.returncode == 0, done.stdout + done.stderr
-    # nothing is missing without a GPU, but it is said why there is none
+    # nothing is missing without a GPU, but the reason is given
     assert "CUDA_VISIBLE_DEVICES='-1' hides all GPUs" in " ".join(done.stdout.split())
     checks = {" ".join(line.split()[1:3]) for line in done.stdout.splitlines()}
     for name in ("Python", "CPUs", "memory", "GPUs", "graphics", "git commit", "cache", "ray", "torch"):
@@ -69,7 +69,7 @@ def test_a_machine_that_was_set_up_is_well(tmp_path: Path) -> None:
         ({"MLFLOW_TRACKING_URI": "http://ann:secret@127.0.0.1:9"}, "unset MLFLOW_TRACKING_URI"),
     ],
 )
-def test_what_is_missing_is_named_with_its_cure(
+def test_missing_parts_are_named_with_their_fix(
     tmp_path: Path, environment: dict[str, str], cure: str
 ) -> None:
     done = doctor(tmp_path, **environment)
@@ -106,7 +106,9 @@ def test_a_damaged_store_is_named(store: Path) -> None:
     assert "restore it from a backup" in finding().cure
 
 
-def test_a_store_is_counted_and_not_touched(store: Path, empty_store: Callable[[Path], Path]) -> None:
+def test_the_runs_of_a_store_are_counted_and_not_touched(
+    store: Path, empty_store: Callable[[Path], Path]
+) -> None:
     assert finding() == Check("MLflow store", "mlflow.db will be created by the first run")
     before = empty_store(store).read_bytes()
     assert finding() == Check("MLflow store", "mlflow.db, 0 runs")
@@ -123,7 +125,7 @@ def test_a_store_is_counted_and_not_touched(store: Path, empty_store: Callable[[
         ("sqlite:////dev/null/mlflow.db", "correct MLFLOW_TRACKING_URI"),
     ],
 )
-def test_a_store_that_no_run_can_use_is_named_beforehand(
+def test_an_unusable_store_is_named_before_any_run(
     store: Path, monkeypatch: pytest.MonkeyPatch, told: str, cure: str
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", told)
@@ -131,12 +133,12 @@ def test_a_store_that_no_run_can_use_is_named_beforehand(
     assert "secret" not in finding().found
 
 
-def test_the_cure_names_what_the_set_up_installs() -> None:
+def test_the_fix_names_what_setup_installs() -> None:
     script = runpy.run_path(str(Path(__file__).parents[1] / "scripts" / "missing_libraries.py"))
     assert {*script["LIBRARIES"].values(), "libgl1-mesa-dri"} == set(GL_PACKAGES.split())
 
 
-def test_a_folder_that_is_no_repository_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_is_not_a_repository_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (check,) = rooms._git()
     assert check.name == "git"
@@ -144,7 +146,7 @@ def test_a_folder_that_is_no_repository_is_named(tmp_path: Path, monkeypatch: py
     assert "git init && git add --all" in check.cure
 
 
-def test_homes_and_temporary_folders_are_named_and_what_is_used_instead(
+def test_unusable_homes_and_temporary_folders_are_named_with_their_substitutes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

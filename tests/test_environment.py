@@ -38,7 +38,9 @@ def make(settings: Settings) -> Any:
 @pytest.mark.parametrize("backend", ["batched", "gym-duckietown"])
 @pytest.mark.parametrize("color", ["rgb", "gray"])
 @pytest.mark.parametrize("action", ["wheels", "velocity_steering", "steering"])
-def test_is_a_gymnasium_environment(quick: Changed, color: str, action: str, backend: str) -> None:
+def test_the_environment_passes_gymnasiums_checks(
+    quick: Changed, color: str, action: str, backend: str
+) -> None:
     chosen = quick(
         observation={"color": color, "frame_stack": 2},
         action={"type": action},
@@ -64,7 +66,7 @@ def test_the_reward_is_the_sum_of_its_components_by_step_and_by_episode(quick: C
 
 
 @pytest.mark.parametrize("backend", ["batched", "gym-duckietown"])
-def test_stock_reward_is_the_simulators_own(quick: Changed, backend: str) -> None:
+def test_the_stock_reward_is_the_simulators_own(quick: Changed, backend: str) -> None:
     world = {"map_name": "loop_obstacles", "backend": backend}
     environment = Environment(quick(reward={"type": "stock"}, simulator=world))
     simulator = environment.create_env()
@@ -144,7 +146,7 @@ def test_the_same_seed_gives_the_same_episode(quick: Changed) -> None:
     env.close()
 
 
-def test_the_first_frame_fills_the_stack_and_then_time_flows(quick: Changed) -> None:
+def test_the_first_frame_fills_the_stack_and_later_frames_shift_it(quick: Changed) -> None:
     env = make(quick(observation={"frame_stack": 3, "color": "rgb"}))
     seen, _ = env.reset(seed=5)
     assert np.array_equal(seen[..., :3], seen[..., 6:])

@@ -1,4 +1,4 @@
-"""Kernels are compiled once for all copies of the same sources, and anew for others."""
+"""Kernels are compiled once for all copies of the same sources, and again for others."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def damage(folder: Path) -> None:
         path.write_bytes(path.read_bytes()[:-10])
 
 
-def test_damaged_files_are_compiled_anew(tmp_path: Path) -> None:
+def test_damaged_files_are_recompiled(tmp_path: Path) -> None:
     project = tmp_path / "project"
     shutil.copytree(Path(ducklane.__file__).parent, project / "ducklane")
     assert called(project, tmp_path / "cache") == ["1.0", "1"]
@@ -56,7 +56,7 @@ def fill_the_disk() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
-def test_a_full_disk_only_keeps_nothing(tmp_path: Path) -> None:
+def test_with_a_full_disk_kernels_work_but_are_not_cached(tmp_path: Path) -> None:
     project, cache = Path(ducklane.__file__).parents[1], tmp_path / "cache"
     assert called(project, cache, preexec_fn=fill_the_disk) == ["1.0", "1"]
     assert not [path for path in cache.rglob("*") if path.is_file()]

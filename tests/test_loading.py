@@ -60,7 +60,7 @@ def empty(weights: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 @pytest.mark.parametrize("write", [zipped, legacy, pickled, program, empty])
-def test_weights_that_are_none_are_refused(
+def test_invalid_weights_are_refused(
     settings: Settings, make_policy: MakePolicy, tmp_path: Path, write: Callable[[Path], None]
 ) -> None:
     policy = make_policy(settings)
@@ -74,7 +74,7 @@ def test_weights_that_are_none_are_refused(
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_pickle_is_no_onnx_file(tmp_path: Path) -> None:
+def test_a_pickle_is_refused_as_an_onnx_file(tmp_path: Path) -> None:
     pickled(tmp_path / "policy.onnx")
     refused(tmp_path / "policy.onnx")
     assert not (tmp_path / "ran").exists()
@@ -105,7 +105,7 @@ def test_a_policy_with_its_weights_in_another_file_is_refused(
 
 
 @pytest.mark.parametrize("domain", ["somebody.else", "com.microsoft"])
-def test_a_policy_with_an_operator_of_its_own_is_refused(
+def test_a_policy_with_a_custom_operator_is_refused(
     exported: onnx.ModelProto, tmp_path: Path, capfd: pytest.CaptureFixture[str], domain: str
 ) -> None:
     model = copied(exported)
@@ -115,7 +115,7 @@ def test_a_policy_with_an_operator_of_its_own_is_refused(
     assert capfd.readouterr() == ("", "")
 
 
-def test_sealed_again_and_not_changed_it_drives(exported: onnx.ModelProto, tmp_path: Path) -> None:
+def test_an_unchanged_policy_that_is_sealed_again_drives(exported: onnx.ModelProto, tmp_path: Path) -> None:
     policy = OnnxPolicy(sealed(copied(exported), tmp_path / "policy.onnx"))
     seen = Observations(np.zeros((1, 480, 640, 3), np.uint8), np.full((1, 2), np.nan))
     assert policy.act(seen).shape == (1, 2)
@@ -128,7 +128,7 @@ def copied(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def sealed(model: onnx.ModelProto, path: Path) -> Path:
-    """Written with the digest that belongs to it, as somebody would who wants it to be taken for a policy."""
+    """Saved with a matching digest, as somebody would do to pass it off as a policy."""
     others = {prop.key: prop.value for prop in model.metadata_props if prop.key != CONTENT}
     onnx.helper.set_model_props(model, {**others, CONTENT: NO_DIGEST})
     content = model.SerializeToString(deterministic=True)

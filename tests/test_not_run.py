@@ -1,4 +1,4 @@
-"""Where a program cannot be had, the tests that need it are named as not run, and the rest runs."""
+"""If a program is not available, the tests that need it are named as not run, and the rest run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
     return pytester
 
 
-def test_tests_without_their_programs_are_named_and_the_rest_runs(suite: pytest.Pytester) -> None:
+def test_tests_whose_programs_are_missing_are_named_and_the_rest_run(suite: pytest.Pytester) -> None:
     done = suite.runpytest_inprocess("-n", "0")
     assert done.ret == pytest.ExitCode.OK
     done.stdout.fnmatch_lines(
@@ -44,6 +44,6 @@ def test_tests_without_their_programs_are_named_and_the_rest_runs(suite: pytest.
     )
 
 
-def test_ci_leaves_nothing_out(suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ci_skips_no_tests(suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "true")
     suite.runpytest_inprocess("-n", "0").assert_outcomes(passed=2)

@@ -28,7 +28,7 @@ REPOSITORY = Path(__file__).parents[1]
         *(f"run_module('ducklane.{module}'" for module in ("cli", "doctor", "tracking")),
     ],
 )
-def test_other_systems_are_told_in_one_line(program: str, platform: str, said: str) -> None:
+def test_other_systems_are_refused_in_one_line(program: str, platform: str, said: str) -> None:
     # since Python 3.12 shutil takes from Windows, if it is imported there, what this system has not
     faked = f"import runpy, shutil, sys; sys.platform = {platform!r}; runpy.{program}, run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", faked], cwd=REPOSITORY, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""Policies: saved and loaded alike, and the baselines do what they are called."""
+"""Policies are the same after saving and loading, and the baselines do what their names say."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def at(dist: float, angle: float) -> Observations:
     return Observations(np.zeros((1, 1, 1, 3), np.uint8), np.array([[dist, angle]]))
 
 
-def test_drives_the_same_after_saving_and_loading(trained: TrainedPolicy, tmp_path: Path) -> None:
+def test_a_policy_drives_the_same_after_saving_and_loading(trained: TrainedPolicy, tmp_path: Path) -> None:
     save_policy(tmp_path, trained.spec, trained.network)
     loaded = load_policy(tmp_path)
     assert loaded.spec == trained.spec
@@ -52,7 +52,7 @@ def test_drives_the_same_after_saving_and_loading(trained: TrainedPolicy, tmp_pa
         assert np.array_equal(loaded.act(see(frames)), trained.act(see(frames)))
 
 
-def test_forgets_the_last_episode(trained: TrainedPolicy) -> None:
+def test_a_policy_forgets_the_last_episode(trained: TrainedPolicy) -> None:
     first, second = camera(2, 1)
     trained.reset(1)
     fresh = trained.act(see(second))
@@ -86,7 +86,7 @@ def test_truncated_weights_are_refused(trained: TrainedPolicy, tmp_path: Path) -
         load_policy(tmp_path)
 
 
-def test_weights_of_another_training_are_refused(trained: TrainedPolicy, tmp_path: Path) -> None:
+def test_weights_of_another_training_run_are_refused(trained: TrainedPolicy, tmp_path: Path) -> None:
     save_policy(tmp_path, trained.spec, trained.network)
     with torch.no_grad():
         trained.network.log_std += 1
@@ -116,7 +116,7 @@ def test_weights_that_would_run_code_are_refused(trained: TrainedPolicy, tmp_pat
     assert not (tmp_path / "ran").exists()
 
 
-def test_the_digest_is_that_of_the_weights(trained: TrainedPolicy, tmp_path: Path) -> None:
+def test_the_digest_is_computed_from_the_weights(trained: TrainedPolicy, tmp_path: Path) -> None:
     digest = weights_digest(trained.network)
     save_policy(tmp_path / "a", trained.spec, trained.network)
     assert weights_digest(load_policy(tmp_path / "a").network) == digest
@@ -125,7 +125,9 @@ def test_the_digest_is_that_of_the_weights(trained: TrainedPolicy, tmp_path: Pat
     assert weights_digest(trained.network) != digest
 
 
-def test_the_description_is_json_under_the_settings_names(trained: TrainedPolicy, tmp_path: Path) -> None:
+def test_the_description_is_json_with_the_names_of_the_settings(
+    trained: TrainedPolicy, tmp_path: Path
+) -> None:
     save_policy(tmp_path, trained.spec, trained.network)
     written = json.loads((tmp_path / "policy.json").read_text())
     assert written["observation"]["frame_stack"] == trained.spec.observation.frame_stack
@@ -142,7 +144,7 @@ def test_the_controller_steers_back_to_the_lane(dist: float, angle: float, turns
     assert min(left, right) >= -1
 
 
-def test_every_baseline_commands_each_robot_within_the_duty() -> None:
+def test_every_baseline_keeps_its_commands_within_the_duty_range() -> None:
     lanes = np.array([[0.0, 0.0], [math.nan, math.nan], [0.3, -2.0]])
     for policy in baselines():
         policy.reset(3)

@@ -1,4 +1,4 @@
-"""docs/parameters.md and docs/metrics.md are what the code says of its settings and metrics."""
+"""docs/parameters.md and docs/metrics.md match the settings and metrics in the code."""
 
 from __future__ import annotations
 

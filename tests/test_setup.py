@@ -1,4 +1,4 @@
-"""What scripts/setup.sh decides, on machines made of stubs: which Python, what to install, what to say."""
+"""What scripts/setup.sh decides on machines made of stubs: which Python, what to install, what to print."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOOLS = (
     *("bash", "cat", "dirname", "env", "grep", "head", "id", "ln", "mkdir", "mv", "readlink", "rm"),
     *("sha256sum", "sort", "tail", "uname"),
 )
-"""What scripts may call besides what a test puts there."""
+"""What scripts may call besides the stubs of a test."""
 
 PYTHON = """
 case "$*" in
@@ -33,7 +33,7 @@ case "$*" in
 esac
 exit 0
 """
-"""A Python that only notes down what set-up asks of it."""
+"""A Python that only records how setup calls it."""
 
 
 class Machine:
@@ -51,7 +51,7 @@ class Machine:
             (self.bin / tool).symlink_to(str(shutil.which(tool)))
 
     def add(self, path: str, script: str) -> str:
-        """Put a program there; its path."""
+        """Add a program; its path."""
         program = self.root / path
         program.parent.mkdir(parents=True, exist_ok=True)
         program.unlink(missing_ok=True)
@@ -60,15 +60,15 @@ class Machine:
         return str(program)
 
     def add_python(self, path: str) -> str:
-        """Put a Python there that ducklane can be installed with."""
+        """Add a Python that ducklane can be installed with."""
         return self.add(path, PYTHON.format(status=0))
 
     def add_python_without_venv(self, path: str) -> str:
-        """Put a Python there that lacks ensurepip, like Debian's."""
+        """Add a Python that lacks ensurepip, like Debian's."""
         return self.add(path, PYTHON.format(status=2))
 
     def add_old_python(self, path: str) -> str:
-        """Put a Python there that is too old."""
+        """Add a Python that is too old."""
         return self.add(path, "echo is Python 3.10.12; exit 1")
 
     def run(self, script: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -81,20 +81,20 @@ class Machine:
         )
 
     def find_python(self, **environment: str) -> str:
-        """The Python that set-up would take, or the line that says why there is none."""
+        """The Python that setup would use, or the line that says why there is none."""
         done = self.run("find_python.sh", self.root, **environment)
         assert (done.returncode, bool(done.stdout)) in [(0, True), (1, False)]
         (line,) = (done.stdout + done.stderr).splitlines()
         return line
 
     def set_up(self, *words: str, **environment: str) -> str:
-        """What set-up says; it succeeds."""
+        """The output of setup, which succeeds."""
         done = self.run("setup.sh", *words, **environment)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
     def noted(self, name: str) -> list[str]:
-        """What was noted down in the project's folder under this name."""
+        """What was recorded in the project's folder under this name."""
         path = self.project / name
         return path.read_text().splitlines() if path.exists() else []
 
@@ -120,13 +120,13 @@ def test_the_machines_own_python_comes_first(machine: Machine) -> None:
         (["usr/bin/python3.11", "home/.local/share/uv/python/cpython-3.13.1-linux/bin/python3.13"], None),
     ],
 )
-def test_else_the_newest_is_taken(machine: Machine, places: list[str], newest: str | None) -> None:
+def test_the_newest_python_is_the_fallback(machine: Machine, places: list[str], newest: str | None) -> None:
     machine.add_old_python("bin/python3")
     paths = {place: machine.add_python(place) for place in places}
     assert machine.find_python() == paths[newest or places[-1]]
 
 
-def test_python_names_the_one_to_take(machine: Machine) -> None:
+def test_the_variable_python_chooses_the_python(machine: Machine) -> None:
     machine.add_python("bin/python3")
     named = machine.add_python("home/.pyenv/versions/3.12.4/bin/python3.12")
     assert machine.find_python(PYTHON=named) == named
@@ -134,7 +134,7 @@ def test_python_names_the_one_to_take(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize(("name", "flaw"), [("python3.10", "is Python 3.10.12"), ("python4", "is not there")])
-def test_a_wrong_python_is_refused_in_one_line(machine: Machine, name: str, flaw: str) -> None:
+def test_an_unusable_python_is_refused_in_one_line(machine: Machine, name: str, flaw: str) -> None:
     machine.add_python("bin/python3")
     machine.add_old_python("bin/python3.10")
     assert (
@@ -158,7 +158,7 @@ def test_a_wrong_python_is_refused_in_one_line(machine: Machine, name: str, flaw
         (None, "uv python install 3.13"),
     ],
 )
-def test_where_there_is_none_the_cure_is_named(machine: Machine, distribution: str | None, cure: str) -> None:
+def test_without_a_python_the_fix_is_named(machine: Machine, distribution: str | None, cure: str) -> None:
     machine.add_old_python("bin/python3")
     if distribution:
         (machine.root / "etc").mkdir()
@@ -190,14 +190,14 @@ class FakeVersion(tuple[int, ...]):
     releaselevel = "final"
 
 
-def test_of_a_virtual_environment_the_python_below_is_taken() -> None:
+def test_inside_a_virtual_environment_its_base_python_is_used() -> None:
     checked = subprocess.run([sys.executable, SCRIPTS / "check_python.py"], capture_output=True, text=True)
     assert checked.returncode == 0
     assert Path(checked.stdout.strip()).resolve() == Path(sys.executable).resolve()
     assert not Path(checked.stdout.strip()).is_relative_to(sys.prefix)
 
 
-def test_set_up_is_done_once(machine: Machine) -> None:
+def test_setup_runs_once(machine: Machine) -> None:
     machine.add_python("bin/python3")
     assert "making .venv" in machine.set_up()
     assert machine.set_up() == ""
@@ -205,7 +205,7 @@ def test_set_up_is_done_once(machine: Machine) -> None:
     assert any("--constraint constraints.txt" in line for line in machine.noted("installed"))
 
 
-def test_another_python_makes_another_venv_which_is_kept(machine: Machine) -> None:
+def test_another_python_gets_another_venv_which_is_kept(machine: Machine) -> None:
     machine.add_python("bin/python3")
     other = machine.add_python("bin/python3.12")
     machine.set_up()
@@ -213,7 +213,7 @@ def test_another_python_makes_another_venv_which_is_kept(machine: Machine) -> No
     assert machine.set_up(PYTHON="python3.12") == machine.set_up(PYTHON=other) == machine.set_up() == ""
 
 
-def test_what_was_interrupted_or_moved_is_made_anew(machine: Machine) -> None:
+def test_an_interrupted_or_moved_setup_is_redone(machine: Machine) -> None:
     machine.add_python("bin/python3")
     machine.set_up()
     (machine.project / ".venv" / ".ready").unlink()
@@ -223,7 +223,7 @@ def test_what_was_interrupted_or_moved_is_made_anew(machine: Machine) -> None:
 
 
 def with_apt(machine: Machine, status: int = 0) -> Path:
-    """Give the machine apt-get and sudo; where apt-get notes what it was to install."""
+    """Give the machine apt-get and sudo; the file in which apt-get records what it was to install."""
     asked = machine.root / "asked"
     note = f'echo "${{*##*--no-install-recommends }}" >>{asked}; exit {status}'
     machine.add("bin/apt-get", f'case "$*" in *update) ;; *) {note} ;; esac')
@@ -242,7 +242,7 @@ def test_only_what_is_missing_is_installed(machine: Machine) -> None:
     assert "chromium" not in asked.read_text()
 
 
-def test_without_test_programs_set_up_goes_on_but_not_in_ci(machine: Machine) -> None:
+def test_without_test_programs_setup_continues_but_not_in_ci(machine: Machine) -> None:
     machine.add_python("bin/python3")
     machine.add("bin/chromium", "exit 1")  # Ubuntu's says how to install it
     said = machine.set_up("tests")
@@ -268,7 +268,7 @@ def test_without_root_the_command_is_named(machine: Machine) -> None:
     assert done.stderr == "setup: missing system packages; run as root: apt-get install libegl1\n"
 
 
-def test_other_systems_are_told_in_one_line(machine: Machine) -> None:
+def test_other_systems_are_refused_in_one_line(machine: Machine) -> None:
     machine.add("bin/uname", "echo Darwin")
     done = machine.run("setup.sh")
     assert done.returncode == 1

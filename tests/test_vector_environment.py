@@ -1,4 +1,4 @@
-"""Many robots at once are as many environments of one robot each, whenever their episodes end."""
+"""Many robots at once behave like as many environments of one robot, whenever their episodes end."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def poses(env: TaskVectorEnv) -> list[tuple[float, ...]]:
 
 
 @pytest.mark.parametrize(("map_name", "margin_m"), [("loop_empty", 0.0), ("loop_obstacles", 0.04)])
-def test_many_robots_are_as_many_environments(changed, map_name, margin_m):
+def test_many_robots_equal_as_many_environments(changed, map_name, margin_m):
     chosen = changed(
         simulator={"max_steps": 60, "map_name": map_name},
         observation={"frame_stack": 3, "color": "rgb"},
@@ -81,7 +81,7 @@ def test_many_robots_are_as_many_environments(changed, map_name, margin_m):
         robot.env.close()
 
 
-def test_stacks_and_sums_of_robots_begin_anew_one_by_one(changed):
+def test_stacks_and_sums_are_reset_for_each_robot_separately(changed):
     chosen = changed(simulator={"max_steps": 60}, observation={"frame_stack": 3, "color": "rgb"})
     env = Environment(chosen).create_vector_env(3, threads=2)
     images, _ = env.reset(seed=1)
@@ -116,8 +116,8 @@ def test_closing_ends_the_threads(changed):
     assert not any(thread.is_alive() for thread in started)
 
 
-def test_what_could_not_be_made_is_thrown_away_in_silence(changed, monkeypatch):
-    """gymnasium closes it then, and what goes wrong there follows the error to the terminal."""
+def test_an_environment_that_could_not_be_made_is_discarded_silently(changed, monkeypatch):
+    """gymnasium then closes it; an error while closing would appear on the terminal after the first one."""
     said: list[str] = []
     monkeypatch.setattr(sys, "unraisablehook", lambda failure: said.append(str(failure.exc_value)))
     chosen = changed(simulator={"map_name": "nowhere.yaml"})

@@ -1,4 +1,4 @@
-"""A throw-away clone holds the project as it lies here, changes and all."""
+"""A throw-away clone holds the project as it is here, including uncommitted changes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import clones
 import pytest
 
 
-def test_a_project_below_a_larger_repository_is_cloned_with_it(
+def test_a_project_inside_a_larger_repository_is_cloned_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = tmp_path / "larger" / "robots" / "duckie"

@@ -1,4 +1,4 @@
-"""What the studies change is allowed, and their tables say what was found."""
+"""The studies make valid changes, and their tables say what was found."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def found(distance: float, survived: int) -> dict[str, Any]:
     return {"episodes": 4, "survived": survived, "official": {"driven_lanedir_consec": interval}}
 
 
-def test_drivers_are_compared_with_the_controller_on_unseen_maps_alone() -> None:
+def test_drivers_are_compared_with_the_controller_only_on_unseen_maps() -> None:
     batched = {
         name: {"several maps": found(16.0, 3), "controller": found(20.0, 4)} for name in recipes.UNSEEN
     } | {"loop_empty": {"several maps": found(0.0, 0), "controller": found(20.0, 4)}}
@@ -99,12 +99,12 @@ def trial(name: str, seed: int) -> dict[str, Any]:
     }
 
 
-def test_a_trial_is_a_line() -> None:
+def test_each_trial_is_one_line() -> None:
     *_, line = study.table([trial("1 frame", 2)]).splitlines()
     assert line == "| 1 frame | 2 | 120 of 128 | 32.4 [32.2, 33.0] | 3.0 cm | 3 of 4 | 8.00 | 2.5 min |"
 
 
-def test_a_study_goes_on_where_it_was_interrupted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_study_resumes_where_it_was_interrupted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     page, ran = tmp_path / "page.md", []
     page.write_text("before\n<!-- make study writes what follows -->\n<!-- until here -->\nafter\n")
 

@@ -14,7 +14,7 @@ CASES = """<testsuites><testsuite>
 </testsuite></testsuites>"""
 
 
-def test_times_are_told_by_file_the_longest_first(tmp_path: Path) -> None:
+def test_times_are_listed_by_file_longest_first(tmp_path: Path) -> None:
     (tmp_path / "tests.xml").write_text(CASES)
     (tmp_path / "test_seconds.json").write_text('{"seconds": 90}')
     report = suite_times.collect(tmp_path)
@@ -31,6 +31,6 @@ def test_times_are_told_by_file_the_longest_first(tmp_path: Path) -> None:
     assert "took 1.5 minutes on 2 cores" in written
 
 
-def test_without_a_run_of_the_tests_it_says_what_to_do(tmp_path: Path) -> None:
+def test_without_a_test_run_it_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="run `make test` first"):
         suite_times.collect(tmp_path)

@@ -1,4 +1,4 @@
-"""The seconds of an experiment are told by its parts."""
+"""The seconds of an experiment are reported by part."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_each_part_ends_where_the_next_begins() -> None:
     }
 
 
-def test_a_part_that_no_line_begins_is_no_part_of_the_one_before() -> None:
+def test_a_part_without_a_starting_line_is_not_counted_in_the_one_before() -> None:
     turnaround.check_complete(turnaround.parts(PRINTED, 280.0))
     without = [line for line in PRINTED if not line[1].startswith("driven")]
     with pytest.raises(UserError, match="no line like 'driven'"):

@@ -1,4 +1,4 @@
-"""The session of docs/comparing.md, typed as it stands there, in a throw-away clone with a tiny budget.
+"""The session of docs/comparing.md, typed as written there, in a throw-away clone with a tiny budget.
 
 It trains six times. All that look at what it left share it.
 """

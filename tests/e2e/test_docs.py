@@ -1,4 +1,4 @@
-"""The experiments that README and docs tell of are typed as they stand there, with a smaller budget."""
+"""The experiments in README and docs are typed exactly as written there, with a smaller budget."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BLOCK = re.compile(r"^ *```(?:bash)?\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 
 
 def commands(page: str) -> list[str]:
-    """What a page tells to type, one command a string."""
+    """The commands on a page, one per string."""
     text = "".join(BLOCK.findall((REPOSITORY / page).read_text()))
     lines = [" ".join(line.split()) for line in text.replace("\\\n", " ").splitlines()]
     return [line for line in lines if re.match(r"[a-z]+ |[A-Z_]+=", line) and "->" not in line]
@@ -38,7 +38,7 @@ def experiments() -> list[str]:
 
 
 @pytest.mark.parametrize("command", experiments(), ids=lambda command: command[:60])
-def test_an_experiment_of_the_docs_has_settings_that_are_allowed(tmp_path: Path, command: str) -> None:
+def test_an_experiment_in_the_docs_has_valid_settings(tmp_path: Path, command: str) -> None:
     params = tmp_path / "params.yaml"
     shutil.copy(REPOSITORY / "params.yaml", params)
     overrides = [word for word in shlex.split(command) if "=" in word]
@@ -52,7 +52,7 @@ def test_an_experiment_of_the_docs_has_settings_that_are_allowed(tmp_path: Path,
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A clone with a policy to go on from."""
+    """A clone with a policy to continue from."""
     project = clone(tmp_path_factory.mktemp("docs") / "ducklane")
     project.type("dvc repro train")
     (copy,) = [command for command in commands("docs/faults.md") if command.startswith("cp")]
@@ -62,7 +62,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.mark.full
 @pytest.mark.parametrize("command", experiments(), ids=lambda command: command[:60])
-def test_an_experiment_of_the_docs_runs(project: Project, command: str) -> None:
+def test_an_experiment_in_the_docs_runs(project: Project, command: str) -> None:
     for pattern, smaller in SMALLER.items():
         command = re.sub(pattern, smaller, command)
     project.type("git restore .")

@@ -23,7 +23,7 @@ def weights_of(project: Project) -> str:
 
 
 def repeated(project: Project) -> dict[str, Any]:
-    """What the same code, settings and seed have to give again: model, learning curve, scores."""
+    """What the same code, settings and seed must reproduce: model, learning curve, scores."""
     scores = project.json("results/evaluate/scores.json")
     with (project.root / "results/train/learning_curve.csv").open() as file:
         curve = [
@@ -99,7 +99,7 @@ def test_both_learning_curves_are_in_one_plot(session: Session) -> None:
         assert drawn == {(float(point.step), point.value) for point in logged}
 
 
-def test_experiments_stand_side_by_side(session: Session) -> None:
+def test_experiments_are_listed_side_by_side(session: Session) -> None:
     (shown,) = [printed for command, printed in session.printed.items() if "exp show" in command]
     for name in EXPERIMENTS:
         assert f"[{name}]" in shown
@@ -119,7 +119,7 @@ def test_the_queue_says_what_it_did(session: Session) -> None:
     assert "best checkpoint: episode_reward_mean" in session.printed["dvc queue logs lr-1"]
 
 
-def test_what_is_removed_stays_in_mlflow(session: Session) -> None:
+def test_removed_experiments_stay_in_mlflow(session: Session) -> None:
     listed = session.project.type("dvc exp list --name-only").split()
     assert sorted(listed) == ["best", "bolder", "seed-1", "slower"]
     run_id = session.run_of("lr-1").info.run_id
@@ -148,7 +148,7 @@ def test_an_experiment_its_run_and_its_models_lead_to_each_other(session: Sessio
         assert "settings: slower holds the run's params.yaml" in text
 
 
-def test_what_the_lineage_knows_and_the_scores_do_not_say(session: Session) -> None:
+def test_the_lineage_reports_what_the_scores_do_not_show(session: Session) -> None:
     best = traced(session.project, "best")
     assert "run: was started in the experiment slower; best took over its model" in best
     bolder = traced(session.project, "bolder")
@@ -158,7 +158,7 @@ def test_what_the_lineage_knows_and_the_scores_do_not_say(session: Session) -> N
 
 @contextmanager
 def changed(file: Path, old: bytes, new: bytes) -> Iterator[None]:
-    """A file in which something else stands meanwhile."""
+    """A file with other content for a while."""
     content = file.read_bytes()
     assert old in content
     file.write_bytes(content.replace(old, new))
@@ -181,7 +181,7 @@ def other(digest: str) -> str:
         ("code", "git_commit", "models/policy.onnx"),
     ],
 )
-def test_a_run_that_was_tampered_with_is_found_out(session: Session, what: str, tag: str, model: str) -> None:
+def test_a_run_that_was_tampered_with_is_detected(session: Session, what: str, tag: str, model: str) -> None:
     run = session.run_of("slower")
     value = run.data.tags[tag]
     session.project.store.set_tag(run.info.run_id, tag, other(value))
@@ -192,7 +192,7 @@ def test_a_run_that_was_tampered_with_is_found_out(session: Session, what: str, 
     assert re.search(rf"^WRONG +{what}: {value[:12]} in model, {other(value)[:12]} in run", printed, re.M)
 
 
-def test_a_model_that_was_tampered_with_is_found_out(session: Session) -> None:
+def test_a_model_that_was_tampered_with_is_detected(session: Session) -> None:
     project, tags = session.project, session.run_of("slower").data.tags
     policy = project.root / "models/checkpoint/policy.json"
     digest = tags["params_digest"]
@@ -211,7 +211,7 @@ def test_a_model_that_was_tampered_with_is_found_out(session: Session) -> None:
         assert printed.startswith("models/policy.onnx: is damaged")
 
 
-def test_settings_that_were_tampered_with_are_found_out(session: Session) -> None:
+def test_settings_that_were_tampered_with_are_detected(session: Session) -> None:
     run_id = session.run_of("slower").info.run_id
     (stored,) = (session.project.root / "mlartifacts").glob(f"{run_id}/artifacts/params.yaml")
     with changed(stored, b"lr: 0.0003", b"lr: 0.0004"):

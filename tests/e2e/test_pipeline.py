@@ -1,4 +1,4 @@
-"""What the README promises, typed as it says, in a throw-away clone with a tiny budget."""
+"""What the README promises, with its own commands, in a throw-away clone with a tiny budget."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_one_mlflow_run_holds_all_three_stages(project: Project) -> None:
         assert project.json(f"results/{stage}.json")["mlflow"]["run_id"] == run_id
 
 
-def test_scores_are_official_and_readable_and_beside_the_baselines(project: Project) -> None:
+def test_scores_are_official_readable_and_listed_beside_the_baselines(project: Project) -> None:
     scores = project.json("results/evaluate/scores.json")
     assert scores["episodes"] == 2
     assert scores["official"].keys() >= {
@@ -153,7 +153,7 @@ def test_the_export_was_checked(project: Project) -> None:
     )
 
 
-def test_drive_films_the_exported_policy_and_holds_it_against_the_gate(project: Project) -> None:
+def test_drive_films_the_exported_policy_and_checks_it_against_the_gate(project: Project) -> None:
     printed = project.type(
         "ducklane drive --model models/policy.onnx --all --seconds 1 --video out/drive.mp4"
     )
@@ -164,7 +164,7 @@ def test_drive_films_the_exported_policy_and_holds_it_against_the_gate(project: 
 
 
 @pytest.mark.parametrize("stage", ["inputs", "train", "evaluate", "baselines", "export"])
-def test_wrong_settings_are_one_line_and_nothing_is_written(tmp_path: Path, stage: str) -> None:
+def test_wrong_settings_are_refused_in_one_line_and_nothing_is_written(tmp_path: Path, stage: str) -> None:
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copy(REPOSITORY / name, tmp_path)
     set_param(tmp_path / "params.yaml", "rllib.lr", "fast")
@@ -189,7 +189,7 @@ def test_wrong_settings_are_one_line_and_nothing_is_written(tmp_path: Path, stag
 
 
 @pytest.mark.parametrize("key", ["simulator.map_name", "evaluate.map_name"])
-def test_an_unknown_map_is_refused_before_training_with_the_nearest_names(tmp_path: Path, key: str) -> None:
+def test_an_unknown_map_is_refused_before_training_with_similar_names(tmp_path: Path, key: str) -> None:
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copy(REPOSITORY / name, tmp_path)
     set_param(tmp_path / "params.yaml", key, "loop_emtpy")
@@ -216,7 +216,7 @@ def test_make_repro_installs_everything_by_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.full
-def test_seeds_are_scored_and_told_in_the_readme(tmp_path: Path) -> None:
+def test_seeds_are_scored_and_listed_in_the_readme(tmp_path: Path) -> None:
     project = clone(tmp_path / "ducklane")
     project.type("dvc repro")
     command = "python benchmarks/seeds.py --seed 1 --seed 2"

@@ -1,4 +1,4 @@
-"""A training run that is stopped, however, goes on when the same command is given again."""
+"""A training run that is stopped in any way resumes when the same command is given again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from clones import Project, clone, set_param
 
 STEPS = 512
 INTERVAL = 64
-"""Steps of an iteration, or one more where a robot begins anew at its end."""
+"""Steps of an iteration, or one more where a robot starts a new episode at its end."""
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def truncate_the_newest_checkpoint(project: Project) -> None:
 
 
 def is_complete(project: Project, run_id: str) -> None:
-    """The training run had all its steps, no gap, nothing doubled, and left nothing to go on from."""
+    """The training run had all its steps, no gap and no duplicates, and left nothing to resume from."""
     assert status_of(project, run_id) == "FINISHED"
     with (project.root / "results/train/learning_curve.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -97,7 +97,7 @@ def go_on_from_an_older_policy(project: Project) -> None:
     assert project.json("results/train/summary.json")["timesteps_total"] == steps[-1] >= before + 128
 
 
-def test_a_training_that_is_stopped_again_and_again_ends_as_one_whole(project: Project) -> None:
+def test_a_training_run_that_is_stopped_repeatedly_ends_complete(project: Project) -> None:
     older = project.root / "models" / "checkpoint" / "policy.json"
     older.parent.mkdir()
     older.write_text("an older model")
@@ -125,7 +125,9 @@ def test_a_training_that_is_stopped_again_and_again_ends_as_one_whole(project: P
 
 @pytest.mark.full
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
-def test_a_stopped_training_goes_on_in_the_same_run(project: Project, sent: signal.Signals) -> None:
+def test_a_stopped_training_run_resumes_in_the_same_mlflow_run(
+    project: Project, sent: signal.Signals
+) -> None:
     stop_at(project, "dvc repro train", 256, sent)
     assert not (project.root / "models" / "checkpoint").exists()
     before = only_run(project)
@@ -138,7 +140,7 @@ def test_a_stopped_training_goes_on_in_the_same_run(project: Project, sent: sign
 
 
 @pytest.mark.full
-def test_other_settings_do_not_touch_it_and_restart_begins_again(project: Project) -> None:
+def test_other_settings_leave_a_stopped_run_alone_and_restart_starts_over(project: Project) -> None:
     stop_at(project, "python pipeline/train.py", 256, signal.SIGKILL)
     (first,) = (project.root / "runs" / "train").iterdir()
     run_id = only_run(project)

@@ -43,7 +43,7 @@ def trials(project: Project) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_search_that_was_killed_goes_on_and_keeps_the_best_of_all_trials(project: Project) -> None:
+def test_a_killed_search_resumes_and_keeps_the_best_of_all_trials(project: Project) -> None:
     """One after the other, and each pays less than the one before, so that ASHA has no choice."""
     space = "{reward: {lateral_weight: {grid: [0.0, 50.0, 100.0]}}}"
     for key, value in {

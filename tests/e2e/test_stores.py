@@ -1,4 +1,4 @@
-"""What docs/stores.md promises, typed as it says: a server on PostgreSQL, a DVC remote, the registry."""
+"""What docs/stores.md promises, with its own commands: a server on PostgreSQL, a DVC remote, the registry."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def told(command: str, **real: object) -> str:
     return command
 
 
-def test_every_command_of_the_page_is_typed_here() -> None:
+def test_every_command_on_the_page_is_typed_here() -> None:
     typed = re.findall(r'told\(\s*"(.*?)"', Path(__file__).read_text())
     assert sorted(set(typed)) == sorted(set(COMMANDS))
 
@@ -269,7 +269,7 @@ def test_repro_can_pull_what_it_needs(project: Project, tmp_path: Path) -> None:
     assert (fresh.root / "models" / "checkpoint" / "network.pt").exists()
 
 
-def test_an_experiment_goes_from_clone_to_clone(project: Project, tmp_path: Path) -> None:
+def test_an_experiment_can_be_passed_from_clone_to_clone(project: Project, tmp_path: Path) -> None:
     fresh = elsewhere(project, tmp_path / "fresh", revision="main~1")
     fresh.type(told("dvc exp pull origin slower"))
     fresh.type(told("dvc exp apply slower"))
@@ -384,7 +384,7 @@ def database(postgresql: dict[str, str], port: int) -> str:
 
 
 @pytest.mark.parametrize("kind", ["server", "database"])
-def test_a_password_is_printed_and_kept_nowhere(
+def test_a_password_is_never_printed_or_stored(
     kind: str, port: int, database: str, postgresql: dict[str, str], smallest_policy: Path, tmp_path: Path
 ) -> None:
     project = Project(REPOSITORY)
@@ -418,7 +418,7 @@ def test_a_password_is_printed_and_kept_nowhere(
         ("guest:RIGHT@", "postgres", "does not let this user create tables in schema public"),
     ],
 )
-def test_whom_postgresql_does_not_let_in_is_told_why(
+def test_a_refusal_by_postgresql_is_explained(
     monkeypatch: pytest.MonkeyPatch,
     postgresql: dict[str, str],
     database: str,
@@ -438,7 +438,7 @@ def test_whom_postgresql_does_not_let_in_is_told_why(
     assert "Wrong" not in str(refused.value)
 
 
-def test_an_experiment_of_the_server_is_refused_in_its_bare_database(
+def test_a_servers_experiment_is_refused_when_its_database_is_used_directly(
     monkeypatch: pytest.MonkeyPatch, port: int, database: str
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
@@ -448,7 +448,7 @@ def test_an_experiment_of_the_server_is_refused_in_its_bare_database(
         tracking.prepare_store("of the server")
 
 
-def test_a_server_that_goes_by_another_name_is_told_with_allowed_hosts(
+def test_a_server_under_another_name_is_reported_with_allowed_hosts(
     monkeypatch: pytest.MonkeyPatch, port: int
 ) -> None:
     # another way to write 127.0.0.1, which MLflow takes for a name of someone else
@@ -457,9 +457,7 @@ def test_a_server_that_goes_by_another_name_is_told_with_allowed_hosts(
         tracking.client()
 
 
-def test_a_proxy_is_not_asked_for_a_server_on_this_machine(
-    monkeypatch: pytest.MonkeyPatch, port: int
-) -> None:
+def test_no_proxy_is_used_for_a_server_on_this_machine(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "")
     monkeypatch.setenv("NO_PROXY", "")
@@ -474,7 +472,7 @@ def test_a_proxy_is_not_asked_for_a_server_on_this_machine(
         ("postgresql+psycopg2://a:secret@127.0.0.1:1/x", 1, "does not answer"),
     ],
 )
-def test_a_store_that_is_refused_costs_no_model(tmp_path: Path, told: str, code: int, said: str) -> None:
+def test_a_refused_store_leaves_the_model_untouched(tmp_path: Path, told: str, code: int, said: str) -> None:
     project = Project(tmp_path)
     project.environment["MLFLOW_TRACKING_URI"] = told
     shutil.copy(REPOSITORY / "params.yaml", tmp_path)
@@ -490,7 +488,7 @@ def test_a_store_that_is_refused_costs_no_model(tmp_path: Path, told: str, code:
 
 
 @pytest.mark.full
-def test_four_trainings_write_to_one_sqlite_store_at_once(tmp_path: Path) -> None:
+def test_four_training_runs_write_to_one_sqlite_store_at_once(tmp_path: Path) -> None:
     store = tmp_path / "mlflow.db"
     projects = [clone(tmp_path / f"clone-{seed}") for seed in range(1, 5)]
     for seed, project in enumerate(projects, start=1):

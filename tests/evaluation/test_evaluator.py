@@ -1,4 +1,4 @@
-"""Any policy is scored alike: same starts, same world, same rules."""
+"""Every policy is scored the same way: same starts, same world, same rules."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_every_episode_is_a_row(evaluator: Evaluator, tmp_path: Path) -> None:
     assert float(rows[1]["start_x_m"]) == pytest.approx(evaluator.starts[1][0], abs=1e-6)
 
 
-def test_a_policy_of_another_camera_is_refused(
+def test_a_policy_for_another_camera_is_refused(
     evaluator: Evaluator, changed: Callable[..., Settings], make_policy: Callable[[Settings], TrainedPolicy]
 ) -> None:
     other = changed(

@@ -1,4 +1,4 @@
-"""The gate opens for what drives well enough, on the task it is about."""
+"""A policy passes the gate if it drives well enough on the gate's own task."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def test_every_figure_counts(task: Any, worse: dict[str, float]) -> None:
     assert not found["goal"]
 
 
-def test_one_crash_closes_it(task: Any) -> None:
+def test_one_crash_fails_the_gate(task: Any) -> None:
     driven = scores(Line(9.0, 0.01, 1.0))
     driven[7] = replace(driven[7], survived=False)
     found = gate(task, driven)
     assert (found["must"], found["survived"]) == (False, 19)
 
 
-def test_the_goal_is_beyond_the_line(task: Any) -> None:
+def test_the_goal_is_stricter_than_the_line(task: Any) -> None:
     between = Line(GOAL.distance_m - 0.1, GOAL.lateral_m, GOAL.in_lane_share)
     found = gate(task, scores(between))
     assert (found["must"], found["goal"]) == (True, False)
@@ -73,7 +73,7 @@ def test_the_goal_is_beyond_the_line(task: Any) -> None:
 @pytest.mark.parametrize(
     "easier", [{"map_name": "small_loop"}, {"episodes": 19}, {"max_seconds": 14.0}, {"start_angle_deg": 20.0}]
 )
-def test_an_easier_task_passes_no_line(task: Any, easier: dict[str, Any]) -> None:
+def test_an_easier_task_does_not_pass_the_gate(task: Any, easier: dict[str, Any]) -> None:
     assert not gate(task.model_copy(update=easier), scores(Line(9.0, 0.01, 1.0)))["must"]
 
 

@@ -1,4 +1,4 @@
-"""Many long drives at once are as many drives, and their scores come with intervals."""
+"""Many long drives at once give the same results as single ones, and their scores come with intervals."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def short(changed: Callable[..., Settings], **evaluate: Any) -> Settings:
     return changed(evaluate={"lap_starts": 3, "lap_seconds": 2.0, "max_seconds": 2.0, **evaluate})
 
 
-def test_they_begin_on_both_lanes_and_go_where_single_drives_go(changed: Callable[..., Settings]) -> None:
+def test_laps_start_in_both_lanes_and_match_single_drives(changed: Callable[..., Settings]) -> None:
     settings = short(changed)
     laps = Laps(settings)
     assert len(laps.starts) == 6
@@ -52,7 +52,7 @@ def test_a_network_is_shown_what_it_was_trained_on(
     assert any(np.ptp(episode.poses[:, 0]) > 0 for episode in driven.episodes)
 
 
-def test_who_leaves_the_road_is_out(changed: Callable[..., Settings]) -> None:
+def test_a_robot_that_leaves_the_road_is_out(changed: Callable[..., Settings]) -> None:
     settings = short(changed, lap_seconds=10.0)
 
     class Straight(ProportionalController):

@@ -73,7 +73,7 @@ def test_the_simulator_takes_every_start_and_finds_it_in_a_lane(map_name):
 
 @pytest.mark.parametrize("map_name", MAPS)
 @pytest.mark.parametrize("count", [1, 2, 6, 50, 200])
-def test_any_number_of_starts_all_different(map_name, count):
+def test_any_number_of_starts_are_all_different(map_name, count):
     starts = starts_on(map_name, count)
     assert starts.shape == (count, 3)
     assert len(np.unique(starts[:, :2].round(3), axis=0)) == count
@@ -92,7 +92,7 @@ def test_straights_and_curves_get_their_share_and_crossings_none(map_name):
 
 @pytest.mark.parametrize("map_name", ["loop_empty", "loop_obstacles", "zigzag_dists"])
 @pytest.mark.parametrize("count", [6, 20])
-def test_half_of_the_starts_go_either_way_round(map_name, count):
+def test_half_of_the_starts_go_each_way_round(map_name, count):
     starts = starts_on(map_name, count)
     straights = starts[[kind == "straight" for kind in tiles_under(map_name, starts)]]
     from_center = straights[:, :2] - simulator_center(map_name)
@@ -106,7 +106,7 @@ def simulator_center(map_name):
     return (np.mean([(i, j) for i, j, _ in road.drivable_tiles], axis=0) + 0.5) * road.tile_size
 
 
-def test_the_same_starts_every_time():
+def test_the_starts_are_the_same_every_time():
     assert np.array_equal(starts_on("udem1", 12), starts_on("udem1", 12))
 
 
@@ -196,7 +196,7 @@ def test_starts_that_must_move_do_not_move_onto_others():
         assert np.diff(np.sort(lane[:, 0])).min() > 0.05
 
 
-def test_too_few_valid_places_are_one_clear_line():
+def test_too_few_valid_places_are_reported_in_one_clear_line():
     with pytest.raises(
         UserError, match=r"evaluate.episodes: tightrope has room for 0 valid starts, not 7; use"
     ) as error:

@@ -75,7 +75,7 @@ class Imitator(Policy):
 
 
 def train_imitator(world: SimulatorSettings) -> Imitator:
-    """Learn from the controller in the batched simulator, while half of the robots try what was learned."""
+    """Learn from the controller in the batched simulator, while half of the robots apply the result."""
     observation, teacher = ObservationSettings(**SEES), ProportionalController(3.0, 1.2, 0.5, 1.0, 0.2)
     imitator = Imitator(observation, (world.camera_height, world.camera_width))
     school = world.model_copy(update={"backend": "batched", "max_steps": 90})

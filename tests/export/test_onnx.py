@@ -32,7 +32,7 @@ def camera(count: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_onnx_runtime_commands_what_torch_does(
+def test_onnx_runtime_gives_the_same_commands_as_torch(
     changed: Changed, make_policy: MakePolicy, tmp_path: Path, variant: dict[str, dict[str, object]]
 ) -> None:
     policy = make_policy(changed(**variant))
@@ -50,7 +50,7 @@ def test_onnx_runtime_commands_what_torch_does(
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_the_observation_inside_is_the_trainings_to_the_byte(
+def test_the_built_in_observation_matches_training_to_the_byte(
     changed: Changed, make_policy: MakePolicy, variant: dict[str, dict[str, object]]
 ) -> None:
     policy = make_policy(changed(**variant))
@@ -62,7 +62,9 @@ def test_the_observation_inside_is_the_trainings_to_the_byte(
     assert np.array_equal(inside, np.stack(outside))
 
 
-def test_a_batch_is_its_robots(settings: Settings, make_policy: MakePolicy, tmp_path: Path) -> None:
+def test_a_batch_equals_its_robots_one_by_one(
+    settings: Settings, make_policy: MakePolicy, tmp_path: Path
+) -> None:
     path = tmp_path / "policy.onnx"
     export_onnx(make_policy(settings), path, opset=20)
     frames = camera(3)
@@ -80,7 +82,7 @@ def test_the_file_says_where_it_comes_from(
     assert [node.name for node in onnx.load(path).graph.input] == ["frames"]
 
 
-def test_the_file_tells_nothing_of_the_machine_that_made_it(
+def test_the_file_reveals_nothing_about_the_machine_that_made_it(
     settings: Settings, make_policy: MakePolicy, tmp_path: Path
 ) -> None:
     first, second = tmp_path / "first.onnx", tmp_path / "second.onnx"
@@ -91,7 +93,7 @@ def test_the_file_tells_nothing_of_the_machine_that_made_it(
 
 
 @pytest.mark.parametrize("content", [b"", b"no model", None])
-def test_what_is_no_policy_is_refused_in_one_line(tmp_path: Path, content: bytes | None) -> None:
+def test_a_file_that_is_not_a_policy_is_refused_in_one_line(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "policy.onnx"
     if content is not None:
         path.write_bytes(content)

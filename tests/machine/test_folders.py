@@ -1,4 +1,4 @@
-"""Caches and Ray's files find a folder where the usual ones cannot be written."""
+"""Caches and Ray's files get another folder where the usual ones cannot be written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ducklane.errors import UserError
 from ducklane.machine import folders
 
 NOWHERE = "/proc/1/home"
-"""Cannot be made, by nobody."""
+"""Nobody can create it."""
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_the_cache_is_where_users_expect_it(
 
 
 @pytest.mark.parametrize("relative", ["", "cache", "./cache"])
-def test_a_cache_that_is_no_absolute_path_is_ignored(
+def test_a_cache_with_a_relative_path_is_ignored(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, relative: str
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", relative)
@@ -55,7 +55,7 @@ def test_without_a_home_the_project_keeps_its_caches(
     assert folders.cache_folder("scenes") == project / "runs/cache/scenes"
 
 
-def test_copies_of_the_project_share_them(
+def test_copies_of_the_project_share_its_caches(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", NOWHERE)
@@ -72,7 +72,7 @@ def test_one_part_of_the_cache_may_belong_to_another_user(project: Path, tmp_pat
     assert folders.cache_folder("scenes") == tmp_path / ".cache/ducklane/scenes"
 
 
-def test_beside_any_project_a_cache_lasts_as_long_as_its_process(project: Path, tmp_path: Path) -> None:
+def test_outside_a_project_a_cache_lasts_as_long_as_its_process(project: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [
             sys.executable,
@@ -90,7 +90,7 @@ def test_beside_any_project_a_cache_lasts_as_long_as_its_process(project: Path, 
     assert not folder.exists()
 
 
-def test_ray_takes_the_temporary_folder(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ray_uses_the_temporary_folder(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert folders.ray_folder() == (Path("/tmp/ray"), "")
     with TemporaryDirectory(dir="/tmp") as usual, TemporaryDirectory(dir="/tmp") as meant:
         monkeypatch.setenv("TMPDIR", usual)
@@ -111,7 +111,7 @@ def test_ray_takes_the_temporary_folder(project: Path, monkeypatch: pytest.Monke
         ("tmp", "TMPDIR: {} is not an absolute path, which Ray needs"),
     ],
 )
-def test_ray_does_without_a_temporary_folder_that_it_cannot_use(
+def test_ray_avoids_an_unusable_temporary_folder(
     project: Path, monkeypatch: pytest.MonkeyPatch, temporary: str, why: str
 ) -> None:
     monkeypatch.setenv("TMPDIR", temporary)
@@ -120,9 +120,7 @@ def test_ray_does_without_a_temporary_folder_that_it_cannot_use(
     assert note.startswith(why.format(temporary))
 
 
-def test_a_folder_that_was_meant_for_ray_is_used_or_refused(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unusable_folder_meant_for_ray_is_refused(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_TMPDIR", NOWHERE)
     with pytest.raises(UserError) as raised:
         folders.ray_folder()
@@ -135,7 +133,7 @@ def test_the_longest_folder_for_ray_is_as_long_as_sockets_allow() -> None:
     assert len("/" + "x" * (folders.RAY_BYTES - 1) + folders.RAY_SOCKET) == 107
 
 
-def test_programs_say_nothing_of_a_home_that_cannot_be_written(project: Path) -> None:
+def test_programs_are_silent_about_an_unwritable_home(project: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import ducklane.evaluation.pictures, ducklane.export.onnx_policy"],
         env={**os.environ, "HOME": "/proc/1"},

@@ -1,4 +1,4 @@
-"""GPUs that torch can compute on are found, and where there are none it is said why; torch is faked."""
+"""GPUs that torch can use are found; if there are none, the reason is given. torch is faked."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def fake_torch(
 
 @pytest.mark.usefixtures("driver")
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
-def test_all_that_torch_computes_on_are_found(
+def test_all_gpus_that_torch_can_use_are_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     fake_torch(tmp_path, monkeypatch, [""] * count)
@@ -98,7 +98,7 @@ NO_KERNEL = (
         (["CUDA error: unspecified launch failure"], "", "RuntimeError", "check that nvidia-smi works"),
     ],
 )
-def test_a_gpu_that_torch_cannot_use_is_none_and_is_told_with_the_cure(
+def test_a_gpu_that_torch_cannot_use_is_reported_with_the_fix(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     devices: list[str],
@@ -114,14 +114,14 @@ def test_a_gpu_that_torch_cannot_use_is_none_and_is_told_with_the_cure(
 
 
 @pytest.mark.usefixtures("driver")
-def test_those_before_the_first_that_fails_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpus_before_the_first_failing_one_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_torch(tmp_path, monkeypatch, ["", "CUDA error: no kernel image is available", ""])
     assert find_gpus().count == 1
     assert "no kernel image" in find_gpus().problem
 
 
 @pytest.mark.parametrize("hidden", ["", "-1", " -1 ", "NoDevFiles", "-1,0", ",0"])
-def test_hidden_gpus_are_not_there_and_torch_is_not_asked(
+def test_hidden_gpus_do_not_count_and_torch_is_not_asked(
     monkeypatch: pytest.MonkeyPatch, hidden: str
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
@@ -150,7 +150,7 @@ DEVICES = [""] * next((n for n, name in enumerate(names) if name not in here), l
         ("MIG-42f8a2ee-1e51-5ac7-9f0a-3d5a1e8a7a10", 1),
     ],
 )
-def test_what_cuda_visible_devices_names_is_left_to_torch(
+def test_torch_interprets_cuda_visible_devices(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str, count: int
 ) -> None:
     fake_torch(tmp_path, monkeypatch, [])
@@ -173,7 +173,7 @@ def test_what_cuda_visible_devices_names_is_left_to_torch(
         ("import time; time.sleep(60)", "torch gave no answer within 0.5 s"),
     ],
 )
-def test_no_answer_of_torch_leaves_it_to_the_user(
+def test_without_an_answer_from_torch_the_user_decides(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, problem: str
 ) -> None:
     if "within" in problem:
@@ -233,7 +233,7 @@ NO_DRIVER = "libcuda.so.1"
         ),
     ],
 )
-def test_without_a_driver_it_is_said_what_is_missed(
+def test_a_missing_driver_is_reported_with_the_fix(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     files: dict[str, str],

@@ -88,7 +88,9 @@ def test_a_containers_share_of_the_cpus(root: Path, quota: str, cpus: int) -> No
         ({"system.slice": "100000 100000"}, 64),
     ],
 )
-def test_the_smallest_quota_above_a_process_counts(root: Path, quotas: dict[str, str], cpus: int) -> None:
+def test_the_smallest_quota_of_all_parent_groups_counts(
+    root: Path, quotas: dict[str, str], cpus: int
+) -> None:
     files = {f"sys/fs/cgroup/{folder}/cpu.max": quota for folder, quota in quotas.items()}
     cgroups(root, "0::/user.slice/user-1000.slice/app.scope\n", V2, files)
     assert usable_cpus(root) == cpus
@@ -97,7 +99,7 @@ def test_the_smallest_quota_above_a_process_counts(root: Path, quotas: dict[str,
 @pytest.mark.parametrize(("quota", "cpus"), [("-1\n", 64), ("400000\n", 4), ("50000\n", 1)])
 @pytest.mark.parametrize("controllers", ["cpu", "cpu,cpuacct"])
 @pytest.mark.parametrize("folder", ["", "/batch/job 7"])
-def test_a_share_under_the_older_cgroups(
+def test_a_containers_share_under_cgroups_v1(
     root: Path, quota: str, cpus: int, controllers: str, folder: str
 ) -> None:
     place = f"/sys/fs/cgroup/{controllers}"
@@ -129,7 +131,7 @@ def test_a_path_outside_of_what_a_container_sees(root: Path) -> None:
     assert usable_cpus(root) == 5
 
 
-def test_no_cgroups_no_bound(root: Path) -> None:
+def test_without_cgroups_there_is_no_limit(root: Path) -> None:
     assert usable_cpus(root) == 64
     assert usable_memory(root) == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
@@ -142,7 +144,7 @@ def test_no_more_cpus_than_slurm_grants(
     assert usable_cpus(root) == cpus
 
 
-def test_memory_is_the_least_limit_too(root: Path) -> None:
+def test_memory_is_the_smallest_limit(root: Path) -> None:
     cgroups(
         root,
         "0::/a/b\n4:memory:/c\n",

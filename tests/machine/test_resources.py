@@ -52,19 +52,19 @@ def test_minus_one_workers_run_on_any_number_of_cores(changed: Any, cores: int, 
 
 
 @pytest.mark.parametrize("cores", CORES)
-def test_the_usual_training_runs_on_any_machine(settings: Settings, cores: int) -> None:
+def test_the_default_training_run_fits_any_machine(settings: Settings, cores: int) -> None:
     for gpus in GPUS:
         assert refusals(settings, Machine(cores, gpus)) == {}
         assert num_workers(settings, Machine(cores, gpus)) == 0
     assert notes(settings, Machine(cores, 0)) == []
 
 
-def test_minus_one_workers_keep_to_the_cpus_that_ray_offers(changed: Any) -> None:
+def test_minus_one_workers_respect_the_cpus_that_ray_may_use(changed: Any) -> None:
     settings = changed(rllib={"num_workers": -1}, ray={"num_cpus": 7})
     assert num_workers(settings, Machine(64, 0)) == 4
 
 
-def test_a_number_of_workers_given_by_hand_is_kept(changed: Any) -> None:
+def test_an_explicit_number_of_workers_is_kept(changed: Any) -> None:
     settings = changed(rllib={"num_workers": 4})
     assert num_workers(settings, Machine(20, 0)) == 4
     assert refusals(settings, Machine(20, 0)) == {}
@@ -109,7 +109,7 @@ def test_a_number_of_workers_given_by_hand_is_kept(changed: Any) -> None:
         ),
     ],
 )
-def test_the_key_that_is_wrong_is_named(changed: Any, sections: Any, key: str, problem: str) -> None:
+def test_the_wrong_key_is_named(changed: Any, sections: Any, key: str, problem: str) -> None:
     assert refusals(changed(**sections), Machine(24, 0, memory=2**33)) == {key: problem}
 
 
@@ -123,7 +123,7 @@ NONE_SEEN = (
 
 @pytest.mark.parametrize("gpus", GPUS)
 @pytest.mark.parametrize("cores", CORES)
-def test_asking_for_a_gpu_is_enough_where_there_is_one(changed: Any, cores: int, gpus: int) -> None:
+def test_asking_for_a_gpu_suffices_if_there_is_one(changed: Any, cores: int, gpus: int) -> None:
     settings, machine = changed(rllib={"num_gpus": 1}), Machine(cores, gpus)
     assert offered(settings.ray, machine).gpus == gpus
     assert refusals(settings, machine) == ({} if gpus else {"rllib.num_gpus": f"1 {NONE_SEEN}"})
@@ -153,7 +153,7 @@ TOO_OLD = Gpus(0, "the driver is too old", "update it")
             Machine(4, 2),
             {"ray.num_gpus": "3 is more than the 2 of this machine; give -1 (all) or at most 2"},
         ),
-        # a machine that has none is not mended by what Ray is offered
+        # a machine that has none is not fixed by what Ray is offered
         (
             {"rllib": {"num_gpus": 1}, "ray": {"num_gpus": 1}},
             Machine(4, 0),
@@ -191,7 +191,7 @@ TOO_OLD = Gpus(0, "the driver is too old", "update it")
         ),
     ],
 )
-def test_the_key_that_asks_for_what_is_not_there_is_named(
+def test_the_key_that_asks_for_too_much_is_named(
     changed: Any, sections: Any, machine: Machine, expected: Mapping[str, str]
 ) -> None:
     assert refusals(changed(**sections), machine) == expected
@@ -201,7 +201,7 @@ def test_the_key_that_asks_for_what_is_not_there_is_named(
     ("gpus", "share", "learner", "workers"),
     [(1, 0.25, 0, 4), (1, 0.25, 0.5, 2), (2, 0.5, 1, 2), (2, 1, 1, 1), (4, 0.5, 1, 4), (4, 1 / 3, 1, 8)],
 )
-def test_minus_one_workers_are_no_more_than_find_their_share_of_a_gpu(
+def test_minus_one_workers_are_limited_by_their_gpu_shares(
     changed: Any, gpus: int, share: float, learner: float, workers: int
 ) -> None:
     settings = changed(rllib={"num_workers": -1, "gpu_per_worker": share, "num_gpus": learner})
@@ -209,7 +209,7 @@ def test_minus_one_workers_are_no_more_than_find_their_share_of_a_gpu(
     assert num_workers(settings, Machine(12, gpus)) == workers
 
 
-def test_gpus_told_by_hand_are_believed_where_torch_does_not_answer(changed: Any) -> None:
+def test_an_explicit_number_of_gpus_is_trusted_if_torch_does_not_answer(changed: Any) -> None:
     machine = Machine(
         4, 0, gpu_search=Gpus(0, "torch gave no answer within 120 s", "say with ray.num_gpus", sure=False)
     )
@@ -225,7 +225,7 @@ def test_gpus_told_by_hand_are_believed_where_torch_does_not_answer(changed: Any
     assert refusals(settings, offered(settings.ray, machine)) == {}
 
 
-def test_gpus_are_looked_for_only_where_a_training_asks_for_one(
+def test_gpus_are_searched_only_if_a_training_run_asks_for_one(
     changed: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
@@ -242,7 +242,7 @@ def test_gpus_are_looked_for_only_where_a_training_asks_for_one(
 # --- a cluster
 
 
-def test_a_cluster_is_asked_for_what_it_has_itself(changed: Any) -> None:
+def test_requests_are_checked_against_the_clusters_own_resources(changed: Any) -> None:
     cluster = Machine(
         6, 1, cluster="host:6379", gpu_search=Gpus(1, "as `ray status` says", "add a node that has one")
     )
@@ -303,7 +303,7 @@ SIZES = st.sampled_from([1, 2, 3, 5, 7, 16, 24, 30, 32, 33, 64, 100])
     share=st.sampled_from([0, 0.1, 0.3333, 0.6, 1]),
     cluster=st.booleans(),
 )
-def test_the_advice_of_every_refusal_is_accepted(
+def test_following_the_advice_of_any_refusal_works(
     changed: Any,
     cores: int,
     gpus: int,
@@ -336,12 +336,12 @@ def test_the_advice_of_every_refusal_is_accepted(
         return
     for batch in (False, True):
         advice = advised(settings, refused, batch)
-        mended = changed(rllib=rllib | advice.get("rllib", {}), ray=ray | advice.get("ray", {}))
-        assert refusals(mended, machine) == {}, refused
+        corrected = changed(rllib=rllib | advice.get("rllib", {}), ray=ray | advice.get("ray", {}))
+        assert refusals(corrected, machine) == {}, refused
 
 
 @given(cores=st.integers(1, 130), robots=SIZES, minibatch=SIZES, minibatches=st.integers(1, 40))
-def test_minus_one_workers_are_refused_only_for_the_number_of_robots(
+def test_minus_one_workers_are_refused_only_over_the_number_of_robots(
     changed: Any, cores: int, robots: int, minibatch: int, minibatches: int
 ) -> None:
     batch = minibatch * minibatches
@@ -363,7 +363,7 @@ def test_minus_one_workers_are_refused_only_for_the_number_of_robots(
 # --- the command
 
 
-def test_the_documented_command_is_refused_without_a_gpu_in_one_line_and_nothing_is_loaded_or_written(
+def test_without_a_gpu_the_documented_command_is_refused_in_one_line_before_loading_or_writing(
     tmp_path: Path,
 ) -> None:
     params = (REPOSITORY / "params.yaml").read_text()

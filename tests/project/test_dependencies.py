@@ -1,4 +1,4 @@
-"""dvc.yaml, by which all else decides what a result depends on, lists neither too much nor too little."""
+"""dvc.yaml, which defines what a result depends on, lists neither too much nor too little."""
 
 from __future__ import annotations
 
@@ -78,11 +78,11 @@ def files_of(name: list[str]) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_the_versions_of_packages_count_for_every_result(name: str) -> None:
+def test_every_result_depends_on_the_package_versions(name: str) -> None:
     assert VERSIONS in STAGES[name].files
 
 
-def test_every_setting_counts_for_a_stage_or_is_said_to_change_no_result() -> None:
+def test_every_setting_affects_a_stage_or_is_documented_to_change_no_result() -> None:
     params = REPOSITORY / "params.yaml"
     content: Any = read_yaml(params)
     keys = set(flatten(content))
@@ -93,12 +93,12 @@ def test_every_setting_counts_for_a_stage_or_is_said_to_change_no_result() -> No
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_every_listed_setting_is_there(name: str, settings: Settings) -> None:
+def test_every_listed_setting_exists(name: str, settings: Settings) -> None:
     chosen: Mapping[str, Any] = STAGES[name].chosen(settings.as_dict())
     assert chosen.keys() == set(STAGES[name].settings)
 
 
-def test_a_listed_setting_that_is_none_is_named() -> None:
+def test_a_listed_setting_that_does_not_exist_is_named() -> None:
     stages = read_stages({"stages": {"train": {"params": ["rllib.lr", "rllib.rate", {"mine.yaml": ["a"]}]}}})
     with pytest.raises(UserError, match=r"dvc\.yaml: params: rllib\.rate is not a setting; remove it"):
         stages["train"].chosen({"rllib": {"lr": 0.1}})

@@ -1,4 +1,4 @@
-"""DVC runs again what depends on a file that settings name, and nothing where that is not in use."""
+"""DVC reruns the stages that depend on a file that settings name, and none if the file is not in use."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Changed = Callable[..., Settings]
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project with maps and an older policy of its own, in which this process stands."""
+    """A project with its own maps and older policy, as the working directory."""
     project = tmp_path / "duckie"
     for name, content in FILES.items():
         (project / name).parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ def of_training(settings: Settings) -> dict[str, str]:
 
 @pytest.mark.usefixtures("project")
 @pytest.mark.parametrize("name", ["mine", "maps/mine.yaml"])
-def test_a_map_of_ones_own_counts_with_its_meshes_and_signs(changed: Changed, name: str) -> None:
+def test_a_custom_map_counts_with_its_meshes_and_signs(changed: Changed, name: str) -> None:
     settings = changed(simulator={"map_name": ["loop_empty", name]}, evaluate={"map_name": name})
     files = {path for path in FILES if path.startswith("maps/")} - {"maps/other.yaml"}
     before = of_training(settings)
@@ -104,7 +104,7 @@ def test_packaged_maps_count_by_the_version_of_their_package(settings: Settings)
     ],
 )
 @pytest.mark.usefixtures("project")
-def test_an_older_policy_that_is_missing_or_will_be_is_refused(
+def test_an_older_policy_that_is_missing_or_would_be_replaced_is_refused(
     changed: Changed, folder: str, said: str
 ) -> None:
     with pytest.raises(OlderPolicyError) as refusal:
@@ -115,7 +115,7 @@ def test_an_older_policy_that_is_missing_or_will_be_is_refused(
 
 
 def write_inputs(project: Path, **params: Any) -> str:
-    """Run the stage; what it said on stderr."""
+    """Run the stage; its stderr."""
     for key, value in params.items():
         set_param(project / "params.yaml", key.replace("__", "."), value)
     program = REPOSITORY / "pipeline" / "inputs.py"
@@ -124,7 +124,7 @@ def write_inputs(project: Path, **params: Any) -> str:
     return done.stderr
 
 
-def test_files_where_dvc_sees_no_change_are_told(project: Path) -> None:
+def test_files_whose_changes_dvc_cannot_see_are_reported(project: Path) -> None:
     assert write_inputs(project, simulator__map_name="other") == ""
     written = json.loads((inputs.LISTED / "train.json").read_text())
     assert list(written) == ["maps/other.yaml"]
@@ -152,7 +152,7 @@ stages:
     cmd: echo trained >> trainings
     deps: [results/inputs/train.json]
 """
-"""The stages of dvc.yaml, as far as files are concerned that settings name."""
+"""The stages of dvc.yaml, as far as they concern files that settings name."""
 
 
 def test_a_changed_map_trains_again_and_one_that_is_not_used_does_not(project: Path) -> None:

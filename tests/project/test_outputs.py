@@ -1,4 +1,4 @@
-"""A stage's output is whole or not there."""
+"""A stage's output is either complete or absent."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def everything(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("there_before", [True, False])
-def test_outputs_take_their_places_together_or_not_at_all(
+def test_outputs_are_moved_into_place_all_together_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there_before: bool
 ) -> None:
     if there_before:
@@ -73,7 +73,7 @@ def fail_when_most_is_written(folder: Path, before: dict[str, str]) -> None:
 
 
 def failing_at(full: Path) -> Callable[[Path, Path], None]:
-    """os.replace of a disk that is full for what is to be moved to a place, once."""
+    """An os.replace that fails once, as on a full disk, when something is moved to this place."""
     replace, failed = os.replace, []
 
     def replace_or_fail(source: Path, target: Path) -> None:
@@ -85,7 +85,7 @@ def failing_at(full: Path) -> Callable[[Path, Path], None]:
     return replace_or_fail
 
 
-def test_what_a_killed_run_left_is_cleared_away(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_run_are_cleared_away(tmp_path: Path) -> None:
     target = tmp_path / "checkpoint"
     left = target.with_name(".checkpoint.partial")
     left.mkdir()
@@ -96,7 +96,7 @@ def test_what_a_killed_run_left_is_cleared_away(tmp_path: Path) -> None:
     assert not left.exists()
 
 
-def test_nan_is_no_json(tmp_path: Path) -> None:
+def test_nan_is_refused_in_json(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "x.json", {"reward": float("nan")})
     assert list(tmp_path.iterdir()) == []

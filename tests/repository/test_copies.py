@@ -1,4 +1,4 @@
-"""What DVC's copies of the project lack is told by its name, with what makes them hold it."""
+"""Files that DVC's copies of the project lack are named, with the command that includes them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return workspace
 
 
-def test_an_untracked_map_is_told(workspace: Path, changed: Any) -> None:
+def test_an_untracked_map_is_reported(workspace: Path, changed: Any) -> None:
     with pytest.raises(MapError) as raised:
         check_maps(changed(simulator={"map_name": MAP}))
     assert raised.value.problems == (
@@ -55,7 +55,7 @@ def test_an_untracked_map_is_told(workspace: Path, changed: Any) -> None:
     )
 
 
-def test_an_ignored_map_is_told(workspace: Path, changed: Any) -> None:
+def test_an_ignored_map_is_reported(workspace: Path, changed: Any) -> None:
     with pytest.raises(MapError) as raised:
         check_maps(changed(evaluate={"map_name": "private/map.yaml"}))
     assert raised.value.problems == (
@@ -64,14 +64,14 @@ def test_an_ignored_map_is_told(workspace: Path, changed: Any) -> None:
     )
 
 
-def test_a_map_beside_the_project_is_told(workspace: Path) -> None:
+def test_a_map_outside_the_project_is_reported(workspace: Path) -> None:
     (workspace.parent / MAP).write_text("")
     assert copies.left_behind(Path("..", MAP)) == (
         f"../{MAP} lies outside the project, and DVC's copies lie elsewhere; give the absolute path"
     )
 
 
-def test_an_untracked_mesh_of_a_map_is_told(workspace: Path, changed: Any) -> None:
+def test_an_untracked_mesh_of_a_map_is_reported(workspace: Path, changed: Any) -> None:
     (workspace / "mine.obj").write_text("")
     Path(MAP).write_text(
         "tile_size: 0.585\ntiles: [[straight/N]]\nobjects: [{kind: mine, pos: [0.5, 0.5], height: 0.1}]\n"
@@ -82,12 +82,12 @@ def test_an_untracked_mesh_of_a_map_is_told(workspace: Path, changed: Any) -> No
         check_maps(changed(simulator={"map_name": MAP}))
 
 
-def test_a_map_that_is_nowhere_is_missing_as_ever(workspace: Path, changed: Any) -> None:
+def test_a_map_that_exists_nowhere_is_reported_as_missing(workspace: Path, changed: Any) -> None:
     with pytest.raises(MapError, match=r"there is no map file nowhere\.yaml; give the path of one"):
         check_maps(changed(simulator={"map_name": "nowhere.yaml"}))
 
 
-def test_an_untracked_older_policy_is_told(workspace: Path, changed: Any) -> None:
+def test_an_untracked_older_policy_is_reported(workspace: Path, changed: Any) -> None:
     with pytest.raises(OlderPolicyError) as raised:
         origin(changed(rllib={"restore_from": "models/older"}))
     assert raised.value.problems == (
@@ -96,7 +96,7 @@ def test_an_untracked_older_policy_is_told(workspace: Path, changed: Any) -> Non
     )
 
 
-def test_an_untracked_module_is_told(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_untracked_module_is_reported(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     @exits_cleanly
     def main() -> None:
         import ducklane.mine  # noqa: F401
@@ -110,7 +110,7 @@ def test_an_untracked_module_is_told(workspace: Path, capsys: pytest.CaptureFixt
     )
 
 
-def test_other_imports_fail_as_ever(workspace: Path) -> None:
+def test_other_imports_fail_as_usual(workspace: Path) -> None:
     @exits_cleanly
     def main() -> None:
         import nowhere  # noqa: F401
@@ -210,7 +210,7 @@ def run_experiment(project: Path, name: str, *options: str) -> subprocess.Comple
     )
 
 
-def test_a_copy_of_a_project_below_a_larger_repository_is_one(
+def test_a_copy_of_a_project_inside_a_larger_repository_is_recognised(
     larger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = larger / "robots" / "duckie"

@@ -1,4 +1,4 @@
-"""What git cannot do is told in one line with its cure, and a project may lie below a larger repository."""
+"""Git problems are reported in one line with the fix, and a project may be inside a larger repository."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def commit(folder: Path, message: str = "all") -> None:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of a larger repository, which it knows nothing of."""
+    """A project in a subfolder of a larger repository."""
     project = tmp_path / "larger" / "robots" / "duckie"
     (project / "src").mkdir(parents=True)
     (project / "src" / "code.py").write_text("# as it was\n")
@@ -43,9 +43,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return project
 
 
-def test_a_project_below_a_larger_repository_is_a_project(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_project_inside_a_larger_repository_works(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert git.repository_problem(project) is None
     assert git.place() == "robots/duckie/"
     assert git.ask("show", "HEAD:./src/code.py") == "# as it was"
@@ -67,7 +65,7 @@ def test_only_its_own_code_makes_it_dirty(project: Path) -> None:
     assert provenance.git_dirty()
 
 
-def test_a_detached_head_is_as_good_as_a_branch(project: Path) -> None:
+def test_a_detached_head_works_like_a_branch(project: Path) -> None:
     type_in(project, "checkout", "-q", "--detach")
     assert git.repository_problem(project) is None
     assert provenance.git_commit() == type_in(project, "rev-parse", "HEAD")
@@ -121,7 +119,7 @@ def test_make_says_what_is_missing_before_anything_is_installed(project: Path, s
     assert all(line.startswith("make: ***") for line in rest)
 
 
-def test_a_repository_of_another_user_is_told(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repository_of_another_user_is_reported(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # git's own switch to try this
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     problem = git.repository_problem(project)
@@ -130,9 +128,7 @@ def test_a_repository_of_another_user_is_told(project: Path, monkeypatch: pytest
     assert problem.cure == f"git config --global --add safe.directory {project.parents[1]}"
 
 
-def test_a_machine_without_git_is_told_and_nothing_breaks(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_git_is_reported_and_nothing_breaks(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     assert git.problems(project) == [("not found", "apt-get install git")]
     assert provenance.git_commit() == "unknown"
@@ -141,7 +137,7 @@ def test_a_machine_without_git_is_told_and_nothing_breaks(
 
 @pytest.fixture
 def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A user whom git knows nothing of."""
+    """A user who has no git configuration."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     for name in ("NAME", "EMAIL"):
@@ -150,7 +146,7 @@ def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("nobody")
-def test_a_user_without_a_name_is_told_what_experiments_need(
+def test_a_missing_user_name_is_reported_since_experiments_need_it(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (problem,) = git.problems(project)
@@ -165,7 +161,7 @@ def test_a_user_without_a_name_is_told_what_experiments_need(
     assert git.problems(project) == []
 
 
-def test_a_shallow_clone_is_told(project: Path, tmp_path: Path) -> None:
+def test_a_shallow_clone_is_reported(project: Path, tmp_path: Path) -> None:
     (project / "more.py").write_text("")
     commit(project)
     type_in(tmp_path, "clone", "-q", "--depth", "1", (project.parents[1]).as_uri(), "shallow")
@@ -180,7 +176,7 @@ def test_a_shallow_clone_is_told(project: Path, tmp_path: Path) -> None:
     assert not git.is_shallow(shallow)
 
 
-def test_it_needs_nothing_that_is_not_installed_yet() -> None:
+def test_the_git_check_runs_before_anything_is_installed() -> None:
     done = subprocess.run(
         [sys.executable, "-I", "-S", git.__file__], cwd=MAKEFILE.parent, capture_output=True, text=True
     )

@@ -1,4 +1,4 @@
-"""params.yaml: what is refused, in which words, and what loads."""
+"""params.yaml: what is refused, with which message, and what loads."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def written(folder: Path, content: str | bytes) -> Path:
 
 
 def refusal(path: Path) -> list[str]:
-    """The lines that `load` refuses a file with, without the folder that it lies in."""
+    """The lines with which `load` refuses a file, without the file's folder."""
     with pytest.raises(SettingsError) as caught:
         load(path)
     return [line.replace(f"{path.parent}/", "") for line in str(caught.value).split("\n")]
@@ -268,7 +268,7 @@ WRONG_VALUES = [
 
 
 @pytest.mark.parametrize(("key", "value", "problem"), WRONG_VALUES)
-def test_a_wrong_value_is_one_line_with_key_value_and_cure(
+def test_a_wrong_value_is_refused_in_one_line_with_key_value_and_fix(
     tmp_path: Path, key: str, value: str, problem: str
 ) -> None:
     path = written(tmp_path, replaced((key, value)))
@@ -444,7 +444,7 @@ WRONG_FILES = [
 @pytest.mark.parametrize(
     ("content", "lines"), [case[1:] for case in WRONG_FILES], ids=[c[0] for c in WRONG_FILES]
 )
-def test_a_malformed_file_is_refused_with_a_line_a_problem(
+def test_a_malformed_file_is_refused_with_one_line_per_problem(
     tmp_path: Path, content: str | bytes, lines: list[str]
 ) -> None:
     assert refusal(written(tmp_path, content)) == lines
@@ -455,7 +455,7 @@ def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
     assert lines == ["params.yaml: there is no such file; run this in the repository's root"]
 
 
-def test_a_folder_in_place_of_the_file(tmp_path: Path) -> None:
+def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").mkdir()
     lines = refusal(tmp_path / "params.yaml")
     assert lines == ["params.yaml: cannot be read (Is a directory); give a readable file"]
@@ -505,7 +505,7 @@ SAVED = [
     (8000, 512, 1, 0, 16),
     (512, 512, 1, 0, 1),
     (100, 512, 1, 0, 1),
-    # while a robot begins anew the others go on: 2048 + 31 steps
+    # while one robot starts a new episode the others continue: 2048 + 31 steps
     (262144, 2048, 32, 0, 127),
     (262144, 2048, 32, 2, 125),
     # of as many processes as there may be: 2048 + 64 * 31 steps
@@ -514,7 +514,7 @@ SAVED = [
 
 
 @pytest.mark.parametrize(("steps", "batch", "environments", "workers", "most"), SAVED)
-def test_a_training_that_may_save_nothing_is_refused(
+def test_a_training_run_that_may_save_nothing_is_refused(
     tmp_path: Path, steps: int, batch: int, environments: int, workers: int, most: int
 ) -> None:
     def changed(every: int, at_end: str) -> Path:
@@ -561,7 +561,7 @@ def test_what_editors_do_to_a_file_does_not_matter(tmp_path: Path, content: str)
     assert load(written(tmp_path, content)) == load(written(tmp_path, VALID))
 
 
-def test_whole_numbers_pass_for_numbers(tmp_path: Path) -> None:
+def test_whole_numbers_are_accepted_as_floats(tmp_path: Path) -> None:
     gamma = load(written(tmp_path, replaced(("rllib.gamma", "1")))).rllib.gamma
     assert gamma == 1
     assert isinstance(gamma, float)
@@ -573,7 +573,7 @@ def test_settings_cannot_be_changed(tmp_path: Path) -> None:
         settings.rllib.lr = 1.0
 
 
-def test_the_digest_tells_settings_apart_and_nothing_else(tmp_path: Path) -> None:
+def test_the_digest_depends_on_the_settings_alone(tmp_path: Path) -> None:
     digest = load(written(tmp_path, VALID)).digest()
     assert load(written(tmp_path, "# a comment\n" + replaced(("rllib.lr", "3e-4")))).digest() == digest
     assert load(written(tmp_path, replaced(("rllib.lr", "4e-4")))).digest() != digest
@@ -581,7 +581,7 @@ def test_the_digest_tells_settings_apart_and_nothing_else(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("map_name", ["loop_empty", "[loop_empty, udem1]"])
 @pytest.mark.filterwarnings("error")
-def test_settings_survive_the_way_to_json_and_back(tmp_path: Path, map_name: str) -> None:
+def test_settings_survive_a_round_trip_through_json(tmp_path: Path, map_name: str) -> None:
     changes = ("simulator.backend", "batched"), ("simulator.map_name", map_name)
     settings = load(written(tmp_path, replaced(*changes)))
     copy = tmp_path / "copy.yaml"
@@ -601,7 +601,7 @@ ORIGINAL = replaced(
     ("rllib.env_per_worker", "2"),
     ("rllib.lr", "0.0001"),
 ).replace("timesteps_total: 8192", "timesteps_total: 2000000")
-"""The values of the trainer that this project started from."""
+"""The values of the original trainer from which this project started."""
 
 
 def test_the_original_trainers_values_load_and_keep_their_meaning(tmp_path: Path) -> None:
@@ -663,7 +663,7 @@ VALUES = st.recursive(
 
 
 @given(key=st.sampled_from(LEAVES), value=VALUES)
-def test_any_value_of_any_key_loads_or_is_refused_by_the_keys_name(
+def test_any_value_of_any_key_loads_or_is_refused_naming_the_key(
     tmp_path_factory: pytest.TempPathFactory, key: tuple[str, ...], value: object
 ) -> None:
     content = YAML(typ="safe", pure=True).load(VALID)
@@ -689,7 +689,9 @@ YAML_LIKE = st.text(alphabet="ab:{}[]-#&*!|>'\"%@?,.=~<\t\n 01", max_size=60).ma
 
 
 @given(st.binary(max_size=200) | YAML_LIKE)
-def test_any_bytes_are_refused_in_lines(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+def test_arbitrary_bytes_are_refused_line_by_line(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
     path = written(tmp_path_factory.mktemp("settings"), content)
     with pytest.raises(SettingsError) as caught:
         load(path)

@@ -1,4 +1,4 @@
-"""A search asks for the trials that its settings say, each time the same, and none that cannot run."""
+"""A search defines the trials that its settings describe, the same ones each time, all of which can run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_samples_differ_in_their_seed_alone_where_nothing_is_searched(changed: C
     assert [trial.settings.simulator.seed for trial in wanted] == [5, 6, 7]
 
 
-def test_each_sample_goes_through_the_whole_grid(changed: Changed) -> None:
+def test_each_sample_covers_the_whole_grid(changed: Changed) -> None:
     space = {
         "rllib": {"lr": {"grid": [0.001, 0.0005]}, "num_epochs": {"grid": [2, 4]}},
         "reward": {"lane_width_m": {"uniform": [0.1, 0.3]}},
@@ -47,7 +47,7 @@ def test_each_sample_goes_through_the_whole_grid(changed: Changed) -> None:
     assert wanted[4].name == f"seed 2, lane_width_m {widths[4]}, lr 0.001, num_epochs 2"
 
 
-def test_a_searched_seed_is_the_searchs_own(changed: Changed) -> None:
+def test_a_searched_seed_is_not_changed_per_sample(changed: Changed) -> None:
     wanted = trials_of(changed(tune={"search_space": {"simulator": {"seed": {"grid": [3, 8]}}}}))
     assert [trial.settings.simulator.seed for trial in wanted] == [3, 8]
 
@@ -59,7 +59,7 @@ def test_a_searched_seed_is_the_searchs_own(changed: Changed) -> None:
     first=st.integers(1, 50),
     more=st.integers(1, 50),
 )
-def test_what_is_drawn_lies_where_it_should_and_is_drawn_again(
+def test_drawn_values_are_in_range_and_repeatable(
     changed: Changed, seed: int, low: float, times: float, first: int, more: int
 ) -> None:
     high = min(1.0, low * times)
@@ -79,13 +79,13 @@ def test_what_is_drawn_lies_where_it_should_and_is_drawn_again(
         assert trial.settings.observation.color in {"gray", "rgb"}
 
 
-def test_a_trials_settings_are_those_that_it_would_have_alone(changed: Changed) -> None:
+def test_a_trial_has_the_same_settings_as_a_separate_run(changed: Changed) -> None:
     searched = changed(tune={"search_space": {"rllib": {"lr": {"grid": [0.0005]}}}})
     (trial,) = trials_of(searched)
     assert trial.settings == changed(rllib={"lr": 0.0005})
 
 
-def test_the_space_is_kept_as_params_yaml_has_it(changed: Changed) -> None:
+def test_the_search_space_is_kept_as_written_in_params_yaml(changed: Changed) -> None:
     space = {"rllib": {"lambda": {"uniform": [0.8, 0.95]}}, "action": {"type": {"choice": ["wheels"]}}}
     searched = changed(tune={"search_space": space})
     assert searched.as_dict()["tune"]["search_space"] == space
@@ -121,7 +121,7 @@ def test_the_space_is_kept_as_params_yaml_has_it(changed: Changed) -> None:
         ),
     ],
 )
-def test_a_wrong_space_is_refused_with_its_key_and_the_cure(
+def test_a_wrong_search_space_is_refused_with_its_key_and_the_fix(
     changed: Changed, space: Any, problem: str
 ) -> None:
     with pytest.raises(ValidationError) as raised:
@@ -139,7 +139,7 @@ def test_a_trial_that_cannot_run_is_refused_with_what_it_changes(changed: Change
     )
 
 
-def test_asha_needs_a_grace_that_ends(tmp_path: Path) -> None:
+def test_a_grace_period_longer_than_training_is_refused(tmp_path: Path) -> None:
     content = YAML(typ="safe").load(REPOSITORY / "params.yaml")
     content["tune"] |= {"scheduler": "asha", "asha": {"grace_period": 10**7, "reduction_factor": 3}}
     path = tmp_path / "params.yaml"

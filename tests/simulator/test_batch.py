@@ -1,4 +1,4 @@
-"""Many robots at once: a gymnasium vector environment whose robots are each alone in a world of their own."""
+"""Many robots at once: a gymnasium vector environment in which each robot is alone in its own world."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def assert_equal(ours: list[np.ndarray], theirs: list[np.ndarray], robots: Any =
         np.testing.assert_array_equal(one[robots], other[robots])
 
 
-def test_is_a_vector_environment_that_resets_in_the_next_step(make_batch):
+def test_the_batch_is_a_vector_environment_that_resets_in_the_next_step(make_batch):
     simulator = make_batch(n=5)
     assert isinstance(simulator, gymnasium.vector.VectorEnv)
     assert simulator.metadata["autoreset_mode"] is gymnasium.vector.AutoresetMode.NEXT_STEP
@@ -68,7 +68,7 @@ def test_the_number_of_threads_changes_nothing(make_batch, changes):
         assert_equal(alone, driven(make_batch(n=5, threads=threads, **changes)))
 
 
-def test_seeds_tell_episodes_apart_and_robots_too(make_batch):
+def test_seeds_distinguish_episodes_and_robots(make_batch):
     simulator = make_batch()
     first = driven(simulator)
     assert_equal(first, driven(simulator))
@@ -87,7 +87,7 @@ def test_neighbours_change_nothing(make_batch):
         np.testing.assert_array_equal(ours[1], theirs[1][:3])
 
 
-def test_begins_exactly_where_it_is_told(make_batch):
+def test_episodes_start_exactly_at_the_given_poses(make_batch):
     simulator = make_batch()
     simulator.reset(seed=1)
     poses = starts(simulator)
@@ -107,7 +107,7 @@ def test_begins_exactly_where_it_is_told(make_batch):
         ({"pose": (1, 1, 0)}, "'poses' only, not 'pose'"),
     ],
 )
-def test_a_wrong_start_is_refused_and_the_simulator_goes_on(make_batch, options, problem):
+def test_a_wrong_start_is_refused_and_the_simulator_continues(make_batch, options, problem):
     simulator = make_batch()
     with pytest.raises(ValueError, match=problem):
         simulator.reset(seed=1, options=options)
@@ -138,7 +138,7 @@ def test_several_maps_are_driven_in_turn(make_batch):
         np.testing.assert_array_equal(alone.robots.lane_dist, robots.lane_dist[number::2])
 
 
-def test_without_a_camera_all_else_is_the_same(make_batch):
+def test_without_a_camera_everything_else_is_the_same(make_batch):
     seeing, blind = make_batch(), make_batch()
     blind.camera_on = False
     for ours, theirs in zip(driven(seeing)[1::5], driven(blind)[1::5], strict=True):
@@ -166,7 +166,7 @@ def test_lenses_differ_where_the_settings_say_so(make_batch):
     assert not np.array_equal(frames[0], frames[1])
 
 
-def test_the_reward_is_the_stock_one(make_batch):
+def test_the_reward_matches_the_stock_simulator(make_batch):
     simulator = make_batch(map_name="loop_obstacles")
     simulator.reset(seed=1)
     starting = np.zeros(4, bool)
@@ -187,7 +187,7 @@ def test_the_reward_is_the_stock_one(make_batch):
 # --- episodes that follow each other -----------------------------------------------------------------------
 
 
-def test_the_next_episode_begins_as_a_reset_there_would(make_batch):
+def test_the_next_episode_starts_as_after_a_reset(make_batch):
     """Whatever the action, and under the light that stock keeps from the last frame of the episode before."""
     simulator, other, twin = (make_batch(max_steps=9) for _ in range(3))
     for each in (simulator, other, twin):
@@ -225,7 +225,7 @@ def test_a_crash_in_the_last_step_is_a_crash(make_batch):
 # --- seeds -------------------------------------------------------------------------------------------------
 
 
-def test_a_robot_is_the_same_beside_neighbours_of_other_seeds_and_other_commands(make_batch):
+def test_a_robot_is_unaffected_by_its_neighbours_seeds_and_commands(make_batch):
     one, other = (make_batch(domain_rand=True, map_name="loop_pedestrians") for _ in range(2))
     frames, theirs = one.reset(seed=[5, 6, 7, 8])[0], other.reset(seed=[50, 60, 7, 80])[0]
     np.testing.assert_array_equal(frames[2], theirs[2])
@@ -236,7 +236,7 @@ def test_a_robot_is_the_same_beside_neighbours_of_other_seeds_and_other_commands
         assert one.robots.x[2] == other.robots.x[2]
 
 
-def test_a_seed_of_its_own_is_the_same_in_any_place(make_batch):
+def test_a_robots_own_seed_gives_the_same_episode_at_any_index(make_batch):
     simulator = make_batch()
     simulator.reset(seed=[4, 9, 4, 2])
     assert (starts(simulator)[0] == starts(simulator)[2]).all()
@@ -256,7 +256,7 @@ def test_wrong_seeds_are_refused_and_change_nothing(make_batch, seed):
         assert_equal(list(ours.step(command)[:4]), list(twin.step(command)[:4]))
 
 
-def test_seeds_may_be_numpys_and_a_robot_without_one_goes_on(make_batch):
+def test_seeds_may_be_numpy_integers_and_robots_without_one_continue(make_batch):
     simulator, seeds = make_batch(), np.array([4, 9, 2, 7])
     first, _ = simulator.reset(seed=seeds.tolist())
     for same in (seeds, list(seeds)):
@@ -268,7 +268,7 @@ def test_seeds_may_be_numpys_and_a_robot_without_one_goes_on(make_batch):
 # --- actions -----------------------------------------------------------------------------------------------
 
 
-def test_a_refused_action_moves_nobody(make_batch):
+def test_a_refused_action_moves_no_robot(make_batch):
     ours, twin = make_batch(), make_batch()
     for simulator in (ours, twin):
         simulator.reset(seed=1)
@@ -291,7 +291,7 @@ def test_duty_beyond_the_bounds_is_clipped_and_float64_is_not_rounded(make_batch
     assert (places([0.1, 0.2]) != places(np.float32([0.1, 0.2]))).any(axis=1).all()
 
 
-def test_numbers_are_taken_from_any_array_without_compiling_anew(make_batch):
+def test_arrays_of_any_type_need_no_recompilation(make_batch):
     simulator, twin = make_batch(), make_batch()
     for each in (simulator, twin):
         each.reset(seed=1)

@@ -1,4 +1,4 @@
-"""What holds of the batched simulator on any map, the user's own included."""
+"""What holds for the batched simulator on any map, including the user's own."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_pictures_change_with_the_pose_and_with_nothing_else(robot, seed, ahead,
 # --- maps of one's own -------------------------------------------------------------------------------------
 
 
-def test_a_map_of_ones_own_is_driven_and_seen_alike_in_both_simulators(settings, own_map):
+def test_a_custom_map_drives_and_looks_the_same_in_both_simulators(settings, own_map):
     observation = settings.observation.model_copy(update={"frame_stack": 1})
     pairs = list(compare(settings.simulator, observation, [own_map], 4))
     assert np.mean([pair.psnr_db for pair in pairs]) >= 36
@@ -188,7 +188,7 @@ def poses(simulator: StockSimulator, count: int) -> list[tuple[float, float, flo
 
 
 def test_lanes_of_a_mirrored_map_are_mirrored(mirrored_pairs):
-    """A mirrored lane leads the other way, for traffic keeps to the right: so does the robot."""
+    """A mirrored lane leads the other way, because traffic keeps to the right; so does the robot."""
     real, mirrored = mirrored_pairs[SingleSimulator]
     generator = np.random.default_rng(0)
     size = real.tile_size * np.array([real.grid_width, real.grid_height])

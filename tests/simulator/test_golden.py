@@ -28,7 +28,7 @@ def recorded_frames(name: str) -> dict[int, np.ndarray]:
 
 
 def reset_seed(map_name: str, episode: int) -> int | None:
-    """What makes the light of an episode that of the recording.
+    """The seed that gives an episode the same light as in the recording.
 
     The recording made its simulators one after the other in one process, unclosed. Each but the first took
     the GL context from under its successor's first reset, which left the light as the constructor had put
@@ -38,7 +38,7 @@ def reset_seed(map_name: str, episode: int) -> int | None:
 
 
 @pytest.mark.parametrize("map_name", SEEDS)
-def test_reproduces_recorded_episodes(make_simulator, assert_recorded, map_name):
+def test_recorded_episodes_are_reproduced(make_simulator, assert_recorded, map_name):
     simulator = make_simulator(
         map_name=map_name, seed=SEEDS[map_name], distortion=True, camera_width=640, camera_height=480
     )
@@ -53,7 +53,7 @@ def test_reproduces_recorded_episodes(make_simulator, assert_recorded, map_name)
         assert min(psnr(drawn[step], frame) for step, frame in frames.items()) >= 45
 
 
-def test_random_starts_are_those_recorded(make_simulator):
+def test_random_starts_match_the_recording(make_simulator):
     for map_name, seed in SEEDS.items():
         simulator = make_simulator(map_name=map_name, seed=seed)
         for episode in (0, 1):
@@ -66,12 +66,12 @@ def test_random_starts_are_those_recorded(make_simulator):
 def replay(
     simulator: StockSimulator, seed: int | None, recorded, wanted: set[int]
 ) -> tuple[dict[int, np.ndarray], np.ndarray]:
-    """The wanted frames, and a row (*state, reward, done) a step."""
+    """The requested frames, and one row (*state, reward, done) per step."""
     x, _, z = recorded["start_pos"]
     drawn = {0: simulator.reset(seed=seed, options={"pose": (x, z, recorded["start_angle"])})[0]}
     steps, last = [], len(recorded["action"])
     for step, action in enumerate(recorded["action"], start=1):
-        # the next episode's light hangs on the last frame
+        # the next episode's light depends on the last frame
         simulator.camera_on = step in wanted or step == last
         drawn[step], reward, terminated, truncated, _ = simulator.step(action)
         steps.append((*simulator.state, reward, terminated or truncated))

@@ -1,4 +1,4 @@
-"""A map that was read is kept where there is room, and is of use where there is none."""
+"""A map that was read is cached if there is room, and works if there is none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "ducklane" / "scenes"
 
 
-def test_a_full_disk_only_keeps_nothing(cache: Path) -> None:
+def test_with_a_full_disk_scenes_load_but_are_not_cached(cache: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     # as if the disk were full for every file
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))

@@ -33,7 +33,7 @@ def test_one_robot_is_an_environment_like_the_stock_one(small, udem1):
     assert not single.valid_pose(0, 0, 0)
 
 
-def test_one_robot_asks_the_same_map(small, udem1):
+def test_one_robot_gets_the_same_answers_about_the_map(small, udem1):
     single = SingleSimulator(small.model_copy(update={"backend": "batched", "map_name": "udem1"}))
     for name in ("tile_size", "grid_width", "grid_height", "drivable_tiles"):
         assert getattr(single, name) == getattr(udem1, name)
@@ -70,7 +70,7 @@ def test_one_robot_refuses_what_the_stock_simulator_refuses(small):
     np.testing.assert_array_equal(single.render(), second)
 
 
-def test_one_robot_asks_for_poses_of_any_numbers_without_compiling_anew(small):
+def test_poses_of_any_number_type_need_no_recompilation(small):
     single = SingleSimulator(small.model_copy(update={"backend": "batched"}))
     answer, compiled = single.valid_pose(1.0, 1.0, 0.0), list(valid_pose.signatures)
     assert single.valid_pose(1, np.float32(1), 0, safety_factor=1) == answer

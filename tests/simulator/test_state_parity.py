@@ -28,7 +28,7 @@ STEPS = int(os.environ.get("DUCKLANE_PARITY_STEPS", "150"))
 EPISODE = 120
 TOLERANCE = 1e-9
 FLIPS_PER_STEP = 1e-3
-"""Where two ends of a lane's piece are equally far but for rounding, either may be taken for the nearer."""
+"""Where two ends of a lane's piece are equally far up to rounding, either may count as the nearer."""
 
 GOLDEN = Path(__file__).parent / "golden"
 GOLDEN_MAPS = sorted({path.stem[:-2] for path in GOLDEN.glob("*.npz")})
@@ -90,7 +90,7 @@ class Twins:
         return paid, terminated, truncated
 
     def valid(self, pose, safety_factor: float = 1.0) -> tuple[bool, bool]:
-        """What we and they say."""
+        """Our answer and theirs."""
         ours = valid_pose(self.layout, self.things, 0, 0, *pose, safety_factor)
         return ours, self.stock.valid_pose(*pose, safety_factor)
 
@@ -186,7 +186,7 @@ def lane_keeping(state: State) -> np.ndarray:
 
 
 @pytest.mark.parametrize("map_name", drivable_map_names())
-def test_states_and_rewards_are_the_stock_simulators(make_simulator, record_property, map_name):
+def test_states_and_rewards_match_the_stock_simulator(make_simulator, record_property, map_name):
     twins = Twins(make_simulator(map_name=map_name, max_steps=EPISODE))
     differences = drive(twins, STEPS, np.random.default_rng(len(map_name)))
     record_property("differences", differences.worst)
@@ -195,7 +195,7 @@ def test_states_and_rewards_are_the_stock_simulators(make_simulator, record_prop
 
 
 @pytest.mark.parametrize("map_name", GOLDEN_MAPS)
-def test_reproduces_recorded_episodes(make_simulator, assert_recorded, map_name):
+def test_recorded_episodes_are_reproduced(make_simulator, assert_recorded, map_name):
     twins = Twins(make_simulator(map_name=map_name))
     for episode in (0, 1):
         recorded = np.load(GOLDEN / f"{map_name}-{episode}.npz")
@@ -208,7 +208,7 @@ def test_reproduces_recorded_episodes(make_simulator, assert_recorded, map_name)
         assert_recorded(np.array(steps, dtype=float), recorded)
 
 
-def test_maps_in_one_layout_stay_what_they_are(make_simulator):
+def test_maps_in_a_shared_layout_keep_their_behaviour(make_simulator):
     stocks = [
         make_simulator(map_name=name) for name in ("small_loop", "udem1", "MOOC_modcon", "loop_obstacles")
     ]
@@ -260,7 +260,7 @@ def check_things(twins: Twins) -> float:
 
 
 def stay(twins: Twins, steps: int) -> tuple[float, float, int]:
-    """Let the world go on; the robot is put elsewhere wherever it ends.
+    """Let time pass in the world; wherever an episode ends, the robot is moved elsewhere.
 
     Returns:
         the worst difference, how far anything came, how often a light changed.
@@ -292,7 +292,7 @@ def stay(twins: Twins, steps: int) -> tuple[float, float, int]:
         ("4way", True, 700),
     ],
 )
-def test_objects_move_as_they_do(make_simulator, map_name, domain_rand, steps):
+def test_objects_move_as_in_the_stock_simulator(make_simulator, map_name, domain_rand, steps):
     twins = Twins(make_simulator(map_name=map_name, domain_rand=domain_rand, max_steps=10 * EPISODE))
     copy_visibility_at_resets(twins)
     worst, farthest, changes = stay(twins, steps)
@@ -300,7 +300,7 @@ def test_objects_move_as_they_do(make_simulator, map_name, domain_rand, steps):
     assert changes >= 3 if map_name == "4way" else farthest > 0.02
 
 
-def test_duckies_that_vary_walk_as_they_do(make_simulator):
+def test_varied_duckies_walk_as_in_the_stock_simulator(make_simulator):
     twins = Twins(make_simulator(map_name="loop_pedestrians", domain_rand=True, max_steps=EPISODE))
     copy_visibility_at_resets(twins)
     rng = np.random.default_rng(3)
@@ -333,7 +333,7 @@ def copy_visibility_at_resets(twins: Twins) -> None:
     twins.reset = adapted
 
 
-def test_checkerboards_are_shown_as_they_are(make_simulator):
+def test_checkerboards_move_as_in_the_stock_simulator(make_simulator):
     stock = make_simulator(map_name="small_loop", max_steps=10_000)
     board = {"kind": "checkerboard", "pos": [1.2, 1.4], "rotate": 20, "height": 0.3, "static": False}
     stock._upstream.interpret_object("board", board)
@@ -350,7 +350,7 @@ def test_checkerboards_are_shown_as_they_are(make_simulator):
     assert (farthest > 0.06).all()
 
 
-def test_collisions_with_what_moves_are_theirs(make_simulator):
+def test_collisions_with_moving_objects_match_the_stock_simulator(make_simulator):
     """Poses around moving objects, some of whose boxes stay behind or turn against their axes."""
     rng = np.random.default_rng(0)
     for map_name in ("loop_dyn_duckiebots", "loop_pedestrians"):
@@ -372,7 +372,7 @@ def test_collisions_with_what_moves_are_theirs(make_simulator):
 
 
 @pytest.mark.parametrize("map_name", ["udem1", "small_loop", "straight_road", "MOOC_modcon"])
-def test_random_starts_are_where_theirs_are(make_simulator, map_name):
+def test_random_starts_are_distributed_as_in_the_stock_simulator(make_simulator, map_name):
     twins = Twins(make_simulator(map_name=map_name, accept_start_angle_deg=30))
     ours, theirs = [], []
     for _ in range(400):
@@ -405,7 +405,7 @@ def assert_alike(ours, theirs) -> None:
     assert np.max(np.abs(gaps[0] - gaps[1])) < limit
 
 
-def test_no_start_is_told(make_simulator):
+def test_a_missing_start_is_reported(make_simulator):
     twins = Twins(make_simulator())
     twins.robots.max_start_angle_deg[0] = 1e-12
     twins.reset(twins.random_pose(np.random.default_rng(0)))
@@ -425,8 +425,8 @@ def test_optional_objects_are_seen_in_half_of_all_episodes(make_simulator):
     assert np.all(np.abs(np.mean(seen, axis=0)[optional] - 0.5) < 0.12)
 
 
-def test_robots_draw_alone(make_simulator):
-    """What a robot draws is the same whoever else there is."""
+def test_robots_draw_independently_of_each_other(make_simulator):
+    """What a robot draws does not depend on which other robots there are."""
     layout = bake_layout(make_simulator(map_name="loop_pedestrians", domain_rand=True)._upstream)
 
     def starts(n: int, order: list[int]) -> list[State]:
@@ -442,7 +442,7 @@ def test_robots_draw_alone(make_simulator):
     assert len(set(many)) == 9
 
 
-def test_a_stream_is_its_robots(make_simulator):
+def test_streams_differ_by_seed_and_robot(make_simulator):
     one, other = (new_robots([0, 0], seed=s, max_steps=5, max_start_angle_deg=40).streams for s in (1, 2))
     draws = [[integers(stream, 0, 10**9) for _ in range(5)] for stream in (*one, *other)]
     assert len({tuple(draw) for draw in draws}) == 4

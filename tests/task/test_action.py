@@ -1,4 +1,4 @@
-"""Actions become the wheel commands that the original environments made of them."""
+"""Actions become the same wheel commands as in the original environments."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def wheels(kind: str, *action: float) -> list[float]:
 
 
 @given(left=number, right=number)
-def test_wheels_are_the_action_itself_clipped(left: float, right: float) -> None:
+def test_wheel_commands_are_the_clipped_action(left: float, right: float) -> None:
     assert wheels("wheels", left, right) == pytest.approx(np.clip([left, right], -1, 1))
 
 
 @given(velocity=st.floats(-1, 1), angle=st.floats(-1, 1))
-def test_velocity_steering_is_duckietown_envs(velocity: float, angle: float) -> None:
+def test_velocity_steering_matches_duckietown_env(velocity: float, angle: float) -> None:
     # DuckietownEnv: gain 1, trim 0, radius 0.0318 m, k 27, limit 1, wheel distance 0.102 m
     left = (velocity - 0.5 * angle * 0.102) / 0.0318 / 27
     right = (velocity + 0.5 * angle * 0.102) / 0.0318 / 27
@@ -41,7 +41,7 @@ def test_steering_slows_the_inner_wheel(heading: float) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_batch_is_its_actions(kind: str) -> None:
+def test_a_batch_equals_its_actions_one_by_one(kind: str) -> None:
     mapping = action_mapping(ActionSettings(type=kind))
     actions = np.random.default_rng(0).uniform(-2, 2, (5, mapping.size)).astype(np.float32)
     assert np.array_equal(
@@ -50,5 +50,5 @@ def test_a_batch_is_its_actions(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_size_is_that_of_the_settings(kind: str) -> None:
+def test_the_action_size_follows_the_settings(kind: str) -> None:
     assert action_mapping(ActionSettings(type=kind)).size == ActionSettings(type=kind).size

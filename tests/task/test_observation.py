@@ -38,7 +38,9 @@ def exact_average(frame: np.ndarray, height: int, width: int) -> np.ndarray:
     width=st.integers(1, 24),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_is_the_exact_area_average(rows: int, columns: int, height: int, width: int, seed: int) -> None:
+def test_the_observation_is_the_exact_area_average(
+    rows: int, columns: int, height: int, width: int, seed: int
+) -> None:
     assume(height <= rows and width <= columns)
     frame = frames(rows, columns, 3, seed=seed)
     transform = FrameTransform(observation(crop_top=0, height=height, width=width), rows, columns)
@@ -54,7 +56,7 @@ def test_every_pixel_counts_equally(size: int, wanted: int) -> None:
 
 
 @pytest.mark.parametrize("size", [(40, 80), (84, 84), (80, 160), (320, 640)])
-def test_of_a_camera_frame(size: tuple[int, int]) -> None:
+def test_a_camera_frame_becomes_an_observation(size: tuple[int, int]) -> None:
     height, width = size
     frame = frames(480, 640, 3)
     seen = FrameTransform(observation(height=height, width=width), 480, 640)(frame)
@@ -65,7 +67,7 @@ def test_of_a_camera_frame(size: tuple[int, int]) -> None:
     assert np.array_equal(seen, (2 * sums + total) // (2 * total))
 
 
-def test_crops_top_and_bottom() -> None:
+def test_top_and_bottom_are_cropped() -> None:
     frame = np.zeros((480, 640, 3), np.uint8)
     frame[100:440] = 200
     seen = FrameTransform(observation(crop_top=100, crop_bottom=40, height=34, width=64), 480, 640)(frame)
@@ -80,7 +82,7 @@ def test_gray_is_luma_of_the_averaged_colours() -> None:
     assert np.abs(gray[..., 0] - rgb @ [0.299, 0.587, 0.114]).max() <= 1
 
 
-def test_a_batch_is_its_frames() -> None:
+def test_a_batch_equals_its_frames_one_by_one() -> None:
     transform = FrameTransform(observation(), 480, 640)
     batch = frames(3, 480, 640, 3)
     assert np.array_equal(transform(batch), np.stack([transform(frame) for frame in batch]))

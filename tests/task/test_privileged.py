@@ -1,4 +1,4 @@
-"""What training may know, as numbers for a network."""
+"""What only training may know, as numbers for a network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ducklane.task.privileged import AHEAD, STATE_SIZE, privileged_state
     speed=st.floats(-0.6, 0.6),
     yaw_rate=st.floats(-8, 8),
 )
-def test_it_is_finite_and_tells_the_lane_position(
+def test_the_state_is_finite_and_holds_the_lane_position(
     dist: float, detour: float, angle: float, speed: float, yaw_rate: float
 ) -> None:
     outside = np.isnan(dist)

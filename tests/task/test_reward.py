@@ -55,7 +55,7 @@ def test_full_speed_on_the_centre_pays_the_weight() -> None:
     assert paid(0.6, 0.0, 0.0) == pytest.approx(2.0)
 
 
-def test_outside_any_lane_nothing_is_earned() -> None:
+def test_nothing_is_earned_outside_a_lane() -> None:
     assert paid(0.6, math.nan, math.nan) == pytest.approx(-0.4)
 
 
@@ -63,7 +63,7 @@ def test_a_crash_costs_its_penalty_once() -> None:
     assert paid(0.3, 0.1, 0.0, crashed=True) == pytest.approx(paid(0.3, 0.1, 0.0) - 5)
 
 
-def test_a_batch_is_its_robots() -> None:
+def test_a_batch_equals_its_robots_one_by_one() -> None:
     rng = np.random.default_rng(0)
     batch = {
         "forward_speed": rng.uniform(-0.6, 0.6, 8),
@@ -79,7 +79,7 @@ def test_a_batch_is_its_robots() -> None:
         }
 
 
-def test_stock_pays_nothing_at_the_end_of_time_and_minus_1000_at_a_crash() -> None:
+def test_stock_pays_nothing_at_a_timeout_and_minus_1000_at_a_crash() -> None:
     state = {"lane_dist": 0.02, "lane_dot": 1.0, "proximity": -0.1}
     assert sum(stock_reward(**state, crashed=False, truncated=True).values()) == 0
     assert sum(stock_reward(**state, crashed=True, truncated=False).values()) == -1000

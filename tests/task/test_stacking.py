@@ -14,7 +14,7 @@ ROBOTS, STEPS = 5, 8
 
 @pytest.mark.parametrize("frame_stack", [1, 2, 3, 8])
 @pytest.mark.parametrize("color", ["gray", "rgb"])
-def test_each_robot_has_the_stack_of_its_own_frames(settings: Settings, color: str, frame_stack: int) -> None:
+def test_each_robot_has_a_stack_of_its_own_frames(settings: Settings, color: str, frame_stack: int) -> None:
     chosen = ObservationSettings.model_validate(
         settings.observation.model_dump()
         | {"color": color, "frame_stack": frame_stack, "height": 4, "width": 8}

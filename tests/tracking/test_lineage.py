@@ -134,13 +134,13 @@ def test_a_model_its_run_and_its_commit_lead_to_each_other(trained: Trained) -> 
 @pytest.mark.parametrize(
     ("tag", "what"), [("model_sha256", "weights"), ("params_digest", "settings"), ("git_commit", "code")]
 )
-def test_a_run_that_names_something_else_is_found_out(trained: Trained, tag: str, what: str) -> None:
+def test_a_run_with_other_tags_is_detected(trained: Trained, tag: str, what: str) -> None:
     trained.tag(tag, "0" * 64)
     wrong = said(trace(str(MODEL)), WRONG)
     assert any(line.startswith(f"{what}: ") and "000000000000 in run" in line for line in wrong)
 
 
-def test_scores_of_another_model_are_found_out(trained: Trained) -> None:
+def test_scores_of_another_model_are_detected(trained: Trained) -> None:
     results("evaluate/scores", mlflow={"run_id": trained.run_id}, model_sha256="f" * 64)
     commit("other scores")
     (wrong,) = said(trace("HEAD"), WRONG)
@@ -148,7 +148,7 @@ def test_scores_of_another_model_are_found_out(trained: Trained) -> None:
     assert wrong == f"weights: {weights} in run, ffffffffffff in scores"
 
 
-def test_scores_that_an_earlier_training_left_are_told(trained: Trained) -> None:
+def test_scores_left_by_an_earlier_training_run_are_reported(trained: Trained) -> None:
     results("evaluate/scores", mlflow={"run_id": "0" * 32}, model_sha256="f" * 64)
     commit("trained, not yet scored")
     lineage = trace("HEAD")
@@ -158,7 +158,7 @@ def test_scores_that_an_earlier_training_left_are_told(trained: Trained) -> None
     )
 
 
-def test_settings_that_training_reads_must_be_the_runs(trained: Trained) -> None:
+def test_settings_that_training_reads_must_match_the_run(trained: Trained) -> None:
     edit("params.yaml", "lr: 0.001 ", "lr: 0.5 ")
     edit("params.yaml", "episodes: 20 ", "episodes: 3 ")
     name = commit("edited by hand")[:12]
@@ -167,7 +167,7 @@ def test_settings_that_training_reads_must_be_the_runs(trained: Trained) -> None
     assert f"settings: evaluate.episodes is 20 in the run, 3 in {name}" in said(lineage, NOTE)
 
 
-def test_settings_of_another_version_are_left_alone(trained: Trained) -> None:
+def test_settings_of_another_version_are_not_checked(trained: Trained) -> None:
     edit("params.yaml", "  gamma: ", "  discount: ")
     tracking.client().log_artifact(trained.run_id, "params.yaml")
     lineage = trace(str(MODEL))
@@ -183,7 +183,7 @@ def test_a_run_that_failed_names_no_model(trained: Trained) -> None:
     assert "run: holds no params.yaml, as it did not finish" in said(lineage, NOTE)
 
 
-def test_changes_that_were_not_committed_are_told(trained: Trained) -> None:
+def test_uncommitted_changes_are_reported(trained: Trained) -> None:
     trained.tag("git_dirty", "true")
     assert "code: had changes that are not in its commit" in said(trace("HEAD"), NOTE)
     with Path("dvc.yaml").open("a") as file:
@@ -195,13 +195,13 @@ def test_changes_that_were_not_committed_are_told(trained: Trained) -> None:
     assert f"code: had changes that are not in its commit; {name} holds those to files that git knew" in told
 
 
-def test_a_commit_that_is_not_here_is_wrong(trained: Trained) -> None:
+def test_a_missing_commit_is_an_error(trained: Trained) -> None:
     edit(f"{MODEL}/policy.json", trained.origin.git_commit, "d" * 40)
     trained.tag("git_commit", "d" * 40)
     assert said(trace(str(MODEL)), WRONG) == ["code: its commit is in this repository"]
 
 
-def test_a_model_from_elsewhere_is_followed_as_far_as_it_goes(trained: Trained) -> None:
+def test_a_model_from_elsewhere_is_traced_as_far_as_possible(trained: Trained) -> None:
     elsewhere = "0" * 32
     edit(f"{MODEL}/policy.json", trained.run_id, elsewhere)
     lineage = trace(str(MODEL))
@@ -216,7 +216,7 @@ def test_a_model_from_elsewhere_is_followed_as_far_as_it_goes(trained: Trained) 
     assert lineage.links["stands in for"].startswith(elsewhere)
 
 
-def test_an_experiment_that_was_removed_leaves_its_run(trained: Trained) -> None:
+def test_a_removed_experiment_leaves_its_run(trained: Trained) -> None:
     git("reset", "-q", "--hard", "HEAD~1")
     git("reflog", "expire", "--expire=now", "--all")
     trained.tag("dvc_experiment", "slower")
@@ -227,20 +227,22 @@ def test_an_experiment_that_was_removed_leaves_its_run(trained: Trained) -> None
 
 
 @pytest.mark.parametrize("name", ["nothing-of-that-name", "f" * 40])
-def test_what_is_not_there_is_said(trained: Trained, name: str) -> None:
+def test_an_unknown_name_is_refused(trained: Trained, name: str) -> None:
     with pytest.raises(
         LineageError, match=f"{name}: is not a file, an MLflow run's id, a DVC experiment or a commit"
     ):
         trace(name)
 
 
-def test_a_commit_without_a_training_is_refused(trained: Trained) -> None:
+def test_a_commit_without_a_training_run_is_refused(trained: Trained) -> None:
     first = git("rev-list", "--max-parents=0", "HEAD")
     with pytest.raises(LineageError, match="nothing was trained in it"):
         trace(first)
 
 
-def test_a_store_that_is_away_is_said_in_one_line(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_is_down_is_reported_in_one_line(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(
@@ -250,7 +252,7 @@ def test_a_store_that_is_away_is_said_in_one_line(trained: Trained, monkeypatch:
     assert "\n" not in str(error.value)
 
 
-def test_hashes_that_begin_alike_are_shown_whole() -> None:
+def test_hashes_with_the_same_beginning_are_shown_in_full() -> None:
     lineage = Lineage()
     lineage.compare("weights", {"model": "a" * 64, "run": "a" * 63 + "b"})
     assert said(lineage, WRONG) == [f"weights: {'a' * 64} in model, {'a' * 63}b in run"]
@@ -263,7 +265,7 @@ def test_the_chain_fits_a_terminal(trained: Trained, capsys: pytest.CaptureFixtu
     assert all(len(line) <= 80 for line in printed if not line.startswith("MLflow store"))
 
 
-def test_a_project_below_a_larger_repository_is_followed(
+def test_a_project_inside_a_larger_repository_is_traced(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     settings: Settings,

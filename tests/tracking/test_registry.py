@@ -69,12 +69,12 @@ def champion(name: str) -> str | None:
     return None if version is None else str(version)
 
 
-def test_the_first_that_passed_is_the_champion(name: str, register: Callable[[], str]) -> None:
+def test_the_first_policy_that_passes_is_the_champion(name: str, register: Callable[[], str]) -> None:
     assert registry.crown(name, register(), 6.5) == "champion is version 1 (6.50 m)"
     assert champion(name) == "1"
 
 
-def test_a_champion_that_drives_as_far_or_farther_stays(name: str, register: Callable[[], str]) -> None:
+def test_a_champion_stays_if_it_drives_at_least_as_far(name: str, register: Callable[[], str]) -> None:
     registry.crown(name, register(), 7.0)
     shorter = registry.crown(name, register(), 6.5)
     assert shorter == "champion stays version 1 (7.00 m): version 2 drives 6.50 m"
@@ -83,7 +83,7 @@ def test_a_champion_that_drives_as_far_or_farther_stays(name: str, register: Cal
     assert champion(name) == "1"
 
 
-def test_the_one_that_drives_farther_becomes_champion(name: str, register: Callable[[], str]) -> None:
+def test_a_policy_that_drives_farther_becomes_champion(name: str, register: Callable[[], str]) -> None:
     registry.crown(name, register(), 7.0)
     crowned = registry.crown(name, register(), 7.5)
     assert crowned == "champion is version 2 (7.50 m), before version 1 (7.00 m)"
@@ -92,7 +92,7 @@ def test_the_one_that_drives_farther_becomes_champion(name: str, register: Calla
     assert tracking.client().get_model_version(name, "1").tags == {"gate_distance_m": "7.0"}
 
 
-def test_a_champion_that_somebody_chose_stays(name: str, register: Callable[[], str]) -> None:
+def test_a_champion_chosen_by_hand_stays(name: str, register: Callable[[], str]) -> None:
     tracking.client().set_registered_model_alias(name, "champion", register())
     kept = registry.crown(name, register(), 7.5)
     assert kept == "champion stays version 1 (distance unknown): version 2 drives 7.50 m"
@@ -103,7 +103,7 @@ def test_a_champion_that_somebody_chose_stays(name: str, register: Callable[[], 
 def decide(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, register: Callable[[], str]
 ) -> Callable[..., str]:
-    """What the export stage says of a policy that it has just registered, beside these scores."""
+    """What the export stage says about a policy that it has just registered, given these scores."""
     crown = runpy.run_path(str(REPOSITORY / "pipeline" / "export.py"))["_crown"]
     monkeypatch.chdir(tmp_path)
     (tmp_path / "results" / "evaluate").mkdir(parents=True)
@@ -119,7 +119,9 @@ def scores(distance_m: float, must: bool = True, weights: str = WEIGHTS) -> str:
     return json.dumps({"gate": {"must": must, "distance_m_median": distance_m}, "model_sha256": weights})
 
 
-def test_export_crowns_who_passed_the_gate_and_drives_farther(name: str, decide: Callable[..., str]) -> None:
+def test_export_makes_champion_what_passed_the_gate_and_drives_farther(
+    name: str, decide: Callable[..., str]
+) -> None:
     assert decide(scores(9.0, must=False)) == "champion stays: the gate was not passed"
     assert champion(name) is None
     assert decide(scores(6.5)) == "champion is version 2 (6.50 m)"
@@ -131,12 +133,12 @@ def test_export_crowns_who_passed_the_gate_and_drives_farther(name: str, decide:
     assert champion(name) == "5"
 
 
-def test_export_needs_whole_scores(decide: Callable[..., str]) -> None:
+def test_export_needs_complete_scores(decide: Callable[..., str]) -> None:
     with pytest.raises(UserError, match=r"scores\.json: is missing or damaged; run `dvc repro evaluate`"):
         decide("{")
 
 
-def test_the_champion_is_the_file_and_drives(
+def test_the_champion_is_the_exported_file_and_drives(
     name: str, register: Callable[[], str], policy_file: Path, tmp_path: Path
 ) -> None:
     registry.crown(name, register(), 7.0)
@@ -160,7 +162,7 @@ def drive(policy: OnnxPolicy) -> tuple[np.ndarray, np.ndarray]:
     return pictures, commands
 
 
-def test_what_is_registered_holds_no_code_and_is_small(
+def test_a_registered_policy_contains_no_code_and_is_small(
     name: str, register: Callable[[], str], policy_file: Path, tmp_path: Path
 ) -> None:
     register()

@@ -1,4 +1,4 @@
-"""One experiment is one MLflow run in one store, whoever asks from wherever."""
+"""One experiment is one MLflow run in one store, from wherever it is accessed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def store(tmp_path: Path, empty_store: Callable[[Path], Path], monkeypatch: pyte
     return tmp_path
 
 
-def test_the_store_is_at_the_root_also_from_a_copy(
+def test_the_store_is_at_the_root_even_from_a_copy(
     store: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (store / "mlflow.db").unlink()
@@ -41,12 +41,12 @@ def test_without_dvc_the_root_is_where_dvc_yaml_is(tmp_path: Path, monkeypatch: 
     assert tracking.store_uri() == f"sqlite:///{tmp_path}/mlflow.db"
 
 
-def test_a_server_is_used_where_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_is_used_if_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     assert tracking.store_uri() == "http://127.0.0.1:1"
 
 
-def test_preparing_twice_is_preparing_once() -> None:
+def test_preparing_twice_has_no_further_effect() -> None:
     assert tracking.prepare_store("ducklane") == tracking.prepare_store("ducklane")
 
 
@@ -74,7 +74,7 @@ def test_a_run_holds_every_setting_and_its_origin(
     assert stored.data.tags.keys() >= {"git_commit", "git_dirty"}
 
 
-def test_what_the_environment_names_diverts_no_run(
+def test_mlflow_variables_in_the_environment_do_not_divert_runs(
     settings: Settings, smallest_policy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = tracking.client().create_experiment("elsewhere")
@@ -105,7 +105,7 @@ def test_a_run_that_did_not_end_well_says_so(
     assert _status(run) == status
 
 
-def test_a_training_that_goes_on_under_another_name_has_a_run_there(settings: Settings) -> None:
+def test_a_training_run_resumed_in_another_experiment_gets_a_new_mlflow_run_there(settings: Settings) -> None:
     with pytest.raises(KeyboardInterrupt), tracking.training_run(settings, None) as stopped:
         raise KeyboardInterrupt
     named = settings.mlflow.model_copy(update={"experiment_name": "another"})
@@ -130,7 +130,7 @@ def test_later_stages_add_to_the_same_run(settings: Settings) -> None:
     assert stored.data.metrics == {"episode_reward_mean": 1.0, "evaluate/distance_m": 2.0}
 
 
-def test_a_model_from_elsewhere_gets_one_run_that_names_its_origin() -> None:
+def test_a_model_from_another_store_gets_one_run_that_names_its_origin() -> None:
     with tracking.continued_run("0" * 32, "ducklane") as first:
         pass
     with tracking.continued_run("0" * 32, "ducklane") as second:
@@ -139,7 +139,7 @@ def test_a_model_from_elsewhere_gets_one_run_that_names_its_origin() -> None:
     assert tracking.client().get_run(first.id).data.tags["origin_run_id"] == "0" * 32
 
 
-def test_metrics_stand_at_their_step_and_nan_is_no_zero(settings: Settings) -> None:
+def test_metrics_are_logged_at_their_step_and_nan_is_left_out(settings: Settings) -> None:
     with tracking.training_run(settings, None) as run:
         run.log_metrics({"episode_reward_mean": math.nan, "loss": 3.0}, step=128)
         run.log_metrics({"episode_reward_mean": 2.5, "loss": math.inf}, step=256)
@@ -150,7 +150,7 @@ def test_metrics_stand_at_their_step_and_nan_is_no_zero(settings: Settings) -> N
     assert [(point.step, point.value) for point in loss] == [(128, 3.0)]
 
 
-def test_params_stand_as_first_logged(settings: Settings) -> None:
+def test_params_stay_as_first_logged(settings: Settings) -> None:
     with tracking.training_run(settings, None) as run:
         run.log_params({"rllib.lr": 5, "new": 1})
     params = tracking.client().get_run(run.id).data.params
@@ -192,7 +192,7 @@ def test_a_damaged_store_is_named_in_one_line(store: Path) -> None:
     ],
     ids=["prepare", "continue", "find", "crown"],
 )
-def test_a_server_that_is_away_is_named_in_one_line(
+def test_a_server_that_is_down_is_named_in_one_line(
     monkeypatch: pytest.MonkeyPatch, use: Callable[[], object]
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")

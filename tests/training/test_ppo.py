@@ -37,7 +37,7 @@ def observations(settings: Settings, count: int) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
 
 
-def test_a_trial_finds_the_projects_maps_in_a_folder_of_its_own(
+def test_a_trial_finds_the_projects_maps_from_its_own_folder(
     changed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "maps").mkdir()
@@ -75,7 +75,7 @@ def test_every_setting_reaches_rllib(changed: Any) -> None:
     assert config.learner_config_dict[BOUND_COEFF] == 0.5
 
 
-def test_each_trial_drives_in_the_environment_of_its_own_settings(changed: Any) -> None:
+def test_each_trial_drives_in_an_environment_with_its_own_settings(changed: Any) -> None:
     # all are configured before the first one trains
     configs = [
         ppo_config(changed(reward={"lateral_weight": weight}), Machine(cpus=1, gpus=0))
@@ -112,7 +112,7 @@ def test_noise_fades_until_training_ends(changed: Any) -> None:
     assert np.allclose(stds, [[0.5] * 2, [0.3] * 2, [0.1] * 2, [0.1] * 2])
 
 
-def test_all_cores_sample_where_the_settings_leave_it_open(changed: Any) -> None:
+def test_minus_one_workers_sample_on_all_cores(changed: Any) -> None:
     config = ppo_config(changed(rllib={"num_workers": -1}), Machine(cpus=4, gpus=0))
     assert config.num_env_runners == 4
     # the trainer waits meanwhile, and takes no core of its own
@@ -147,7 +147,7 @@ def test_the_module_takes_uint8_and_gives_mean_and_log_std(settings: Settings) -
 
 
 @pytest.mark.parametrize(("critic", "judges_by_image"), [("privileged", False), ("image", True)])
-def test_the_critic_judges_by_what_the_settings_say(changed: Any, critic: str, judges_by_image: bool) -> None:
+def test_the_critic_sees_what_the_settings_say(changed: Any, critic: str, judges_by_image: bool) -> None:
     settings = changed(network={"critic": critic})
     rl_module, seen = module(settings), observations(settings, 5)
     generator = torch.Generator().manual_seed(0)
@@ -172,7 +172,7 @@ def test_training_learns_to_tell_the_state_from_the_image(settings: Settings) ->
     assert rl_module.network.trunk[0].weight.grad.abs().sum() > 0
 
 
-def test_actions_out_of_bounds_are_drawn_back_and_others_left_alone() -> None:
+def test_actions_out_of_bounds_are_pulled_back_and_others_left_alone() -> None:
     actions = torch.tensor([[-3.0, -1.0], [0.5, 1.5]], requires_grad=True)
     loss = out_of_bounds(actions)
     loss.backward()
@@ -188,7 +188,7 @@ def test_results_carry_the_keys_that_tune_needs_even_without_episodes() -> None:
     assert result["timesteps_total"] == 64
 
 
-def test_a_training_without_new_steps_gives_up() -> None:
+def test_training_without_new_steps_gives_up() -> None:
     callback = metrics.ResultMetrics()
     result = {"num_env_steps_sampled_lifetime": 64}
     callback.on_train_result(result=dict(result))

@@ -1,4 +1,4 @@
-"""Ray starts, if not at once then at the second try, or the user is told why it does not."""
+"""Ray starts at the first or second try, or the user learns why it does not."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REPOSITORY = Path(__file__).parents[2]
 ONE_CPU = Machine(cpus=1, gpus=0)
 
 
-def test_a_second_try_starts_what_was_too_slow_at_the_first(
+def test_a_second_try_succeeds_if_the_first_timed_out(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start, tries = ray.init, []
@@ -40,7 +40,7 @@ def test_a_second_try_starts_what_was_too_slow_at_the_first(
     assert len(tries) == 2
 
 
-def test_no_process_runs_beside_a_training_that_it_does_not_need(settings: Settings) -> None:
+def test_no_unneeded_process_runs_beside_training(settings: Settings) -> None:
     def running() -> set[str]:
         return {Path(part).name for child in psutil.Process().children() for part in child.cmdline()[:4]}
 
@@ -58,7 +58,7 @@ def test_no_process_runs_beside_a_training_that_it_does_not_need(settings: Setti
         ray.shutdown()
 
 
-def test_a_cluster_has_what_ray_says_of_it(
+def test_a_cluster_has_the_resources_that_ray_reports(
     settings: Settings, changed: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "auto")
@@ -103,7 +103,7 @@ def refusal(settings: Settings) -> str:
     return problem
 
 
-def test_a_folder_that_is_too_deep_for_ray_is_refused_where_it_was_meant_for_ray(
+def test_a_too_deep_folder_is_refused_if_it_was_meant_for_ray(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_TMPDIR", "/tmp/" + "deep/" * 20)
@@ -124,7 +124,7 @@ def test_a_folder_that_is_too_deep_for_ray_is_refused_where_it_was_meant_for_ray
         ("Something that nobody knows.", "`ducklane doctor` looks for what is missing"),
     ],
 )
-def test_ray_that_cannot_start_is_told_in_one_line_with_the_place_of_its_logs(
+def test_a_failed_ray_start_is_reported_in_one_line_with_its_log_folder(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, said: str, cure: str
 ) -> None:
     def fail(**options: Any) -> None:

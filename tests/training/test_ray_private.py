@@ -1,4 +1,4 @@
-"""What is used of Ray that is not public: that it stands in one file, and still means what it is used for."""
+"""The private parts of Ray that are used: they are in one file, and still mean what they are used for."""
 
 import ast
 import re
@@ -16,7 +16,7 @@ from ducklane.training import ray_private
 REPOSITORY = Path(__file__).parents[2]
 
 
-def test_no_other_file_imports_what_ray_keeps_to_itself() -> None:
+def test_no_other_file_imports_private_parts_of_ray() -> None:
     private = {
         f"{path.relative_to(REPOSITORY)}: {name}"
         for folder in ("src", "pipeline")
@@ -43,12 +43,12 @@ def test_rays_version_is_pinned() -> None:
     assert pinned[1] == version("ray")
 
 
-def test_an_environment_is_made_by_what_was_registered() -> None:
+def test_an_environment_is_created_by_its_registered_creator() -> None:
     register_env("of one's own", lambda config: config["value"])
     assert ray_private.environment_creator("of one's own")({"value": 7}) == 7
 
 
-def test_asha_counts_what_it_is_told_of() -> None:
+def test_asha_counts_recalled_results() -> None:
     scheduler = ASHAScheduler(time_attr="t", metric="m", mode="max", max_t=100, grace_period=10)
     ray_private.recall(scheduler, "one", 10, 1.0)
     ray_private.recall(scheduler, "two", 10, 2.0)
@@ -57,7 +57,7 @@ def test_asha_counts_what_it_is_told_of() -> None:
     assert recorded == [{"one": 1.0, "two": 2.0}]
 
 
-def test_minibatches_are_drawn_from_the_batch_that_is_given() -> None:
+def test_minibatches_are_drawn_from_the_given_batch() -> None:
     batches = [MultiAgentBatch({"p": SampleBatch({"a": np.full(8, value)})}, 8) for value in (0, 1)]
     minibatches = MiniBatchCyclicIterator(batches[0], num_epochs=1, minibatch_size=4)
     assert ray_private.batch_of(minibatches) is batches[0]

@@ -1,4 +1,4 @@
-"""Rollouts are what the robots did, and advantages what PPO's papers say."""
+"""Rollouts record what the robots did, and advantages match the definition in PPO's papers."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def naive_gae(rollout: Rollout, gamma: float, lambda_: float, robot: int) -> lis
 
 
 @given(seed=st.integers(0, 2**32 - 1), gamma=st.floats(0, 1), lambda_=st.floats(0, 1))
-def test_advantages_are_gaes(seed: int, gamma: float, lambda_: float) -> None:
+def test_advantages_match_gae(seed: int, gamma: float, lambda_: float) -> None:
     rng = np.random.default_rng(seed)
     crashed, cut = rng.random((2, 9, 3)) < 0.2
     rollout = Rollout(
@@ -73,7 +73,7 @@ def test_advantages_are_gaes(seed: int, gamma: float, lambda_: float) -> None:
     np.testing.assert_allclose(gae(rollout, gamma, lambda_), expected, atol=1e-4)
 
 
-def test_a_rollout_is_what_the_robots_did(small: Settings) -> None:
+def test_a_rollout_records_what_the_robots_did(small: Settings) -> None:
     sampler = runner(small)
     (first,) = sampler.sample(num_timesteps=20 * ROBOTS)
     (rollout,) = sampler.sample(num_timesteps=60 * ROBOTS)
@@ -100,7 +100,7 @@ def test_a_rollout_is_what_the_robots_did(small: Settings) -> None:
     sampler.stop()
 
 
-def test_what_was_likely_and_expected_is_the_networks_own(small: Settings) -> None:
+def test_log_probabilities_and_values_come_from_the_network(small: Settings) -> None:
     sampler = runner(small)
     (rollout,) = sampler.sample()
     columns = {name: torch.from_numpy(column[7]) for name, column in rollout.columns.items()}
@@ -171,7 +171,7 @@ def test_the_batch_holds_every_sampled_step_once(small: Settings) -> None:
     sampler.stop()
 
 
-def test_workers_drive_differently_and_a_worker_the_same_again(small: Settings) -> None:
+def test_workers_differ_from_each_other_and_each_one_repeats_itself(small: Settings) -> None:
     def states(worker: int) -> Any:
         sampler = runner(small, worker)
         (rollout,) = sampler.sample(num_timesteps=ROBOTS)
@@ -182,7 +182,7 @@ def test_workers_drive_differently_and_a_worker_the_same_again(small: Settings) 
     assert not np.isin(states(1)[:, 1], states(2)[:, 1]).any()
 
 
-def test_the_stock_simulator_is_sampled_alike(changed: Callable[..., Settings]) -> None:
+def test_the_stock_simulator_is_sampled_the_same_way(changed: Callable[..., Settings]) -> None:
     settings = changed(
         simulator={"backend": "gym-duckietown", "max_steps": 5},
         rllib={"env_per_worker": 2, "train_batch_size": 16, "minibatch_size": 8},

@@ -1,4 +1,4 @@
-"""ASHA stops the same trials whether a search runs through or is stopped and goes on."""
+"""ASHA stops the same trials whether a search runs through or is stopped and resumed."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Search:
         return [not trial.ended for trial in self.state.trials]
 
 
-def test_those_that_fall_behind_are_stopped(tune: TuneSettings, tmp_path: Path) -> None:
+def test_trials_that_fall_behind_are_stopped(tune: TuneSettings, tmp_path: Path) -> None:
     search = Search(tune, TrainingState(tmp_path, trials=4), 1)
     search.report(5, [1.0, 9.0, 2.0, 8.0])
     assert search.going == [True] * 4
@@ -68,7 +68,7 @@ def test_those_that_fall_behind_are_stopped(tune: TuneSettings, tmp_path: Path) 
     ),
     pause=st.integers(0, STEPS // 10),
 )
-def test_a_search_that_was_stopped_decides_as_one_that_was_not(
+def test_a_resumed_search_makes_the_same_decisions_as_an_uninterrupted_one(
     tune: TuneSettings, tmp_path_factory: pytest.TempPathFactory, rewards: list[list[float]], pause: int
 ) -> None:
     whole = Search(tune, TrainingState(tmp_path_factory.mktemp("whole"), trials=3), 1)
@@ -86,8 +86,8 @@ def test_without_asha_nothing_is_stopped(settings: Settings, tmp_path: Path) -> 
     assert not isinstance(scheduler(settings.tune, TrainingState(tmp_path)), ResumedASHA)
 
 
-def test_what_asha_is_resumed_with_is_still_in_ray(tune: TuneSettings, tmp_path: Path) -> None:
-    """Ray has no public way to tell a scheduler of earlier trials."""
+def test_the_parts_of_ray_that_resume_asha_still_exist(tune: TuneSettings, tmp_path: Path) -> None:
+    """Ray has no public way to inform a scheduler about earlier trials."""
     asha = ResumedASHA(tune, TrainingState(tmp_path))
     (bracket,) = asha._brackets
     assert [milestone for milestone, _ in bracket._rungs] == [80, 40, 20, 10]

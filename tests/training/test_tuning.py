@@ -1,4 +1,4 @@
-"""Tune keeps and returns the best checkpoint, and half a training is never taken for a whole one."""
+"""Tune keeps and returns the best checkpoint, and an unfinished training run never counts as finished."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Recorded(tune.Trainable):
 
 
 class Names(tune.Callback):
-    """Notes what trials are called."""
+    """Records the names of trials."""
 
     def __init__(self, names: list[str]) -> None:
         self.names = names
@@ -89,7 +89,7 @@ def test_an_iteration_without_a_finished_episode_is_never_the_best(run: Any) -> 
     assert best_of(run([-3.0, math.nan, -1.0, math.nan], steps=40)) == 3
 
 
-def test_a_training_without_any_finished_episode_has_no_best(run: Any) -> None:
+def test_a_training_run_without_a_finished_episode_has_no_best_checkpoint(run: Any) -> None:
     assert run([math.nan, math.nan], steps=20).best(1, "episode_reward_mean") == []
 
 
@@ -100,13 +100,13 @@ def test_an_error_is_one_line_with_its_traceback_in_a_file(run: Any, tmp_path: P
     assert "in step" in (tmp_path / "error.txt").read_text()
 
 
-def test_a_trial_that_ended_early_is_not_a_training(run: Any) -> None:
+def test_a_trial_that_ended_early_does_not_count_as_finished(run: Any) -> None:
     with pytest.raises(Interrupted, match="interrupted at 20 of 50 steps"):
         run([1.0, "interrupted"], steps=50)
 
 
 @pytest.mark.parametrize(("creator", "name"), [("trainable_name", r"Recorded"), ("trial_id", r"\w+_\d{5}")])
-def test_trials_are_called_as_the_settings_say(run: Any, creator: str, name: str) -> None:
+def test_trials_are_named_as_the_settings_say(run: Any, creator: str, name: str) -> None:
     names: list[str] = []
     run([1.0], steps=10, names=names, trial_name_creator=creator)
     assert re.fullmatch(name, names[0])

@@ -226,7 +226,7 @@ def test_coming_back_in_the_other_lane_of_a_tile_does_not_count():
     [np.zeros((1, 3)), np.zeros((5, 2)), np.zeros(3), np.full((4, 3), np.nan), np.full((4, 3), np.inf)],
     ids=["one pose", "no angle", "flat", "nan", "infinite"],
 )
-def test_poses_that_are_none_are_refused(poses):
+def test_invalid_poses_are_refused(poses):
     with pytest.raises(ValueError, match="poses must be"):
         lane_map("loop_empty").score(poses, survived=True)
 
@@ -237,7 +237,7 @@ def test_an_unknown_map_is_refused_by_name():
 
 
 @pytest.mark.parametrize("name", ["mine", "maps/mine.yaml"])
-def test_a_map_of_ones_own_is_scored_as_any(tmp_path, monkeypatch, name):
+def test_a_custom_map_is_scored_like_any_other(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     Path("maps").mkdir()
     shutil.copy(map_file("loop_empty"), "maps/mine.yaml")
@@ -288,7 +288,7 @@ def test_scores_are_finite_and_within_bounds(poses):
 
 @given(on_the_map, st.integers(1, 200))
 @settings(max_examples=60, deadline=None)
-def test_standing_still_drives_no_way(pose, steps):
+def test_standing_still_covers_no_distance(pose, steps):
     scores = lane_map("loop_empty").score(np.tile(pose, (steps + 1, 1)), survived=True)
     assert scores.distance_m == pytest.approx(0, abs=1e-5 * steps)
     assert scores.driven_any == 0
@@ -296,7 +296,7 @@ def test_standing_still_drives_no_way(pose, steps):
 
 @given(in_the_straight_lane, st.floats(0.01, 0.6))
 @settings(max_examples=40, deadline=None)
-def test_driving_backwards_takes_off_what_driving_forwards_adds(start, speed):
+def test_driving_backwards_subtracts_what_driving_forwards_adds(start, speed):
     forwards = drive(start, np.full(10, speed), 0.0)
     ahead = lane_map("loop_empty").score(forwards, survived=True).distance_m
     back = lane_map("loop_empty").score(forwards[::-1], survived=True).distance_m
@@ -331,7 +331,7 @@ def scores_of(distance=1.0, lateral=0.02, laps=0.1, survived=True):
     )
 
 
-def test_a_summary_is_the_medians_and_the_survivors():
+def test_a_summary_holds_the_medians_and_the_survivors():
     summary = summarize([scores_of(1.0), scores_of(5.0, survived=False), scores_of(2.0)])
     assert summary["episodes"] == 3
     assert summary["survived"] == 2
@@ -344,13 +344,13 @@ def test_a_summary_is_the_medians_and_the_survivors():
     assert json.loads(json.dumps(summary)) == summary
 
 
-def test_what_an_episode_does_not_have_is_left_out_or_none():
+def test_values_that_an_episode_lacks_are_left_out_or_none():
     summary = summarize([scores_of(lateral=None, laps=None), scores_of(lateral=0.04, laps=2.0)])
     assert summary["readable"]["lateral_mean_m"] == pytest.approx(0.04)
     assert summary["readable"]["laps"] is None
     assert summarize([scores_of(lateral=None)])["readable"]["lateral_mean_m"] is None
 
 
-def test_nothing_cannot_be_summarized():
+def test_an_empty_list_cannot_be_summarized():
     with pytest.raises(ValueError, match="no scores"):
         summarize([])

@@ -37,7 +37,7 @@ def test_pictures_are_close_to_the_stock_simulators(settings, size):
     assert psnr.min() >= 28
 
 
-def test_the_lens_is_inverted_as_the_stock_simulator_does_it():
+def test_the_lens_is_inverted_as_in_the_stock_simulator():
     adaptations.simulator_class()
     from gym_duckietown.distortion import Distortion
 

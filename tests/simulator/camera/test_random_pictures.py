@@ -19,7 +19,7 @@ from ducklane.task.observation import FrameTransform
 
 
 def drawn_by_stock(simulator: StockSimulator) -> dict[str, Any]:
-    """What its last reset drew, as `Conditions` has it; OpenGL itself tells of the lamp."""
+    """What its last reset drew, as `Conditions` has it; the lamp is read from OpenGL itself."""
     from pyglet import gl
 
     upstream = simulator._upstream
@@ -71,7 +71,7 @@ def blocks(settings) -> Blocks:
 
 @pytest.mark.parametrize("map_name", ["loop_empty", "udem1"])
 def test_randomized_pictures_are_close_to_the_stock_simulators(settings, transform, blocks, map_name):
-    """Once both have the same light, colours and camera; the lamp's place hangs on earlier frames, too."""
+    """Once both have the same light, colours and camera; the lamp's place depends on earlier frames, too."""
     world = settings.simulator.model_copy(update={"map_name": map_name, "domain_rand": True})
     stock, batched = StockSimulator(world), BatchedSimulator(world, 1, blocks, threads=1)
     stock.reset(seed=1)
@@ -92,7 +92,7 @@ def test_randomized_pictures_are_close_to_the_stock_simulators(settings, transfo
 
 
 @pytest.mark.parametrize("randomized", ["domain_rand", "camera_rand"])
-def test_what_is_drawn_at_random_is_spread_as_in_the_stock_simulator(settings, blocks, randomized):
+def test_random_draws_are_distributed_as_in_the_stock_simulator(settings, blocks, randomized):
     world = settings.simulator.model_copy(update={randomized: True})
     stock, batched = StockSimulator(world), BatchedSimulator(world, 4, blocks, threads=1)
     stock.camera_on = batched.camera_on = False

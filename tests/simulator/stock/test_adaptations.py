@@ -1,4 +1,4 @@
-"""What is changed of gym-duckietown at run time: that each change is still needed, and still fits.
+"""The changes made to gym-duckietown at run time: each one is still needed, and still fits.
 
 Where one of these fails after an update of gym-duckietown, duckietown-world or numpy, look again at
 `_adapt_upstream` in ducklane/simulator/stock/adaptations.py, and for how maps are read at map_format.py and
@@ -63,7 +63,7 @@ RELIED_ON = {
     ("gym_duckietown.objects", "WorldObj.render_mesh"): "06144234a07a8d53",
     ("gym_duckietown.objects", "TrafficLightObj.step"): "3d1638a759f6027e",
 }
-"""The same for what is not replaced, but called or stood in for knowing its inside."""
+"""The same for what is not replaced, but called or substituted in a way that relies on its internals."""
 
 
 @pytest.fixture(autouse=True)
@@ -76,12 +76,12 @@ def upstream(module: str, name: str):
 
 
 @pytest.mark.parametrize(("place", "digest"), [*ADAPTED.items(), *RELIED_ON.items()])
-def test_upstream_is_as_it_was_when_adapted(place, digest):
+def test_upstream_is_unchanged_since_it_was_adapted(place, digest):
     source = inspect.getsource(inspect.unwrap(upstream(*place)))
     assert hashlib.sha256(source.encode()).hexdigest()[:16] == digest
 
 
-def test_versions_are_those_adapted():
+def test_installed_versions_are_the_adapted_ones():
     assert version("duckietown-gym-daffy") == "6.1.34"
     assert version("duckietown-world-daffy") == "6.4.3"
     assert version("zuper-typing-z6") == "6.2.3"
@@ -104,7 +104,7 @@ def test_triton_is_loaded_before_mesa(tmp_path):
 
 
 @pytest.mark.parametrize("place", [place for place in ADAPTED if "world_duckietown" not in place[0]])
-def test_adaptations_are_in_place_once(place):
+def test_adaptations_are_applied_once(place):
     adapted = upstream(*place)
     assert hasattr(adapted, "__wrapped__")
     assert not hasattr(adapted.__wrapped__, "__wrapped__")
@@ -130,7 +130,7 @@ def test_dynamics_use_nothing_else_of_geometry():
     assert used == set(vars(pwm_dynamics.geo))
 
 
-def test_adapted_velocities_are_upstreams_to_the_bit():
+def test_adapted_velocities_match_upstream_to_the_bit():
     import geometry
     from duckietown_world.world_duckietown import pwm_dynamics
 
@@ -195,7 +195,7 @@ def test_duckiebots_off_the_road_stand_still(make_simulator):
     assert bot.pos.tolist() == [-5.0, 0.0, -5.0]
 
 
-def test_textures_are_those_upstream_finds():
+def test_textures_match_those_that_upstream_finds():
     from gym_duckietown import simulator
 
     for kind in ("straight", "curve_left", "4way", "grass"):
@@ -243,7 +243,7 @@ def lights_of(simulator) -> list:
     return [thing for thing in simulator._upstream.objects if thing.kind == "trafficlight"]
 
 
-def test_measures_are_upstreams() -> None:
+def test_measures_match_upstream() -> None:
     adaptations.simulator_class()
     upstream = importlib.import_module("gym_duckietown.simulator")
     assert duckiebot.ROBOT_WIDTH == upstream.ROBOT_WIDTH

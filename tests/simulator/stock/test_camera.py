@@ -34,7 +34,7 @@ def poses(simulator: StockSimulator, count: int, rng: np.random.Generator):
         ({"map_name": "udem1", "domain_rand": True}, 60),
     ],
 )
-def test_pictures_are_upstreams_to_the_bit(make_simulator, world, count):
+def test_pictures_match_upstream_to_the_bit(make_simulator, world, count):
     simulator = make_simulator(**world)
     rng = np.random.default_rng(5)
     for n, pose in enumerate(poses(simulator, count, rng)):
@@ -50,7 +50,7 @@ def test_pictures_are_upstreams_to_the_bit(make_simulator, world, count):
         simulator.first_row = 0
 
 
-def test_what_upstream_draws_later_is_not_changed(make_simulator):
+def test_later_pictures_of_upstream_are_not_changed(make_simulator):
     """A map from above, light of the next episode: both take what the last picture left in OpenGL."""
     ours, theirs = make_simulator(map_name="udem1"), make_simulator(map_name="udem1")
     for simulator in (ours, theirs):
@@ -66,7 +66,7 @@ def test_what_upstream_draws_later_is_not_changed(make_simulator):
         assert np.array_equal(upstreams_own(ours), upstreams_own(theirs))
 
 
-def test_most_of_a_map_is_out_of_view_and_the_sky_need_not_be_painted(make_simulator):
+def test_most_tiles_are_out_of_view_and_no_sky_is_seen_below_the_horizon(make_simulator):
     simulator = make_simulator(**WHOLE)
     simulator.reset(seed=1)
     simulator._draw()

@@ -46,7 +46,7 @@ def drive(simulator: StockSimulator, actions: np.ndarray, first: int = 0) -> lis
 
 
 def things(simulator: StockSimulator) -> list[str]:
-    """All that upstream knows of what stands and walks on the map, but for what it is drawn with."""
+    """All that upstream knows about the objects on the map, except what is only for drawing."""
     return [
         repr(sorted((name, value) for name, value in vars(thing).items() if name not in ("mesh", "texs")))
         for thing in simulator._upstream.objects
@@ -65,7 +65,7 @@ def lane_middle(simulator: StockSimulator, kind: str = "straight") -> tuple[floa
 # --- the gymnasium interface -------------------------------------------------------------------------------
 
 
-def test_passes_gymnasiums_checks(simulator):
+def test_the_simulator_passes_gymnasiums_checks(simulator):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", message=".*render.*|.*spec.*")  # made without gymnasium.make
@@ -81,7 +81,7 @@ def test_spaces(make_simulator):
     assert frame.std() > 10  # a picture
 
 
-def test_info_is_the_state_and_upstreams_report_if_asked_for(make_simulator):
+def test_info_holds_the_state_and_on_request_upstreams_report(make_simulator):
     for transparent in (True, False):
         simulator = make_simulator(full_transparency=transparent)
         reset_info = simulator.reset()[1]
@@ -94,7 +94,7 @@ def test_info_is_the_state_and_upstreams_report_if_asked_for(make_simulator):
             assert step_info["Simulator"]["lane_position"]["dist"] == simulator.state.lane_dist
 
 
-def test_report_of_a_reset_tells_nothing_of_the_last_episode(simulator):
+def test_the_report_of_a_reset_says_nothing_about_the_last_episode(simulator):
     simulator.reset()
     simulator.step((1, 1))
     report = simulator.reset()[1]["Simulator"]
@@ -137,7 +137,7 @@ def test_episode_is_terminated_off_the_road_and_not_truncated_too(make_simulator
     assert [cut.step((1, 1))[2:4] for _ in range(crash + 1)][-1] == (True, False)
 
 
-def test_reward_for_standing_in_the_lane_is_upstreams(simulator):
+def test_the_reward_for_standing_in_the_lane_matches_upstream(simulator):
     simulator.reset(options={"pose": lane_middle(simulator)})
     reward = simulator.step((0, 0))[1]
     state = simulator.state
@@ -163,7 +163,7 @@ def test_actions_beyond_the_bounds_are_clipped(simulator):
 
 
 @pytest.mark.parametrize("action", [(math.nan, 0.0), (0.1,), (0.1, 0.2, 0.3), 0.5, [[0.1, 0.2]]])
-def test_refuses_what_is_no_action(simulator, action):
+def test_invalid_actions_are_refused(simulator, action):
     simulator.reset(seed=1)
     before = simulator.state
     with pytest.raises(ValueError, match="an action must be"):
@@ -194,7 +194,7 @@ def poses(draw, simulator: StockSimulator) -> tuple[float, float, float]:
 
 @hypothesis_settings(max_examples=40, deadline=None)
 @given(st.data())
-def test_starts_exactly_at_the_pose_asked_for(udem1, data):
+def test_episodes_start_exactly_at_the_requested_pose(udem1, data):
     pose = data.draw(poses(udem1))
     udem1.camera_on = False
     assume(udem1.valid_pose(*pose))
@@ -216,7 +216,7 @@ def test_starts_exactly_at_the_pose_asked_for(udem1, data):
 
 @hypothesis_settings(max_examples=40, deadline=None)
 @given(st.data())
-def test_starts_where_valid_pose_says_so_and_nowhere_else(udem1, data):
+def test_episodes_start_only_where_valid_pose_allows(udem1, data):
     pose = data.draw(poses(udem1))
     udem1.camera_on = False
     if udem1.valid_pose(*pose):
@@ -273,7 +273,7 @@ def test_maps_start_pose_is_kept_for_later_resets(make_simulator):
         ({"position": (1.0, 2.0, 0.0)}, "not 'position'"),
     ],
 )
-def test_refuses_a_start_that_cannot_be(simulator, options, problem):
+def test_impossible_starts_are_refused(simulator, options, problem):
     simulator.reset(seed=1)
     before = simulator.state
     with pytest.raises(ValueError, match=problem):
@@ -282,7 +282,7 @@ def test_refuses_a_start_that_cannot_be(simulator, options, problem):
     assert simulator.step((0, 0))[4]["x"] == before.x
 
 
-def test_refuses_settings_that_leave_no_start(make_simulator, monkeypatch):
+def test_settings_that_leave_no_start_are_refused(make_simulator, monkeypatch):
     make_simulator()  # imports gym_duckietown
     monkeypatch.setattr("gym_duckietown.simulator.MAX_SPAWN_ATTEMPTS", 20)
     simulator = make_simulator(accept_start_angle_deg=1e-9)
@@ -319,7 +319,7 @@ def test_equal_seeds_give_equal_worlds(make_simulator, map_name, domain_rand):
     assert other != first
 
 
-def test_first_world_is_that_of_the_settings_seed(make_simulator):
+def test_the_first_world_follows_the_seed_in_the_settings(make_simulator):
     def world(seed: int) -> tuple:
         simulator = make_simulator(map_name="loop_pedestrians", domain_rand=True, seed=seed)
         return simulator.reset()[0].tobytes(), things(simulator), drive(simulator, some_actions(20))
@@ -329,7 +329,7 @@ def test_first_world_is_that_of_the_settings_seed(make_simulator):
     assert all(mine != others for mine, others in zip(first, other, strict=True))
 
 
-def test_without_a_seed_the_draws_go_on(simulator):
+def test_without_a_seed_the_random_stream_continues(simulator):
     simulator.reset(seed=7)
     starts = [simulator.state]
     for _ in range(3):
@@ -344,7 +344,7 @@ def test_without_a_seed_the_draws_go_on(simulator):
     assert all(one != other for one, other in pairwise(starts))
 
 
-def test_leaves_numpys_global_generator_alone(make_simulator):
+def test_numpys_global_generator_is_left_alone(make_simulator):
     np.random.seed(5)  # noqa: NPY002
     undisturbed = np.random.random(3)  # noqa: NPY002
     np.random.seed(5)  # noqa: NPY002
@@ -386,7 +386,7 @@ TOGETHER = [
 ]
 
 
-def test_simulators_of_one_process_do_not_touch_one_another(make_simulator):
+def test_simulators_in_one_process_do_not_affect_each_other(make_simulator):
     actions = some_actions(170)  # long enough for the lights to change
 
     alone = []
@@ -409,7 +409,7 @@ def test_simulators_of_one_process_do_not_touch_one_another(make_simulator):
     assert together[1:] == alone[1:]
 
 
-def test_closing_one_leaves_the_other_its_picture(make_simulator):
+def test_closing_one_simulator_leaves_the_others_picture_intact(make_simulator):
     one, other = make_simulator(), make_simulator(map_name="small_loop")
     one.reset(seed=1)
     before, _ = other.reset(seed=1)
@@ -428,7 +428,7 @@ def test_a_closed_simulator_says_so(make_simulator):
         simulator.reset()
 
 
-def test_asks_for_a_reset_first(simulator):
+def test_a_reset_is_required_first(simulator):
     for too_early in (lambda: simulator.step((0, 0)), simulator.render, lambda: simulator.state):
         with pytest.raises(gymnasium.error.ResetNeeded):
             too_early()
@@ -442,7 +442,7 @@ def test_there_are_42_maps_to_drive_on():
 
 
 @pytest.mark.parametrize("map_name", drivable_map_names())
-def test_drives_on_every_map(make_simulator, map_name):
+def test_every_map_can_be_driven_on(make_simulator, map_name):
     simulator = make_simulator(map_name=map_name)
     actions = np.random.default_rng(0).uniform(-1, 1, (300, 2))
     simulator.reset()
@@ -493,21 +493,21 @@ def test_geometry(simulator):
         simulator.lane_curves(-1, 99)
 
 
-def test_each_lane_goes_on_where_another_ends(simulator):
+def test_each_lane_starts_where_another_ends(simulator):
     curves = np.concatenate([simulator.lane_curves(i, j) for i, j, _ in simulator.drivable_tiles])
     starts, ends = curves[:, 0], curves[:, 3]
     gaps = np.linalg.norm(starts[:, None] - ends[None], axis=-1)
     assert gaps.min(axis=0).max() < 1e-9
 
 
-def test_geometry_can_be_changed_by_nobody(simulator):
+def test_geometry_is_read_only(simulator):
     tile = simulator.drivable_tiles[0][:2]
     before = simulator.lane_curves(*tile)
     simulator.lane_curves(*tile)[:] = 0
     assert np.array_equal(simulator.lane_curves(*tile), before)
 
 
-def test_refuses_a_map_before_loading_anything(make_simulator):
+def test_a_map_is_refused_before_anything_is_loaded(make_simulator):
     with pytest.raises(MapError, match="did you mean loop_empty"):
         make_simulator(map_name="loop_emty")
     with pytest.raises(MapError, match="field1 has no road"):
@@ -538,13 +538,13 @@ def run_program(program: str, *arguments: str, **environment: str) -> subprocess
 
 
 @pytest.mark.parametrize("map_name", ["loop_empty", "loop_pedestrians"])
-def test_is_silent_and_needs_no_display(small, map_name):
+def test_the_simulator_is_silent_and_needs_no_display(small, map_name):
     chosen = small.model_copy(update={"map_name": map_name, "domain_rand": True})
     done = run_program(PROGRAM, chosen.model_dump_json())
     assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
 
 
-def test_import_loads_no_simulator():
+def test_importing_loads_no_simulator():
     done = run_program(
         "import sys, ducklane.simulator.stock.simulator;"
         "print([name for name in sys.modules if name.startswith(('gym_', 'duckietown', 'pyglet', 'torch'))])"
@@ -552,7 +552,7 @@ def test_import_loads_no_simulator():
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
 
 
-def test_says_so_where_there_is_no_opengl(small):
+def test_missing_opengl_is_reported(small):
     done = run_program(
         "from ducklane.errors import exits_cleanly\n@exits_cleanly\ndef main():\n"
         + "".join(f"    {line}\n" for line in PROGRAM.strip().splitlines())

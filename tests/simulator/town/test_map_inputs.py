@@ -16,7 +16,7 @@ BALL = "v 0 0 0\nv 1 0 0\nv 0 1 1\nvn 0 0 1\nusemtl skin\nf 1//1 2//1 3//1\n"
 
 @pytest.fixture
 def map_of_ones_own(tmp_path, monkeypatch) -> str:
-    """A map file in the working directory, with a mesh, its material and picture, and a sign of one's own."""
+    """A map file in the working directory, with a mesh, its material and picture, and a custom sign."""
     monkeypatch.chdir(tmp_path)
     for name, content in {
         "mine.yaml": f"{ROAD}objects: [{{kind: meshes/ball, pos: [1.5, 0.5]}}, "
@@ -58,7 +58,7 @@ def test_a_file_in_the_working_directory_stands_in_for_a_packaged_one(tmp_path, 
 @pytest.mark.parametrize(
     "changed", ["mine.yaml", "meshes/ball.obj", "ball.mtl", "ball_skin.png", "sign_mine.png"]
 )
-def test_a_scene_is_read_anew_when_any_of_its_files_has_changed(map_of_ones_own, changed):
+def test_a_scene_is_read_again_when_any_of_its_files_has_changed(map_of_ones_own, changed):
     before = scenes._fingerprint(map_of_ones_own)
     assert scenes._fingerprint(map_of_ones_own) == before
     with Path(changed).open("a", encoding="utf-8") as file:
@@ -89,7 +89,7 @@ def asked_for(monkeypatch) -> set[Path]:
     return asked
 
 
-def test_the_stock_loader_takes_what_lies_in_the_folder_maps(
+def test_the_stock_loader_uses_files_in_the_folder_maps(
     map_of_ones_own, asked_for, make_simulator, monkeypatch
 ):
     Path("maps/meshes").mkdir(parents=True)
@@ -105,8 +105,8 @@ def test_the_stock_loader_takes_what_lies_in_the_folder_maps(
     }
 
 
-def test_inputs_are_what_the_stock_loader_asks_for(tmp_path, asked_for, make_simulator):
-    """A mesh without materials, one with, one with many, a sign and a light: all ways to look for files."""
+def test_the_inputs_are_the_files_that_the_stock_loader_opens(tmp_path, asked_for, make_simulator):
+    """Meshes with no material, one and many, a sign and a light: all the ways in which files are searched."""
     kinds = ["duckie", "tree", "duckiebot", "sign_stop", "trafficlight"]
     objects = [f"{{kind: {kind}, pos: [1.5, 0.5], height: 0.05}}" for kind in kinds]
     path = tmp_path / "mine.yaml"

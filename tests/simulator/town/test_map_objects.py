@@ -53,7 +53,7 @@ def test_objects_stand_where_a_map_file_says_in_both_simulators(
 
 
 def test_the_stock_loader_still_puts_objects_too_low_and_only_by_the_maps_shape(map_of_size, make_simulator):
-    """Where this fails, upstream has changed: look again at `as_written` in map_format.py."""
+    """If this fails, upstream has changed: look again at `as_written` in map_format.py."""
     for rows, columns, lower in ((3, 3, 1), (3, 6, -2), (3, 4, 0)):
         name = map_of_size(rows, columns)
         upstream = make_simulator(map_name=name)._upstream
@@ -62,7 +62,7 @@ def test_the_stock_loader_still_puts_objects_too_low_and_only_by_the_maps_shape(
         np.testing.assert_allclose(places(upstream), [*by_pos, [0.5, rows - 0.5]], atol=1e-12)
 
 
-def test_maps_that_the_stock_loader_has_right_are_handed_to_it_as_they_are(map_of_size):
+def test_maps_that_the_stock_loader_reads_correctly_are_passed_on_unchanged(map_of_size):
     content = read_map(map_of_size(7, 8))
     assert as_written(content) is content
 
@@ -74,7 +74,7 @@ def test_objects_of_packaged_maps_stand_as_gym_duckietown_has_them(make_simulato
     np.testing.assert_allclose(places(upstream), expected, atol=1e-12)
 
 
-def test_what_the_loader_cannot_read_is_one_line(tmp_path, monkeypatch, make_simulator):
+def test_an_unreadable_object_is_reported_in_one_line(tmp_path, monkeypatch, make_simulator):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "sign_mine.png").write_text("no picture", encoding="utf-8")
     path = tmp_path / "mine.yaml"

@@ -20,34 +20,34 @@ from ducklane.simulator.town.maps import (
 WITHOUT_ROAD = ["calibration_map_int", "field1"]
 
 
-def test_knows_the_packaged_maps():
+def test_packaged_maps_are_known():
     names = map_names()
     assert len(names) == 44
     assert names == sorted(names)
     assert {"loop_empty", "small_loop", "zigzag_dists", *WITHOUT_ROAD} <= set(names)
 
 
-def test_accepts_every_map_with_a_road():
+def test_every_map_with_a_road_is_accepted():
     for name in map_names():
         if name not in WITHOUT_ROAD:
             check_map(name)
 
 
 @pytest.mark.parametrize("name", WITHOUT_ROAD)
-def test_refuses_a_map_without_road(name):
+def test_a_map_without_a_road_is_refused(name):
     with pytest.raises(MapError, match=f"map_name: {name} has no road") as refusal:
         check_map(name)
     assert refusal.value.exit_code == 2
     assert len(refusal.value.problems) == 1
 
 
-def test_names_the_nearest_map():
+def test_the_nearest_map_name_is_suggested():
     with pytest.raises(MapError, match=r"no map 'loop_emty'; did you mean loop_empty"):
         check_map("loop_emty")
 
 
 @pytest.mark.parametrize("name", ["qqqqqq", "", "../maps/loop_empty", "loop_empty.yaml/x"])
-def test_refuses_what_is_no_map_in_one_line(name):
+def test_a_file_that_is_not_a_map_is_refused_in_one_line(name):
     with pytest.raises(MapError) as refusal:
         check_map(name)
     assert repr(name) in str(refusal.value)
@@ -149,7 +149,7 @@ def test_a_broken_map_file_is_refused_in_one_line(tmp_path, content, problem):
         ("tile_maps:\n  map_0: {tile_size: {x: 0.585, y: 0.585}}", "frames, tile_maps"),
     ],
 )
-def test_the_newer_map_format_is_called_by_its_name(tmp_path, content, by_what):
+def test_the_newer_map_format_is_named_in_the_refusal(tmp_path, content, by_what):
     path = tmp_path / "main.yaml"
     path.write_text(content, encoding="utf-8")
     for name in (path, tmp_path) if "!include" in content else [path]:
@@ -161,7 +161,7 @@ def test_the_newer_map_format_is_called_by_its_name(tmp_path, content, by_what):
         assert "give a map of format v1: one file with tile_size" in line
 
 
-def test_a_map_file_of_another_suffix_is_told_to_be_renamed(tmp_path):
+def test_a_map_file_with_another_suffix_is_refused_with_a_hint_to_rename_it(tmp_path):
     path = tmp_path / "mine.yml"
     path.write_text(ROAD, encoding="utf-8")
     with pytest.raises(MapError, match=r"mine\.yml: the name of a map file ends in \.yaml; rename it"):
@@ -202,7 +202,9 @@ def test_a_map_file_may_come_from_any_editor(tmp_path, content):
         (ROAD + "start_tile: [0.5, 0]", "start_tile: [0.5, 0] is read as [0, 0]"),
     ],
 )
-def test_what_the_loader_passes_over_is_said_in_a_line(tmp_path, monkeypatch, capsys, changed, content, line):
+def test_whatever_the_loader_ignores_is_noted_in_one_line(
+    tmp_path, monkeypatch, capsys, changed, content, line
+):
     monkeypatch.chdir(tmp_path)
     Path("mine.yaml").write_text(content.replace("[straight/W]", "[straight/W, grass]"), encoding="utf-8")
     settings = changed(simulator={"map_name": "mine.yaml"}, evaluate={"map_name": "mine.yaml"})
@@ -212,7 +214,7 @@ def test_what_the_loader_passes_over_is_said_in_a_line(tmp_path, monkeypatch, ca
     assert capsys.readouterr().err == ("" if line is None else f"mine.yaml: {line}\n")
 
 
-def test_notes_of_one_kind_are_one_line(tmp_path):
+def test_notes_of_one_kind_share_one_line(tmp_path):
     path = tmp_path / "mine.yaml"
     ducks = [{"kind": "duckie", "pos": [0, 0], f"duck{number}": None} for number in range(3)]
     path.write_text(SIZE + f"tiles: [[straight/W, grass]]\nobjects: {json.dumps(ducks)}", encoding="utf-8")
@@ -224,7 +226,7 @@ def test_notes_of_one_kind_are_one_line(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "columns", "displacement"), [(1, 2, None), (2, 2, "1 row lower"), (1, 4, "2 rows higher")]
 )
-def test_it_is_said_where_the_stock_loader_alone_would_put_objects(tmp_path, rows, columns, displacement):
+def test_a_note_says_where_the_stock_loader_would_put_objects(tmp_path, rows, columns, displacement):
     path = tmp_path / "mine.yaml"
     tiles = json.dumps([["straight/W"] * columns] * rows)
     path.write_text(f"{SIZE}tiles: {tiles}\nobjects: [{{kind: duckie, pos: [1, 1]}}]", encoding="utf-8")
@@ -235,13 +237,13 @@ def test_it_is_said_where_the_stock_loader_alone_would_put_objects(tmp_path, row
         assert f"gym-duckietown itself places objects {displacement}, so remove any correction" in note
 
 
-def test_of_packaged_maps_it_is_said_where_objects_stand_lower_than_written():
+def test_a_note_says_where_objects_of_packaged_maps_stand_lower_than_written():
     said = {name: line for name in map_names() if name not in WITHOUT_ROAD for line in notes(name)}
     line = "regress_4way_adam: objects stand 1 row lower than its file says, as in gym-duckietown"
     assert said == {"regress_4way_adam": line}
 
 
-def test_a_map_file_may_be_mended_and_tried_again(tmp_path):
+def test_a_map_file_can_be_fixed_and_tried_again(tmp_path):
     path = tmp_path / "mine.yaml"
     for content in ("tiles: [", SIZE + "tiles: [[grass]]"):
         path.write_text(content, encoding="utf-8")
@@ -266,7 +268,7 @@ def map_with_a_ball(tmp_path, monkeypatch) -> str:
     return str(path)
 
 
-def test_an_object_may_have_a_mesh_of_ones_own(map_with_a_ball):
+def test_an_object_may_have_a_custom_mesh(map_with_a_ball):
     with pytest.raises(MapError, match="no object"):
         check_map(map_with_a_ball)
     Path("meshes/ball.obj").write_text(TRIANGLE, encoding="utf-8")
@@ -297,14 +299,14 @@ def test_a_mesh_that_cannot_be_read_is_refused(map_with_a_ball, mesh, material, 
     assert line.startswith("map_name: mine.yaml: objects.0.kind: meshes/ball.obj")
 
 
-def test_materials_that_the_loader_would_not_find_are_told_of(map_with_a_ball):
+def test_materials_that_the_loader_would_not_find_are_noted(map_with_a_ball):
     Path("meshes/ball.obj").write_text(TRIANGLE, encoding="utf-8")
     Path("meshes/ball.mtl").touch()
     (note,) = notes(map_with_a_ball)
     assert "objects.0.kind: meshes/ball.mtl is ignored, since ball.mtl is searched in the working" in note
 
 
-def test_a_sign_of_ones_own_lies_in_the_working_directory(tmp_path, monkeypatch):
+def test_a_custom_sign_is_found_in_the_working_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("signs").mkdir()
     Path("signs/sign_mine.png").touch()
@@ -318,13 +320,13 @@ def test_a_sign_of_ones_own_lies_in_the_working_directory(tmp_path, monkeypatch)
 
 @pytest.fixture
 def map_folder(tmp_path, monkeypatch) -> Path:
-    """The folder `maps` of a project, in which this process stands."""
+    """The folder `maps` of a project, which is the working directory."""
     monkeypatch.chdir(tmp_path)
     Path("maps").mkdir()
     return Path("maps")
 
 
-def test_a_map_in_the_folder_maps_goes_by_its_name(map_folder):
+def test_a_map_in_the_folder_maps_is_found_by_name(map_folder):
     (map_folder / "mine.yaml").write_text(ROAD, encoding="utf-8")
     check_map("mine")
     assert map_file("mine") == map_folder / "mine.yaml"
@@ -336,7 +338,7 @@ def test_a_map_in_the_folder_maps_goes_by_its_name(map_folder):
         check_map("mine")
 
 
-def test_a_map_by_the_name_of_a_packaged_one_is_told_of(map_folder):
+def test_a_map_with_the_name_of_a_packaged_one_is_noted(map_folder):
     (map_folder / "loop_empty.yaml").write_text(ROAD, encoding="utf-8")
     assert map_file("loop_empty").is_absolute()
     assert notes("loop_empty") == [
@@ -359,7 +361,7 @@ def test_both_maps_are_checked_before_anything_starts(changed):
     assert scoring.startswith("params.yaml: evaluate.map_name: field1 has no road")
 
 
-def test_loads_no_simulator():
+def test_checking_maps_loads_no_simulator():
     program = (
         "import sys; from ducklane.simulator.town import maps; maps.check_map('udem1');"
         "print([name for name in sys.modules if name.startswith(('duckietown', 'gym', 'pyglet', 'numpy'))])"
@@ -368,7 +370,7 @@ def test_loads_no_simulator():
     assert done.stdout.strip() == "[]"
 
 
-def test_the_map_file_of_the_docs_is_a_good_one(tmp_path):
+def test_the_map_file_in_the_docs_is_valid(tmp_path):
     page = (Path(__file__).parents[3] / "docs/simulators.md").read_text(encoding="utf-8")
     path = tmp_path / "mine.yaml"
     path.write_text(page.split("```yaml\n")[1].split("```")[0], encoding="utf-8")

@@ -53,7 +53,7 @@ def detour_at(simulator: SingleSimulator, pose: Pose) -> float:
 
 
 @pytest.mark.parametrize("simulator", ["loop_obstacles"], indirect=True)
-def test_a_robot_that_keeps_to_it_touches_nothing(simulator: SingleSimulator) -> None:
+def test_a_robot_that_follows_the_detour_touches_nothing(simulator: SingleSimulator) -> None:
     poses = list(centre_poses(simulator))
     detours = [detour_at(simulator, pose) for pose in poses]
     blocked = [not simulator.valid_pose(*pose) for pose in poses]
@@ -68,7 +68,7 @@ def test_a_robot_that_keeps_to_it_touches_nothing(simulator: SingleSimulator) ->
 
 
 @pytest.mark.parametrize("simulator", ["loop_empty"], indirect=True)
-def test_an_empty_road_needs_none(simulator: SingleSimulator) -> None:
+def test_an_empty_road_needs_no_detour(simulator: SingleSimulator) -> None:
     for seed in range(20):
         simulator.reset(seed=seed)
         assert simulator.detour(MARGIN_M) == 0

@@ -29,7 +29,7 @@ def upstream():
     return dynamics_delay, pwm_dynamics
 
 
-def test_commands_act_as_late_as_upstreams(upstream):
+def test_commands_act_with_the_same_delay_as_upstream(upstream):
     class Recorder:
         def __init__(self) -> None:
             self.applied = []
@@ -50,12 +50,12 @@ def test_commands_act_as_late_as_upstreams(upstream):
     assert set(lags[5:].tolist()) == {3, 4}
 
 
-def test_lags_of_a_short_episode_begin_those_of_a_long_one():
+def test_delays_of_a_short_episode_match_the_start_of_a_long_one():
     assert np.array_equal(command_lags(50), command_lags(STEPS)[:51])
 
 
 @pytest.mark.parametrize("trim", [0.0, 0.05, -0.03])
-def test_speeds_and_poses_are_upstreams(upstream, trim):
+def test_speeds_and_poses_match_upstream(upstream, trim):
     _, pwm = upstream
     import geometry
 
@@ -75,7 +75,7 @@ def test_speeds_and_poses_are_upstreams(upstream, trim):
         assert (forward, yaw) == pytest.approx((state.v0[0, 2], state.v0[1, 0]), abs=1e-12)
 
 
-def test_next_to_no_turn_is_none():
+def test_a_tiny_turn_counts_as_straight():
     assert pose_after(0.0, 0.0, 0.5, 0.3, 2.9e-7)[2] == 0.5
     assert pose_after(0.0, 0.0, 0.5, 0.3, 3.1e-7)[2] > 0.5
 

@@ -1,4 +1,4 @@
-"""How the lane turns ahead: both simulators say the same, and it is so."""
+"""How the lane turns ahead: both simulators agree, and are right."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ POINTS, STEP_M = 4, 0.15
 
 
 @pytest.mark.parametrize("map_name", ["loop_empty", "udem1", "zigzag_dists"])
-def test_both_simulators_say_the_same(changed: Callable[..., Settings], map_name: str) -> None:
+def test_both_simulators_agree_on_the_lane_ahead(changed: Callable[..., Settings], map_name: str) -> None:
     world = changed(simulator={"map_name": map_name, "full_transparency": False}).simulator
     stock = StockSimulator(world.model_copy(update={"backend": "gym-duckietown"}))
     batched = SingleSimulator(world)
@@ -36,7 +36,7 @@ def test_both_simulators_say_the_same(changed: Callable[..., Settings], map_name
     batched.close()
 
 
-def test_it_is_positive_where_the_lane_turns_right(changed: Callable[..., Settings]) -> None:
+def test_right_turns_are_positive(changed: Callable[..., Settings]) -> None:
     batched = SingleSimulator(changed(simulator={"map_name": "loop_empty"}).simulator)
     bends = {"straight": [], "left": [], "right": []}
     for i, j, kind in batched.drivable_tiles:

@@ -1,4 +1,4 @@
-"""Boxes, circles and lanes against the stock simulator at poses of one's choice."""
+"""Boxes, circles and lanes against the stock simulator at arbitrary poses."""
 
 import math
 
@@ -54,7 +54,7 @@ coordinates = st.floats(-0.2, 2.0)
 angles = st.one_of(st.floats(-7, 7), st.sampled_from([0.0, math.pi / 2, math.pi, -math.pi / 2]))
 
 
-def test_layout_tells_what_stands_there(world):
+def test_the_layout_describes_the_objects(world):
     layout = world.layout
     assert layout.objects["kind"][0].tolist() == [
         *[OTHER] * 3,
@@ -71,14 +71,14 @@ def test_layout_tells_what_stands_there(world):
 
 @hypothesis_settings(max_examples=400, deadline=None)
 @given(coordinates, coordinates, angles, st.floats(1, 1.3))
-def test_valid_poses_are_theirs(world, x, z, angle, factor):
+def test_valid_poses_match_the_stock_simulator(world, x, z, angle, factor):
     ours = valid_pose(world.layout, world.things, 0, 0, x, z, angle, factor)
     assert ours == world.upstream._valid_pose(np.array([x, 0, z]), angle, factor)
 
 
 @hypothesis_settings(max_examples=300, deadline=None)
 @given(coordinates, coordinates, angles)
-def test_proximity_is_theirs(world, x, z, angle):
+def test_proximity_matches_the_stock_simulator(world, x, z, angle):
     ours = proximity(world.layout, world.things, 0, 0, x, z, angle)
     theirs = world.upstream.proximity_penalty2(np.array([x, 0, z]), angle)
     assert ours == pytest.approx(theirs, abs=1e-12)
@@ -90,7 +90,7 @@ def test_proximity_is_theirs(world, x, z, angle):
 @hypothesis_settings(max_examples=300, deadline=None)
 @given(st.sampled_from(range(7)), st.floats(-3e-8, 3e-8), st.floats(-3, 3))
 def test_circles_touch_where_single_precision_says_so(world, k, gap, direction):
-    """Whether the sum counts is decided to 8 digits, its amount to 16."""
+    """Whether the sum counts is decided with 8 digits, its amount with 16."""
     apart = math.sqrt(world.layout.objects["safety_rims"][0, k, 1]) + gap
     x = world.layout.objects["position"][0, k, 0] + apart * math.cos(direction) - CENTRE_AHEAD
     z = world.layout.objects["position"][0, k, 2] + apart * math.sin(direction)
@@ -100,7 +100,7 @@ def test_circles_touch_where_single_precision_says_so(world, k, gap, direction):
 
 @hypothesis_settings(max_examples=400, deadline=None)
 @given(coordinates, coordinates, st.floats(-7, 7))
-def test_lanes_are_theirs(world, x, z, angle):
+def test_lanes_match_the_stock_simulator(world, x, z, angle):
     point, tangent = world.upstream.closest_curve_point(np.array([x, 0, z]), angle)
     found, *ours = lane_point(world.layout, 0, x, z, angle)
     assert found == (point is not None)

@@ -1,4 +1,4 @@
-"""The store's address: anchored, refused where nothing can be kept, and shown without passwords."""
+"""The store's address: relative to the root, refused if unusable, shown without passwords."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def root(tmp_path: Path, monkeypatch: Told) -> Path:
 
 
 @pytest.mark.parametrize("told", ["", "  ", "sqlite:///mlflow.db", " sqlite:///./x/../mlflow.db\n"])
-def test_a_relative_sqlite_file_is_at_the_root_also_in_a_copy(
+def test_a_relative_sqlite_file_is_at_the_root_even_in_a_copy(
     root: Path, monkeypatch: Told, told: str
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", told)
@@ -69,7 +69,7 @@ def test_an_absolute_sqlite_file_is_where_it_says(monkeypatch: Told, told: str, 
         ("http://h:5000/#/experiments/1?searchFilter=", "write http://h:5000"),
     ],
 )
-def test_what_is_no_store_is_refused_in_one_whole_line_with_the_cure(
+def test_an_invalid_store_is_refused_in_one_complete_line_with_the_fix(
     monkeypatch: Told, told: str, cure: str
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", told)
@@ -106,7 +106,7 @@ def test_a_password_that_ends_too_early_is_refused_and_not_shown(
     assert "cret" not in str(refused.value)
 
 
-def test_mlflow_gets_a_servers_password_apart_from_the_address(monkeypatch: Told) -> None:
+def test_mlflow_gets_a_servers_password_separately_from_the_address(monkeypatch: Told) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:se%40cret@host:5000/team/")
     place = address()
     assert place.uri == "http://host:5000/team"
@@ -116,7 +116,7 @@ def test_mlflow_gets_a_servers_password_apart_from_the_address(monkeypatch: Told
     }
 
 
-def test_what_others_say_is_passed_on_without_passwords(monkeypatch: Told) -> None:
+def test_messages_of_other_programs_are_passed_on_without_passwords(monkeypatch: Told) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://ann:s%40lt@host/db?sslpassword=p3pper")
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ann")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "vin egar")

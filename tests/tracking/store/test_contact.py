@@ -1,4 +1,4 @@
-"""A store that cannot be used is told in one line within seconds: what is the matter, and the cure."""
+"""An unusable store is reported in one line within seconds: what is wrong, and the fix."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ EmptyStore = Callable[[Path], Path]
 
 @pytest.fixture(autouse=True)
 def root(tmp_path: Path, monkeypatch: Patch) -> Path:
-    """A repository's root, as DVC names it, in an environment that says nothing of stores and proxies."""
+    """A repository's root, as DVC names it, in an environment without variables for stores and proxies."""
     for name in [*os.environ]:
         if name.startswith("MLFLOW_") or name.lower().endswith("_proxy") or name.startswith("PG"):
             monkeypatch.delenv(name)
@@ -46,7 +46,7 @@ def root(tmp_path: Path, monkeypatch: Patch) -> Path:
 
 
 def refusal(monkeypatch: Patch, uri: str) -> str:
-    """What is said of a store."""
+    """The refusal of a store."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     with pytest.raises(TrackingError) as refused:
         knock(address())
@@ -58,7 +58,7 @@ def refusal(monkeypatch: Patch, uri: str) -> str:
 
 
 class Answer(BaseHTTPRequestHandler):
-    """What a server says to everybody: status, headers, text; `asked` keeps what it was sent."""
+    """A server's one answer: status, headers, text; `asked` keeps what it was sent."""
 
     status = 200
     headers_sent: tuple[tuple[str, str], ...] = ()
@@ -129,7 +129,7 @@ HOST = "Invalid Host header - possible DNS rebinding attack detected"
         (503, "busy", "answers 503 (busy)", "wait"),
     ],
 )
-def test_what_a_server_refuses_is_told_from_silence(
+def test_a_servers_refusal_is_distinguished_from_no_answer(
     monkeypatch: Patch, status: int, text: str, what: str, cure: str
 ) -> None:
     with serving(status, text) as (place, _):
@@ -139,7 +139,7 @@ def test_what_a_server_refuses_is_told_from_silence(
     assert "does not answer" not in said
 
 
-def test_a_wrong_password_is_told_from_a_missing_one_and_not_shown(monkeypatch: Patch) -> None:
+def test_a_wrong_password_is_distinguished_from_a_missing_one_and_not_shown(monkeypatch: Patch) -> None:
     with serving(401) as (place, asked):
         said = refusal(monkeypatch, f"http://ann:se%40cret@{place}")
     assert "does not accept the user name, password or token (401)" in said
@@ -155,7 +155,7 @@ def test_a_token_with_a_line_break_is_not_shown(monkeypatch: Patch) -> None:
     assert "mustard" not in said
 
 
-def test_a_page_to_log_in_at_is_named(monkeypatch: Patch) -> None:
+def test_a_login_page_is_named(monkeypatch: Patch) -> None:
     with (
         serving(200, PAGE) as (login, _),
         serving(302, headers={"Location": f"http://{login}/login?to=x"}) as (place, _),
@@ -172,13 +172,13 @@ def test_a_server_that_has_moved_is_named(monkeypatch: Patch) -> None:
     assert said.endswith(f"has moved; write http://{new}")
 
 
-def test_nobody_at_the_port_is_told(monkeypatch: Patch) -> None:
+def test_a_refused_connection_is_reported(monkeypatch: Patch) -> None:
     said = refusal(monkeypatch, "http://127.0.0.1:1")
     assert "does not answer (connection refused); start it" in said
     assert "unset MLFLOW_TRACKING_URI" in said
 
 
-def test_a_name_that_nobody_has_is_told(monkeypatch: Patch) -> None:
+def test_an_unknown_host_is_reported(monkeypatch: Patch) -> None:
     assert "there is no host nobody.invalid" in refusal(monkeypatch, "http://nobody.invalid:5000")
     assert "there is no host nobody.invalid" in refusal(
         monkeypatch, "postgresql+psycopg2://nobody.invalid/runs"
@@ -187,7 +187,7 @@ def test_a_name_that_nobody_has_is_told(monkeypatch: Patch) -> None:
 
 @pytest.fixture
 def silence(monkeypatch: Patch) -> Iterator[int]:
-    """A port at which somebody takes calls and says nothing; a second must do."""
+    """A port that accepts connections and never answers; the limit is one second."""
     monkeypatch.setattr(contact, "LIMIT_S", 1.0)
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
@@ -196,7 +196,7 @@ def silence(monkeypatch: Patch) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("scheme", ["http", "postgresql+psycopg2"])
-def test_a_store_that_says_nothing_is_away_after_the_limit(
+def test_a_store_that_does_not_answer_is_given_up_after_the_limit(
     monkeypatch: Patch, silence: int, scheme: str
 ) -> None:
     said = refusal(monkeypatch, f"{scheme}://ann:secret@127.0.0.1:{silence}/runs")
@@ -204,7 +204,7 @@ def test_a_store_that_says_nothing_is_away_after_the_limit(
     assert "secret" not in said
 
 
-def test_the_limit_leaves_room_within_fifteen_seconds() -> None:
+def test_the_limit_leaves_time_within_fifteen_seconds() -> None:
     # Python and MLflow take some seconds to start
     assert contact.LIMIT_S + 1 <= 10
 
@@ -230,7 +230,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_certificate_that_is_not_trusted_is_told_and_the_cure_helps(
+def test_an_untrusted_certificate_is_reported_and_the_fix_works(
     monkeypatch: Patch, certificate: Path
 ) -> None:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -246,12 +246,12 @@ def test_a_certificate_that_is_not_trusted_is_told_and_the_cure_helps(
         assert "closes the connection" in refusal(monkeypatch, f"http://{place}")
 
 
-def test_a_server_without_tls_is_told(monkeypatch: Patch) -> None:
+def test_a_server_without_tls_is_reported(monkeypatch: Patch) -> None:
     with serving() as (place, _):
         assert f"does not speak TLS; write http://{place}" in refusal(monkeypatch, f"https://{place}")
 
 
-def test_no_proxy_is_asked_for_a_server_on_this_machine(monkeypatch: Patch) -> None:
+def test_no_proxy_is_used_for_a_server_on_this_machine(monkeypatch: Patch) -> None:
     monkeypatch.setenv("http_proxy", "http://ann:secret@127.0.0.1:1")
     with serving() as (place, asked):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{place}")
@@ -272,7 +272,7 @@ def test_no_proxy_is_asked_for_a_server_on_this_machine(monkeypatch: Patch) -> N
         ("postgresql+psycopg2:///runs?host=/nowhere", "does not answer (no such socket)"),
     ],
 )
-def test_a_database_that_cannot_be_reached_is_told_without_its_password(
+def test_an_unreachable_database_is_reported_without_its_password(
     monkeypatch: Patch, uri: str, said: str
 ) -> None:
     line = refusal(monkeypatch, uri)
@@ -280,7 +280,7 @@ def test_a_database_that_cannot_be_reached_is_told_without_its_password(
     assert "secret" not in line
 
 
-def test_a_damaged_file_is_told(root: Path, monkeypatch: Patch) -> None:
+def test_a_damaged_file_is_reported(root: Path, monkeypatch: Patch) -> None:
     (root / "mlflow.db").write_bytes(b"this is no database" * 100)
     said = refusal(monkeypatch, "sqlite:///mlflow.db")
     assert "cannot be opened (file is not a database); move it away" in said
@@ -292,13 +292,13 @@ def test_a_file_of_another_program_is_left_alone(root: Path, monkeypatch: Patch)
     assert "belongs to another program" in refusal(monkeypatch, "sqlite:///history.db")
 
 
-def test_a_folder_and_what_lies_below_a_file_are_told(root: Path, monkeypatch: Patch) -> None:
+def test_a_folder_and_a_path_below_a_file_are_reported(root: Path, monkeypatch: Patch) -> None:
     (root / "file").touch()
     assert f"{root} is a folder" in refusal(monkeypatch, f"sqlite:///{root}")
     assert f"{root}/file is not a folder" in refusal(monkeypatch, "sqlite:///file/mlflow.db")
 
 
-def test_a_file_that_another_process_locks_is_told(
+def test_a_file_locked_by_another_process_is_reported(
     root: Path, monkeypatch: Patch, empty_store: EmptyStore
 ) -> None:
     monkeypatch.setattr(contact, "LIMIT_S", 1.0)
@@ -314,7 +314,7 @@ def test_a_file_that_another_process_locks_is_told(
         ("0584bdc529eb", "was written by an older MLflow than", "`mlflow db upgrade sqlite:////"),
     ],
 )
-def test_the_tables_of_another_mlflow_are_told_and_kept(
+def test_tables_of_another_mlflow_version_are_reported_and_kept(
     root: Path, monkeypatch: Patch, empty_store: EmptyStore, schema: str, what: str, cure: str
 ) -> None:
     file = empty_store(root)
@@ -329,7 +329,7 @@ def test_the_tables_of_another_mlflow_are_told_and_kept(
 
 @pytest.fixture
 def nobodys_folder() -> Iterator[Path]:
-    """A folder in which this process may read and not write, not even if it is the administrator's."""
+    """A folder that this process may read but not write, even if it runs as root."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     administrator = os.geteuid() == 0
@@ -342,7 +342,7 @@ def nobodys_folder() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def test_a_file_that_may_only_be_read_is_told(
+def test_a_read_only_file_is_reported(
     nobodys_folder: Path, monkeypatch: Patch, empty_store: EmptyStore
 ) -> None:
     file = empty_store(nobodys_folder)
@@ -354,13 +354,13 @@ def test_a_file_that_may_only_be_read_is_told(
     assert f"{nobodys_folder} cannot be written" in refusal(monkeypatch, f"sqlite:///{nobodys_folder}/new.db")
 
 
-def test_knocking_makes_nothing(root: Path, monkeypatch: Patch) -> None:
+def test_checking_a_store_creates_nothing(root: Path, monkeypatch: Patch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///deep/below/mlflow.db")
     assert knock(address()) is None
     assert list(root.iterdir()) == []
 
 
-def test_one_at_a_time_makes_the_tables_of_a_file(root: Path, monkeypatch: Patch) -> None:
+def test_only_one_process_at_a_time_creates_the_tables_of_a_file(root: Path, monkeypatch: Patch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
     inside = threading.Event()
 

@@ -61,7 +61,7 @@ print(run.id, tracking.client().create_run(tracking.prepare_store("ducklane")).i
 
 
 def work_on(root: Path) -> str:
-    """Add to the run, and see that everything is beside the file; what was said on stderr."""
+    """Add to the run, and check that everything is beside the file; its stderr."""
     (root / "fetched").mkdir()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
     done = subprocess.run(
@@ -93,7 +93,7 @@ def test_a_copy_leaves_the_original_alone(original: Path, tmp_path: Path) -> Non
     assert files(original) == before
 
 
-def test_what_lies_only_in_the_old_folder_is_found_there(
+def test_files_that_exist_only_in_the_old_folder_are_found_there(
     original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (alone := tmp_path / "alone").mkdir()
@@ -107,7 +107,7 @@ def test_what_lies_only_in_the_old_folder_is_found_there(
     assert new.info.artifact_uri.startswith((alone / "mlartifacts").as_uri())
 
 
-def test_a_folder_of_the_users_own_choice_stays(original: Path, tmp_path: Path) -> None:
+def test_a_folder_that_the_user_chose_is_kept(original: Path, tmp_path: Path) -> None:
     places = [
         "s3://bucket/mlartifacts",
         "file:///elsewhere/runs",
@@ -127,7 +127,7 @@ def test_a_folder_of_the_users_own_choice_stays(original: Path, tmp_path: Path) 
         assert [place for (place,) in stored] == places
 
 
-def test_another_way_to_the_same_folder_is_no_move(original: Path, tmp_path: Path) -> None:
+def test_another_path_to_the_same_folder_is_not_a_move(original: Path, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(original)
     assert follow(link / "mlflow.db") is None

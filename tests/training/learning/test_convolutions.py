@@ -51,7 +51,7 @@ def test_features_and_gradients_are_the_same_bits_on_any_number_of_threads(
     assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
 
 
-def test_several_threads_are_used_where_there_are_images_for_them(
+def test_several_threads_are_used_if_there_are_enough_images(
     settings: Settings, network: PolicyNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []

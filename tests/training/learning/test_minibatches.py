@@ -1,4 +1,4 @@
-"""Minibatches are those of RLlib. 1 s."""
+"""Minibatches match those of RLlib. 1 s."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def drawn(minibatches: Any) -> list[dict[str, torch.Tensor]]:
 
 @pytest.mark.parametrize("n", [64, 71])
 @pytest.mark.parametrize("shuffled", [True, False])
-def test_minibatches_are_those_that_rllib_draws(n: int, shuffled: bool) -> None:
+def test_minibatches_match_those_of_rllib(n: int, shuffled: bool) -> None:
     def minibatches() -> MiniBatchCyclicIterator:
         np.random.seed(3)  # noqa: NPY002 - which RLlib draws from
         return MiniBatchCyclicIterator(
@@ -43,6 +43,6 @@ def test_minibatches_are_those_that_rllib_draws(n: int, shuffled: bool) -> None:
         assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
-def test_a_batch_that_is_not_cut_stays_as_it_is() -> None:
+def test_a_batch_that_is_not_split_stays_as_it_is() -> None:
     whole = MiniBatchDummyIterator(batch(8), minibatch_size=8)
     assert gathered(whole) is whole

@@ -1,4 +1,4 @@
-"""The best checkpoint becomes the model; where there is none, the reason is told that is true."""
+"""The best checkpoint becomes the model; where there is none, the actual reason is given."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def tune(changed: Callable[..., Settings]) -> TuneSettings:
 
 
 def trained(folder: Path, rewards: Rewards, saved: list[int]) -> TrainingState:
-    """A training with these rewards, saved after the iterations of these numbers, from 1."""
+    """A training run with these rewards, saved after the iterations of these numbers, from 1."""
     state = TrainingState(folder)
     for iteration, reward in enumerate(rewards, 1):
         row = {"timesteps_total": 10.0 * iteration, "episode_reward_mean": reward}
@@ -34,7 +34,7 @@ def trained(folder: Path, rewards: Rewards, saved: list[int]) -> TrainingState:
     return state
 
 
-def test_the_best_of_those_that_were_saved(tmp_path: Path, tune: TuneSettings) -> None:
+def test_the_best_saved_checkpoint_is_chosen(tmp_path: Path, tune: TuneSettings) -> None:
     number, best = best_checkpoint(tune, trained(tmp_path, [math.nan, 3, 9, 7, 5], saved=[1, 2, 4, 5]))
     assert (number, best.timesteps) == (0, 40)
 
@@ -60,7 +60,7 @@ TOO_EARLY = (
         ([math.nan, math.nan, 3.0], [1], [TOO_EARLY]),
     ],
 )
-def test_without_a_model_the_true_reason_is_told(
+def test_without_a_model_the_actual_reason_is_given(
     tmp_path: Path, tune: TuneSettings, rewards: Rewards, saved: list[int], reasons: list[str]
 ) -> None:
     with pytest.raises(NoModel) as raised:

@@ -1,4 +1,4 @@
-"""A training that was stopped goes on where the same result is asked for, and nowhere else."""
+"""A stopped training run is resumed only where the same result is wanted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Changed = Callable[..., Settings]
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of what a training depends on, in which this process stands."""
+    """A copy of what a training run depends on, as the working directory."""
     for name in ("dvc.yaml", "constraints.txt", "params.yaml"):
         shutil.copy(REPOSITORY / name, tmp_path)
     for name in ("pipeline", "src"):
@@ -32,7 +32,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.usefixtures("project")
-def test_what_changes_no_result_goes_on_with_the_same_training(settings: Settings, changed: Changed) -> None:
+def test_changes_that_affect_no_result_keep_the_same_training_run(
+    settings: Settings, changed: Changed
+) -> None:
     same = fingerprint(settings)
     for sections in (
         {"ray": {"num_cpus": 1, "object_store_memory": 2**27}},
@@ -53,7 +55,7 @@ def test_what_changes_no_result_goes_on_with_the_same_training(settings: Setting
     assert fingerprint(ducklane_settings.load(params)) == same
     said_anew = code.replace('"""', '"""In other words: ', 1)
     REWARD.write_text(f"# a comment\n\n{said_anew}\n\n# another\n")
-    Path("src/ducklane/doctor.py").write_text("nothing of the training")
+    Path("src/ducklane/doctor.py").write_text("no part of the training run")
     assert fingerprint(settings) == same
 
 
@@ -70,14 +72,14 @@ def test_what_changes_no_result_goes_on_with_the_same_training(settings: Setting
     ids=str,
 )
 @pytest.mark.usefixtures("project")
-def test_another_setting_is_another_training(
+def test_another_setting_makes_another_training_run(
     settings: Settings, changed: Changed, sections: dict[str, dict[str, object]]
 ) -> None:
     assert fingerprint(changed(**sections)) != fingerprint(settings)
 
 
 @pytest.mark.usefixtures("project")
-def test_other_code_or_versions_are_another_training(settings: Settings) -> None:
+def test_other_code_or_versions_make_another_training_run(settings: Settings) -> None:
     seen = {fingerprint(settings)}
     with REWARD.open("a") as file:
         file.write("\nSOMETHING = 1\n")
@@ -91,7 +93,7 @@ def test_other_code_or_versions_are_another_training(settings: Settings) -> None
 
 
 @pytest.mark.usefixtures("project")
-def test_other_files_that_settings_name_are_another_training(changed: Changed) -> None:
+def test_changes_to_files_that_settings_name_make_another_training_run(changed: Changed) -> None:
     own_map, policy = Path("mine.yaml"), Path("models/older")
     own_map.write_text(MAP)
     policy.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""An older policy to train on from fits, or is refused with what does not fit."""
+"""An older policy to continue from either fits, or is refused with a list of what does not fit."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def refusals(settings: Settings) -> list[str]:
     return list(raised.value.problems)
 
 
-def test_a_whole_checkpoint_that_fits_is_the_beginning(changed: Any, older: Path) -> None:
+def test_training_starts_from_a_complete_checkpoint_that_fits(changed: Any, older: Path) -> None:
     beginning = origin(changed(rllib={"restore_from": str(older)}))
     assert beginning is not None
     assert beginning.timesteps == STEPS
     assert beginning.path == (older / ALGORITHM).resolve()
 
 
-def test_what_a_network_cannot_change_is_refused_key_by_key(changed: Any, older: Path) -> None:
+def test_settings_that_a_network_fixes_are_refused_key_by_key(changed: Any, older: Path) -> None:
     settings = changed(
         rllib={"restore_from": str(older)}, network={"hidden_size": 32}, observation={"color": "rgb"}
     )
@@ -56,7 +56,7 @@ def test_what_a_network_cannot_change_is_refused_key_by_key(changed: Any, older:
     ]
 
 
-def test_a_policy_that_has_had_all_the_steps_is_refused(changed: Any, older: Path) -> None:
+def test_a_policy_that_already_had_all_its_steps_is_refused(changed: Any, older: Path) -> None:
     settings = changed(rllib={"restore_from": str(older)}, tune={"stop": {"timesteps_total": STEPS}})
     (refusal,) = refusals(settings)
     assert f"{STEPS} steps" in refusal
@@ -72,7 +72,7 @@ def test_a_damaged_or_missing_checkpoint_is_refused(changed: Any, older: Path) -
 
 
 @pytest.mark.parametrize(("every", "saves"), [(3, True), (12, True), (15, True), (10, False), (16, False)])
-def test_what_is_left_of_a_training_must_save_something(
+def test_the_remaining_steps_must_save_a_checkpoint(
     changed: Any, older: Path, every: int, saves: bool
 ) -> None:
     # 10 iterations of at most 64 + 1 steps were done, and at least 5 are left

@@ -1,4 +1,4 @@
-"""What a stopped training goes on from is complete, its own, and used by one process at a time."""
+"""The state that a training run resumes from is complete, its own, and used by one process at a time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def saved(state: TrainingState, steps: int, reward: float, trial: int = 0) -> Pa
     return folder
 
 
-def test_a_damaged_checkpoint_is_none(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_does_not_count(tmp_path: Path) -> None:
     state = TrainingState(tmp_path)
     older, newer = saved(state, 10, 1.0), saved(state, 20, 2.0)
     assert state.trials[0].newest().path == newer
@@ -36,7 +36,7 @@ def test_a_damaged_checkpoint_is_none(tmp_path: Path) -> None:
     assert state.trials[0].newest() is None
 
 
-def test_a_checkpoint_without_a_file_or_a_record_is_none(tmp_path: Path) -> None:
+def test_a_checkpoint_without_a_file_or_a_record_does_not_count(tmp_path: Path) -> None:
     state = TrainingState(tmp_path)
     first, second = saved(state, 10, 1.0), saved(state, 20, 2.0)
     (first / "learner" / "weights.pkl").unlink()
@@ -44,7 +44,7 @@ def test_a_checkpoint_without_a_file_or_a_record_is_none(tmp_path: Path) -> None
     assert state.trials[0].checkpoints() == []
 
 
-def test_the_best_are_kept_whichever_process_made_them(tmp_path: Path) -> None:
+def test_the_best_checkpoints_are_kept_whichever_process_made_them(tmp_path: Path) -> None:
     state = TrainingState(tmp_path)
     paths = [saved(state, 10 * n, reward) for n, reward in enumerate([5.0, 9.0, float("nan"), 7.0, 1.0])]
     best = state.trials[0].best(2, "episode_reward_mean")
@@ -54,7 +54,7 @@ def test_the_best_are_kept_whichever_process_made_them(tmp_path: Path) -> None:
     assert not paths[0].exists()
 
 
-def test_the_curve_goes_on_after_the_checkpoint_even_if_its_last_line_was_cut(tmp_path: Path) -> None:
+def test_the_curve_continues_after_the_checkpoint_even_if_its_last_line_was_cut(tmp_path: Path) -> None:
     state = TrainingState(tmp_path)
     for steps in (10, 20, 30):
         state.trials[0].add_row({"timesteps_total": steps, "episode_reward_mean": steps / 2})
@@ -70,7 +70,7 @@ def test_the_curve_goes_on_after_the_checkpoint_even_if_its_last_line_was_cut(tm
     assert TrainingState(tmp_path).trials[0].rows == []
 
 
-def test_each_trial_has_checkpoints_of_its_own_and_the_best_is_that_of_all(tmp_path: Path) -> None:
+def test_each_trial_has_its_own_checkpoints_and_the_best_is_chosen_from_all(tmp_path: Path) -> None:
     state = TrainingState(tmp_path, trials=3)
     paths = [saved(state, 10, reward, trial) for trial, reward in [(0, 5.0), (1, 9.0), (1, 7.0)]]
     assert [len(trial.checkpoints()) for trial in state.trials] == [1, 2, 0]
@@ -91,7 +91,9 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_one_process_at_a_time(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_only_one_process_at_a_time_may_use_a_state(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     other = (
         "from ducklane import settings; from ducklane.training.state.training_state import training_state\n"
