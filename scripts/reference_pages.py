@@ -16,8 +16,8 @@ from typing import Any
 from ducklane.evaluation.scores import summary as scores
 from ducklane.project.outputs import replacing
 from ducklane.settings import PARAMS_FILE, Settings, read_yaml
+from ducklane.settings.base import is_section
 from ducklane.settings.refusals import allowed
-from ducklane.settings.section import is_section
 
 PARAMETERS_PAGE = Path("docs", "parameters.md")
 METRICS_PAGE = Path("docs", "metrics.md")

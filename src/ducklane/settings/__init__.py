@@ -1,8 +1,8 @@
 """params.yaml as frozen, typed, validated settings.
 
 `load()` reads them, and refuses a file that is not exactly right. The sections and their types are in
-sections.py, checks across sections in schema.py, the wording of refusals in refusals.py, and the variations
-that several trials of one training run make in search_space.py and trials.py.
+sections.py, their base class in base.py, checks across sections in schema.py, the wording of refusals in
+refusals.py, and the variations that several trials of one training run make in search_space.py and trials.py.
 """
 
 from ducklane.settings.loading import PARAMS_FILE, load, read_yaml

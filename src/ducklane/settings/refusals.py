@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from ducklane.errors import UserError
-from ducklane.settings.section import Conflict, Section, is_section, sections_of
+from ducklane.settings.base import Conflict, Section, is_section, sections_of
 
 
 class SettingsError(UserError):

@@ -9,7 +9,7 @@ from typing import Self
 
 from pydantic import model_validator
 
-from ducklane.settings.section import Conflict, Section
+from ducklane.settings.base import Conflict, Section
 from ducklane.settings.sections import (
     ActionSettings,
     EvaluateSettings,

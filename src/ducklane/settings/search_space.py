@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ducklane.settings.base import Conflict, Section
 from ducklane.settings.refusals import advice_on, shown
-from ducklane.settings.section import Conflict, Section
 
 Sections = Mapping[str, type[Section]]
 """Name -> section."""

@@ -15,8 +15,8 @@ from pydantic import (
     model_validator,
 )
 
+from ducklane.settings.base import Conflict, Count, Fraction, NotNegative, Positive, Section
 from ducklane.settings.search_space import as_sections, read_search_space
-from ducklane.settings.section import Conflict, Count, Fraction, NotNegative, Positive, Section
 
 RAY_OBJECT_STORE_MINIMUM_BYTES = 78_643_200
 """Ray refuses to start with a smaller object store."""

@@ -8,9 +8,7 @@ from typing import Any, NamedTuple
 
 from ray.rllib.callbacks.callbacks import RLlibCallback
 
-EPISODE_REWARD_MEAN = "episode_reward_mean"
-EPISODE_LEN_MEAN = "episode_len_mean"
-TIMESTEPS_TOTAL = "timesteps_total"
+from ducklane.training.metric_names import EPISODE_LEN_MEAN, EPISODE_REWARD_MEAN, TIMESTEPS_TOTAL
 
 EPISODES_FOR_SMOOTHING = 100
 """Finished episodes over which episode_reward_mean and the reward components are averaged."""

@@ -7,7 +7,7 @@ from typing import Any
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
 from ducklane.settings import TuneSettings
-from ducklane.training.metrics import TIMESTEPS_TOTAL
+from ducklane.training.metric_names import TIMESTEPS_TOTAL
 from ducklane.training.ray_private import hand_over, recall
 from ducklane.training.state.checkpoints import TRIAL, state_of
 from ducklane.training.state.training_state import TrainingState

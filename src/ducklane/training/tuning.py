@@ -33,7 +33,7 @@ from ducklane.machine.resources import check_machine, cluster_address, notes, of
 from ducklane.network import PolicyNetwork
 from ducklane.settings import RaySettings, TuneSettings
 from ducklane.settings.trials import Trial
-from ducklane.training.metrics import TIMESTEPS_TOTAL
+from ducklane.training.metric_names import TIMESTEPS_TOTAL
 from ducklane.training.ppo import ppo_config
 from ducklane.training.ray_private import only_what_trains
 from ducklane.training.scheduling import scheduler

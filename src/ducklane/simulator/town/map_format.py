@@ -27,8 +27,8 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from ducklane.repository.copies import left_behind
+from ducklane.settings.base import Positive
 from ducklane.settings.refusals import dotted, shown
-from ducklane.settings.section import Positive
 from ducklane.simulator.town.resources import (
     MAPS_FOLDER,
     find_resource,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ducklane.settings.trials import Trial
-from ducklane.training.metrics import TIMESTEPS_TOTAL
+from ducklane.training.metric_names import TIMESTEPS_TOTAL
 from ducklane.training.state.training_state import TrainingState
 
 

@@ -11,7 +11,7 @@ from ray.air.integrations.mlflow import MLflowLoggerCallback
 
 from ducklane.tracking.runs import Run
 from ducklane.tracking.store.address import TrackingError
-from ducklane.training.metrics import TIMESTEPS_TOTAL
+from ducklane.training.metric_names import TIMESTEPS_TOTAL
 from ducklane.training.state.checkpoints import TRIAL
 from ducklane.training.state.training_state import TrainingState, TrialState
 

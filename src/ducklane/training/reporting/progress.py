@@ -9,7 +9,7 @@ from ray.tune import Callback
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from ducklane.training.metrics import EPISODE_REWARD_MEAN, TIMESTEPS_TOTAL
+from ducklane.training.metric_names import EPISODE_REWARD_MEAN, TIMESTEPS_TOTAL
 from ducklane.training.state.checkpoints import TRIAL
 
 

@@ -10,14 +10,13 @@ from pathlib import Path
 
 from ducklane.project.inputs import digest
 from ducklane.project.outputs import write_json
+from ducklane.training.metric_names import TIMESTEPS_TOTAL
 
 ALGORITHM = "algorithm"
 """In models/checkpoint: RLlib's checkpoint of the whole algorithm."""
 
 RECORD = "record.json"
 """In a checkpoint's folder, written last: its metrics, and the digests of its files."""
-
-TIMESTEPS_TOTAL = "timesteps_total"
 
 
 @dataclass(frozen=True)

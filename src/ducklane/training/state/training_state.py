@@ -21,8 +21,9 @@ from ducklane.errors import UserError
 from ducklane.project.outputs import replacing, write_json
 from ducklane.repository import copies
 from ducklane.settings import PARAMS_FILE, Settings
+from ducklane.training.metric_names import TIMESTEPS_TOTAL
 from ducklane.training.state.fingerprint import fingerprint
-from ducklane.training.state.saved import TIMESTEPS_TOTAL, SavedCheckpoint, read_checkpoint
+from ducklane.training.state.saved import SavedCheckpoint, read_checkpoint
 
 FOLDER = Path("runs", "train")
 """Folder of all states, at the repository's root."""
