@@ -65,7 +65,7 @@ class Trials:
         episodes = drive_all(simulator, controller, np.tile(starts, (len(gains), 1)))
         simulator.close()
         scores = scored(controller.name, episodes, self._lane_map).scores
-        return [gate(self._settings.evaluate, scores[k : k + n]) for k in range(0, len(scores), n)]
+        return [gate(self._settings, scores[k : k + n]) for k in range(0, len(scores), n)]
 
 
 def worth(found: dict[str, Any]) -> float:

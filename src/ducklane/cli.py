@@ -65,7 +65,7 @@ def drive(
             evaluation = evaluator.evaluate(policy, film.add, starts)
     print_table({policy.name: evaluation.summary()})
     if all_starts:
-        print(verdict(gate(settings.evaluate, evaluation.scores)))
+        print(verdict(gate(settings, evaluation.scores)))
     print(f"filmed in {video}")
 
 

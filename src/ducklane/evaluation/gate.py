@@ -8,7 +8,7 @@ from statistics import fmean, median
 from typing import Any
 
 from ducklane.evaluation.scores.summary import Scores
-from ducklane.settings import EvaluateSettings
+from ducklane.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,17 @@ MUST = Line(distance_m=6.0, lateral_m=0.05, in_lane_share=0.95)
 GOAL = Line(distance_m=7.5, lateral_m=0.035, in_lane_share=0.99)
 
 MAP_NAME, EPISODES, SECONDS, START_ANGLE_DEG = "loop_empty", 20, 15.0, 40.0
-"""The gate's task: with another map, or fewer, shorter or easier episodes, no line counts as reached."""
+"""The gate's task: on another map, or with fewer, shorter or easier episodes, no line counts as reached."""
+
+CAMERA = {"camera_width": 640, "camera_height": 480, "distortion": True}
+"""The robot's own camera: through another, no line counts as reached either."""
 
 
-def gate(settings: EvaluateSettings, scores: Sequence[Scores]) -> dict[str, Any]:
+def gate(settings: Settings, scores: Sequence[Scores]) -> dict[str, Any]:
     """Compare the scores of an evaluation with both lines.
 
     Args:
-        settings: of the evaluation.
+        settings: all of them.
         scores: one per episode.
 
     Returns:
@@ -53,12 +56,14 @@ def gate(settings: EvaluateSettings, scores: Sequence[Scores]) -> dict[str, Any]
     return {"must": counts and _reaches(MUST, results), "goal": counts and _reaches(GOAL, results), **results}
 
 
-def _is_the_task(settings: EvaluateSettings) -> bool:
+def _is_the_task(settings: Settings) -> bool:
+    evaluate = settings.evaluate
     return (
-        settings.map_name == MAP_NAME
-        and settings.episodes >= EPISODES
-        and settings.max_seconds >= SECONDS
-        and settings.start_angle_deg >= START_ANGLE_DEG
+        evaluate.map_name == MAP_NAME
+        and evaluate.episodes >= EPISODES
+        and evaluate.max_seconds >= SECONDS
+        and evaluate.start_angle_deg >= START_ANGLE_DEG
+        and all(getattr(settings.simulator, key) == value for key, value in CAMERA.items())
     )
 
 
