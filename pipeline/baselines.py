@@ -25,13 +25,13 @@ def main() -> None:
         evaluations = [evaluator.evaluate(policy) for policy in baselines()]
         map_image = evaluator.simulator.map_image()
     summaries = {
-        evaluation.policy: {**evaluation.summary(), "gate": gate(settings.evaluate, evaluation.scores)}
+        evaluation.policy: {**evaluation.summary(), "gate": gate(settings, evaluation.scores)}
         for evaluation in evaluations
     }
     with together():
         write_json(SCORED / "scores.json", summaries)
         with replacing(SCORED / "episodes.csv") as draft:
-            write_episodes(draft, evaluations)
+            write_episodes(draft, [("", evaluation) for evaluation in evaluations])
         controller = evaluations[0]
         with replacing(SCORED / f"{controller.policy}.png") as draft:
             save_trajectories(draft, map_image, controller.episodes)

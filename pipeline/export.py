@@ -41,7 +41,7 @@ def _export(settings: Settings) -> None:
         # imported here: MLflow takes seconds to load, in which the other processes start
         from ducklane.tracking.runs import continued_run
 
-        with continued_run(origin.mlflow_run_id, settings.mlflow.experiment_name) as run:
+        with continued_run(origin.mlflow_run_id, settings, "export") as run:
             _register(settings, evaluator, policy, run)
 
 
@@ -53,7 +53,8 @@ def _register(settings: Settings, evaluator: Evaluator, policy: TrainedPolicy, r
             check = _write_model(settings, evaluator, policy, draft)
             frames_shape = (policy.spec.observation.frame_stack, *_camera(policy))
             model = run.log_policy(draft, registered_name=registered, frames_shape=frames_shape)
-        write_json(CHECK, {**check, "mlflow": {"run_id": run.id, "model": model}})
+        ids = {"run_id": origin.mlflow_run_id, **({"logged_in": run.id} if run.nested_in else {})}
+        write_json(CHECK, {**check, "mlflow": {**ids, "model": model}})
     measured = {f"export/{name}": check[name] for name in MEASURED}
     run.log_metrics(measured, step=origin.timesteps_total)
     run.log_artifact(CHECK, "export")

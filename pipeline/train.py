@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from ducklane.errors import exits_cleanly
 from ducklane.machine import resources
 from ducklane.project import provenance
-from ducklane.project.outputs import CHECKPOINT, RESULTS, replacing, together, write_json
+from ducklane.project.code import code_digest
+from ducklane.project.outputs import CHECKPOINT, RESULTS, SEEDS, replacing, together, write_json
+from ducklane.project.recipe import recipe_digest
 from ducklane.settings import Settings, load
 from ducklane.settings.trials import Trial, trials_of
 from ducklane.simulator.town.maps import check_maps
@@ -20,7 +22,8 @@ from ducklane.training.state.saved import ALGORITHM, SavedCheckpoint
 from ducklane.training.state.training_state import TrainingState, training_state
 
 if TYPE_CHECKING:
-    from ducklane.policy import Provenance
+    from ducklane.network import PolicyNetwork
+    from ducklane.policy import PolicySpec, Provenance
     from ducklane.tracking.runs import Run
     from ducklane.training.reporting.mlflow_callback import ExperimentLogger
 
@@ -126,7 +129,7 @@ def _write_outputs(
     settings: Settings, trials: list[Trial], run: Run, runs: list[Run], state: TrainingState
 ) -> None:
     from ducklane.tracking.runs import BEST_TRIAL
-    from ducklane.training.reporting.learning_curve import write_learning_curve, write_trials
+    from ducklane.training.reporting.learning_curve import write_curves, write_learning_curve, write_trials
     from ducklane.training.reporting.mlflow_callback import send_curve
 
     number, best = best_checkpoint(settings.tune, state)
@@ -135,16 +138,19 @@ def _write_outputs(
         send_curve(run, state.trials[number])
     with together():
         origin = _write_checkpoint(settings, run, trials[number], runs[number], best)
+        _write_seeds(settings, run, trials, runs, number, state)
         write_json(TRAINED / "summary.json", _summary(run, runs, number, best, state))
         with replacing(TRAINED / "learning_curve.csv") as draft:
             write_learning_curve(draft, rows)
+        with replacing(TRAINED / "curves.csv") as draft:
+            write_curves(draft, trials, state)
         with replacing(TRAINED / "trials.csv") as draft:
             write_trials(draft, trials, [trial_run.id for trial_run in runs], state)
     if len(runs) > 1:
         run.set_tags({BEST_TRIAL: runs[number].id})
     run.set_tags({"model_sha256": origin.weights_sha256})
     run.log_artifact(Path("params.yaml"))
-    for name in ("summary.json", "learning_curve.csv", "trials.csv"):
+    for name in ("summary.json", "learning_curve.csv", "curves.csv", "trials.csv"):
         run.log_artifact(TRAINED / name, "train")
     of_trial = f" of trial {number + 1} ({trials[number].name})" if len(runs) > 1 else ""
     print(
@@ -171,7 +177,35 @@ def _write_checkpoint(
     settings: Settings, run: Run, trial: Trial, trial_run: Run, best: SavedCheckpoint
 ) -> Provenance:
     """Write the network and policy.json, to drive with, and RLlib's checkpoint, to continue training from."""
-    from ducklane.policy import PolicySpec, Provenance, save_policy, weights_digest
+    from ducklane.policy import save_policy
+
+    spec, network = _policy_of(settings, run, trial, trial_run, best)
+    with replacing(CHECKPOINT) as draft:
+        save_policy(draft, spec, network)
+        shutil.copytree(best.path, draft / ALGORITHM)
+    return spec.provenance
+
+
+def _write_seeds(
+    settings: Settings, run: Run, trials: list[Trial], runs: list[Run], number: int, state: TrainingState
+) -> None:
+    """Write the best policy of each trial that differs from the best trial in its seed alone."""
+    from ducklane.policy import save_policy
+
+    recipe = recipe_digest(trials[number].settings)
+    with replacing(SEEDS) as draft:
+        draft.mkdir()
+        for trial, trial_run, trial_state in zip(trials, runs, state.trials, strict=True):
+            best = trial_state.best(1, settings.tune.checkpoint_score_attr)
+            if best and not trial_state.ended and recipe_digest(trial.settings) == recipe:
+                spec, network = _policy_of(settings, run, trial, trial_run, best[0])
+                save_policy(draft / str(trial.settings.simulator.seed), spec, network)
+
+
+def _policy_of(
+    settings: Settings, run: Run, trial: Trial, trial_run: Run, best: SavedCheckpoint
+) -> tuple[PolicySpec, PolicyNetwork]:
+    from ducklane.policy import PolicySpec, Provenance, weights_digest
     from ducklane.training.tuning import load_network
 
     network = load_network(best.path)
@@ -185,6 +219,8 @@ def _write_checkpoint(
         map_name=", ".join(trial_settings.simulator.map_names),
         seed=trial_settings.simulator.seed,
         weights_sha256=weights_digest(network),
+        recipe_digest=recipe_digest(trial_settings),
+        code_digest=code_digest(),
         trial_run_id=trial_run.id if trial_run is not run else None,
         changes=trial.changes,
     )
@@ -196,10 +232,7 @@ def _write_checkpoint(
         network=trial_settings.network,
         provenance=origin,
     )
-    with replacing(CHECKPOINT) as draft:
-        save_policy(draft, spec, network)
-        shutil.copytree(best.path, draft / ALGORITHM)
-    return origin
+    return spec, network
 
 
 if __name__ == "__main__":

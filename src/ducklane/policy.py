@@ -77,6 +77,10 @@ class Provenance(BaseModel):
     map_name: str
     seed: int
     weights_sha256: str
+    recipe_digest: str = ""
+    """of the settings without seed and machine; "" in models from before this was recorded"""
+    code_digest: str = ""
+    """of the code that trained it; "" in models from before this was recorded"""
     trial_run_id: str | None = None
     """if the policy is the best of several trials: the MLflow run of that trial, nested in `mlflow_run_id`"""
     changes: dict[str, object] = {}

@@ -11,9 +11,9 @@ import pytest
 from reference_pages import comments
 
 from ducklane.errors import UserError
+from ducklane.project.recipe import flatten
 from ducklane.project.stages import Stage, read_stages
 from ducklane.settings import Settings, read_yaml
-from ducklane.tracking.runs import flatten
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGE = "ducklane"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -121,7 +122,7 @@ def test_a_training_run_resumed_in_another_experiment_gets_a_new_mlflow_run_ther
 def test_later_stages_add_to_the_same_run(settings: Settings) -> None:
     with tracking.training_run(settings, None) as run:
         run.log_metrics({"episode_reward_mean": 1.0}, step=10)
-    with tracking.continued_run(run.id, "ducklane") as again:
+    with tracking.continued_run(run.id, settings, "evaluate") as again:
         assert again.id == run.id
         assert _status(run) == "RUNNING"
         again.log_metrics({"evaluate/distance_m": 2.0}, step=10)
@@ -130,13 +131,61 @@ def test_later_stages_add_to_the_same_run(settings: Settings) -> None:
     assert stored.data.metrics == {"episode_reward_mean": 1.0, "evaluate/distance_m": 2.0}
 
 
-def test_a_model_from_another_store_gets_one_run_that_names_its_origin() -> None:
-    with tracking.continued_run("0" * 32, "ducklane") as first:
+def test_a_model_from_another_store_gets_one_run_that_names_its_origin(settings: Settings) -> None:
+    with tracking.continued_run("0" * 32, settings, "evaluate") as first:
         pass
-    with tracking.continued_run("0" * 32, "ducklane") as second:
+    with tracking.continued_run("0" * 32, settings, "evaluate") as second:
         pass
     assert first.id == second.id != "0" * 32
     assert tracking.client().get_run(first.id).data.tags["origin_run_id"] == "0" * 32
+
+
+def test_scores_under_other_settings_are_a_run_of_their_own(changed: Callable[..., Settings]) -> None:
+    trained, other = changed(), changed(evaluate={"map_name": "small_loop", "episodes": 3})
+    with tracking.training_run(trained, None) as run:
+        run.set_tags({"model_sha256": "5" * 64})
+    with tracking.continued_run(run.id, trained, "evaluate") as same:
+        same.log_metrics({"evaluate/distance_m": 8.0}, step=10)
+    with tracking.continued_run(run.id, other, "evaluate") as first:
+        first.log_metrics({"evaluate/distance_m": 3.0}, step=10)
+    with tracking.continued_run(run.id, other, "evaluate") as again:
+        pass
+    assert same.id == run.id != first.id == again.id
+    training, scoring = (tracking.client().get_run(key) for key in (run.id, first.id))
+    assert training.data.metrics["evaluate/distance_m"] == 8.0
+    assert training.data.params["evaluate.map_name"] == "loop_empty"
+    assert scoring.data.metrics == {"evaluate/distance_m": 3.0}
+    assert scoring.data.params["evaluate.map_name"] == "small_loop"
+    assert scoring.data.params["rllib.lr"] == training.data.params["rllib.lr"]
+    assert scoring.info.run_name == "evaluate: map_name small_loop, episodes 3"
+    assert scoring.data.tags[tracking.PARENT_RUN] == run.id
+    for tag in ("model_sha256", "recipe_digest", "git_commit"):
+        assert scoring.data.tags[tag] == training.data.tags[tag]
+
+
+def test_another_export_is_a_run_of_its_own(changed: Callable[..., Settings]) -> None:
+    with tracking.training_run(changed(), None) as run:
+        pass
+    other = changed(export={"opset": 18})
+    with tracking.continued_run(run.id, other, "evaluate") as scoring:
+        assert scoring.id == run.id  # scores do not depend on it
+    with tracking.continued_run(run.id, other, "export") as export:
+        assert export.nested_in == run.id
+    assert tracking.client().get_run(export.id).data.params["export.opset"] == "18"
+
+
+def test_seeds_of_a_recipe_share_its_digest(changed: Callable[..., Settings]) -> None:
+    def tag(**sections: dict[str, Any]) -> str:
+        with tracking.training_run(changed(**sections), None) as run:
+            pass
+        return str(tracking.client().get_run(run.id).data.tags["recipe_digest"])
+
+    recipe = tag()
+    assert tag(simulator={"seed": 7}) == tag(tune={"num_samples": 3}) == recipe
+    assert (
+        tag(ray={"num_cpus": 2}) == tag(simulator={"threads": 1}) == tag(evaluate={"episodes": 3}) == recipe
+    )
+    assert len({recipe, tag(rllib={"lr": 0.0003}), tag(reward={"crash_penalty": 1.0})}) == 3
 
 
 def test_metrics_are_logged_at_their_step_and_nan_is_left_out(settings: Settings) -> None:
@@ -185,20 +234,20 @@ def test_a_damaged_store_is_named_in_one_line(store: Path) -> None:
 @pytest.mark.parametrize(
     "use",
     [
-        lambda: tracking.prepare_store("ducklane"),
-        lambda: tracking.continued_run("0" * 32, "ducklane").__enter__(),
-        lambda: tracking.find_run("0" * 32),
-        lambda: registry.crown("ducklane-policy", "1", 7.0),
+        lambda _: tracking.prepare_store("ducklane"),
+        lambda settings: tracking.continued_run("0" * 32, settings, "evaluate").__enter__(),
+        lambda _: tracking.find_run("0" * 32),
+        lambda _: registry.crown("ducklane-policy", "1", 7.0),
     ],
     ids=["prepare", "continue", "find", "crown"],
 )
 def test_a_server_that_is_down_is_named_in_one_line(
-    monkeypatch: pytest.MonkeyPatch, use: Callable[[], object]
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, use: Callable[[Settings], object]
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(tracking.TrackingError, match=r"MLflow store http://127.0.0.1:1: does not") as raised:
-        use()
+        use(settings)
     assert "\n" not in str(raised.value)
 
 

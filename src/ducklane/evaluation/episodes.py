@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ducklane.evaluation.starts import fixed_starts
 from ducklane.policy import Observations, Policy, PolicyError
+from ducklane.project.inputs import digests, scoring_files
 from ducklane.settings import EvaluateSettings, Settings, SimulatorSettings
 from ducklane.simulator.interface import FRAMES_PER_SECOND, State
 from ducklane.simulator.stock.simulator import StockSimulator
@@ -27,6 +28,10 @@ if TYPE_CHECKING:  # not at run time: it loads numba and its kernels
 OnFrame = Callable[[NDArray[np.uint8], State], None]
 """Takes a camera frame [height, width, 3] and the state that it shows."""
 
+
+SCORING_SEED = 1
+"""Of the worlds in which policies are scored, for all alike: `simulator.seed` is training's alone, or models
+of different seeds would be given different tasks."""
 
 START_CLEARANCE = 1.3
 """Free space at a start, as a multiple of the robot's size; that of the stock simulator's spawning."""
@@ -44,10 +49,12 @@ class Episode:
 
 
 def evaluation_simulator(settings: Settings) -> SimulatorSettings:
-    """The world in which policies are scored: as in training, without randomization, on `evaluate`'s map."""
+    """The world in which policies are scored: `evaluate`'s map, training's camera, nothing randomized."""
     return settings.simulator.model_copy(
         update={
             "backend": "gym-duckietown",
+            "seed": SCORING_SEED,
+            "accept_start_angle_deg": 60.0,  # of random starts, which scoring has none of
             "map_name": settings.evaluate.map_name,
             "max_steps": max(1, round(settings.evaluate.max_seconds * FRAMES_PER_SECOND)),
             "domain_rand": False,
@@ -55,6 +62,22 @@ def evaluation_simulator(settings: Settings) -> SimulatorSettings:
             "camera_rand": False,
         }
     )
+
+
+def scoring_task(settings: Settings) -> dict[str, object]:
+    """All that decides what a policy has to do when it is scored: scores compare only where this is equal.
+
+    Returns:
+        settings as `section.key`, without those that only film; and the digests of the map's own files.
+    """
+    evaluate = settings.evaluate.model_dump(exclude={"video_seconds"})
+    camera = settings.simulator.model_dump(include={"camera_width", "camera_height", "distortion"})
+    files = digests(scoring_files(settings))
+    return {
+        **{f"evaluate.{key}": value for key, value in evaluate.items()},
+        **{f"simulator.{key}": value for key, value in camera.items()},
+        **({"map_files": files} if files else {}),
+    }
 
 
 def evaluation_starts(

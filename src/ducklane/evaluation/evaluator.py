@@ -138,9 +138,14 @@ class Evaluator:
         self.close()
 
 
-def write_episodes(path: Path, evaluations: Sequence[Evaluation]) -> None:
-    """Write one CSV row per episode."""
-    rows = [row for evaluation in evaluations for row in evaluation.rows()]
+def write_episodes(path: Path, evaluations: Sequence[tuple[int | str, Evaluation]]) -> None:
+    """Write one CSV row per episode.
+
+    Args:
+        path: of the file.
+        evaluations: each after the seed of its model's training run, "" for drivers that were not trained.
+    """
+    rows = [{"seed": seed, **row} for seed, evaluation in evaluations for row in evaluation.rows()]
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import bootstrap
 
 from ducklane.baselines import ProportionalController
 from ducklane.environment import image_blocks
 from ducklane.evaluation.episodes import Episode, evaluation_simulator, evaluation_starts
 from ducklane.evaluation.evaluator import Evaluation, scored
+from ducklane.evaluation.scores.intervals import interval_over_drives
 from ducklane.evaluation.scores.lane_map import LaneMap
 from ducklane.evaluation.starts import lanes_of
 from ducklane.evaluation.workers import one_core_is_enough
@@ -22,10 +22,6 @@ from ducklane.simulator.batch import BatchedSimulator
 from ducklane.simulator.interface import FRAMES_PER_SECOND
 from ducklane.simulator.single import SingleSimulator
 from ducklane.task.stacking import BatchedFrameStack
-
-CONFIDENCE = 0.95
-RESAMPLES = 2000
-"""Of the bootstrap."""
 
 OFFICIAL = ("driven_lanedir_consec", "survival_time", "deviation-center-line", "in-drivable-lane")
 """The four scores by which the AI Driving Olympics rank."""
@@ -153,20 +149,7 @@ def summarize_laps(evaluation: Evaluation) -> dict[str, Any]:
         "episodes": len(scores),
         "survived": sum(score.survived for score in scores),
         "full_lap_share": driven,
-        "official": {name: _interval([score.official()[name] for score in scores]) for name in OFFICIAL},
+        "official": {
+            name: interval_over_drives([score.official()[name] for score in scores]) for name in OFFICIAL
+        },
     }
-
-
-def _interval(values: Sequence[float]) -> dict[str, float]:
-    center = float(np.median(values))
-    if len(set(values)) == 1:
-        return {"median": center, "low": center, "high": center}
-    interval = bootstrap(
-        (np.array(values),),
-        np.median,
-        confidence_level=CONFIDENCE,
-        n_resamples=RESAMPLES,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return {"median": center, "low": float(interval.low), "high": float(interval.high)}

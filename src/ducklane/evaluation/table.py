@@ -19,6 +19,16 @@ COLUMNS = {
 
 HEADINGS = ("policy", "survived", *(heading for heading, _ in COLUMNS.values()))
 
+SEEDS = {
+    "survived_share": ("survived", "{:.1%}"),
+    "distance_m": ("distance (m)", "{:z.2f}"),
+    "lateral_mean_m": ("off centre (m)", "{:.3f}"),
+    "in_lane_share": ("in lane", "{:.1%}"),
+    "laps_survived_share": ("laps: survived", "{:.1%}"),
+    "laps_distance_m": ("laps: distance (m)", "{:z.2f}"),
+}
+"""Score of a seed -> (heading, format)."""
+
 Summaries = Mapping[str, Mapping[str, Any]]
 """Policy -> its summary, as returned by `scores.summary.summarize`."""
 
@@ -30,6 +40,25 @@ def print_table(summaries: Summaries) -> None:
         table.add_column(heading, justify="left" if number == 0 else "right")
     for row in _rows(summaries):
         table.add_row(*row)
+    Console().print(table)
+
+
+def print_seeds(scores: Mapping[int, Mapping[str, float | None]], over: Mapping[str, Any]) -> None:
+    """Print the scores of each seed, and their medians and intervals over the seeds.
+
+    Args:
+        scores: seed -> its scores, as `SeedScores.scores` gives them.
+        over: what `over_seeds` returns.
+    """
+    table = Table(box=None, pad_edge=False)
+    table.add_column("score")
+    for seed in scores:
+        table.add_column(f"seed {seed}", justify="right")
+    table.add_column("median [95 %]", justify="right")
+    for name, (heading, form) in SEEDS.items():
+        cells = [_shown(of_seed[name], form) for of_seed in scores.values()]
+        median, low, high = (_shown(over[name][kind], form) for kind in ("median", "low", "high"))
+        table.add_row(heading, *cells, f"{median} [{low}, {high}]")
     Console().print(table)
 
 

@@ -13,6 +13,9 @@ from pathlib import Path
 CHECKPOINT = Path("models/checkpoint")
 """The trained model, written by `train`."""
 
+SEEDS = Path("models/seeds")
+"""The best model of each seed of its recipe, in folders named after the seeds, written by `train`."""
+
 EXPORTED = Path("models/policy.onnx")
 """The policy as one file, written by `export`."""
 

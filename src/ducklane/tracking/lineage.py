@@ -16,11 +16,12 @@ from typing import Any
 from ducklane import settings
 from ducklane.project import provenance
 from ducklane.project.outputs import CHECKPOINT, RESULTS
+from ducklane.project.recipe import flatten
 from ducklane.project.stages import TRAIN, read_stages, sources
 from ducklane.repository import git
 from ducklane.tracking.findings import Lineage
 from ducklane.tracking.revisions import Revision, find_revision, holder
-from ducklane.tracking.runs import BEST_TRIAL, PARENT_RUN, find_run, flatten
+from ducklane.tracking.runs import BEST_TRIAL, PARENT_RUN, find_run
 from ducklane.tracking.store.opening import shown_store
 
 SCORES = str(RESULTS / "evaluate/scores.json")

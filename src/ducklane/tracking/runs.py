@@ -1,18 +1,20 @@
 """Runs in the MLflow store: everything that the project writes to MLflow and reads from it.
 
-One experiment is one MLflow run: `train` starts it, `evaluate` and `export` add to it. The store's address,
-and whether the store can be used, are handled by ducklane.tracking.store.
+One experiment is one MLflow run: `train` starts it, `evaluate` and `export` add to it. Trials, and scores
+under settings other than the experiment's, are runs nested in it. The store's address, and whether the store
+can be used, are handled by ducklane.tracking.store.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from mlflow import MlflowClient
@@ -23,6 +25,9 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from ducklane.errors import Interrupted
 from ducklane.project import provenance
+from ducklane.project.code import code_digest
+from ducklane.project.recipe import flatten, recipe_digest
+from ducklane.project.stages import stages
 from ducklane.settings import Settings
 from ducklane.tracking.store.address import TrackingError as TrackingError
 from ducklane.tracking.store.opening import client, one_line, prepare_store, reach, store_uri
@@ -33,8 +38,16 @@ PARAMS_PER_BATCH = 100
 PARENT_RUN = MLFLOW_PARENT_RUN_ID
 """Tag of the run of one of several trials: the run of their experiment."""
 
+DESCRIBING = ("git_commit", "git_dirty", "params_digest", "recipe_digest", "code_digest", "model_sha256")
+"""Tags that tell a model's origin; runs nested in its training's run have them too."""
+
 BEST_TRIAL = "best_trial_run_id"
 """Tag of such an experiment's run: the run of the trial that its model comes from."""
+
+
+def logged_value(value: object) -> str:
+    """A param as MLflow stores it."""
+    return str(value)[:6000]
 
 
 class Run:
@@ -53,6 +66,13 @@ class Run:
     def experiment_id(self) -> str:
         """Id of its MLflow experiment."""
         return str(self.store.get_run(self.id).info.experiment_id)
+
+    @property
+    @one_line()
+    def nested_in(self) -> str | None:
+        """Id of the run that it is nested in, None if in none."""
+        parent: str | None = self.store.get_run(self.id).data.tags.get(PARENT_RUN)
+        return parent
 
     @one_line()
     def last_step(self, metric: str) -> int:
@@ -78,7 +98,7 @@ class Run:
     def log_params(self, params: Mapping[str, object]) -> None:
         """Log parameters; those that exist already keep their value."""
         existing = self.store.get_run(self.id).data.params
-        new = [Param(key, str(value)[:6000]) for key, value in params.items() if key not in existing]
+        new = [Param(key, logged_value(value)) for key, value in params.items() if key not in existing]
         for start in range(0, len(new), PARAMS_PER_BATCH):
             self.store.log_batch(self.id, params=new[start : start + PARAMS_PER_BATCH])
 
@@ -207,6 +227,8 @@ def _origin(settings: Settings) -> dict[str, object]:
         "git_commit": provenance.git_commit(),
         "git_dirty": str(provenance.git_dirty()).lower(),
         "params_digest": settings.digest(),
+        "recipe_digest": recipe_digest(settings),
+        "code_digest": code_digest(),
     }
     if experiment := provenance.dvc_experiment():
         tags["dvc_experiment"] = experiment
@@ -214,20 +236,58 @@ def _origin(settings: Settings) -> dict[str, object]:
 
 
 @contextmanager
-def continued_run(run_id: str, experiment_name: str) -> Iterator[Run]:
-    """Add to the run of an experiment; it is RUNNING inside and FINISHED, FAILED or KILLED afterwards.
+def continued_run(run_id: str, settings: Settings, stage: str) -> Iterator[Run]:
+    """Where a stage logs its results on a model; RUNNING inside, FINISHED, FAILED or KILLED afterwards.
 
-    If the store does not know the run (the model came from elsewhere), a new one stands in for it, with the
-    original id as the tag `origin_run_id`.
+    That is the run of the model's training, as long as the stage's settings are those that this run holds.
+    With others, it is a run nested in it, with their values among its params: no run's scores ever stand
+    beside settings under which they were not reached. The same settings find the same run again.
+
+    If the store does not know the training's run (the model came from elsewhere), a new one stands in for
+    it, with the original id as the tag `origin_run_id`.
+
+    Args:
+        run_id: of the training.
+        settings: of this stage.
+        stage: its name in dvc.yaml.
 
     Raises:
         TrackingError: the store cannot be used.
     """
     with one_line():
-        run = find_run(run_id) or _stand_in(run_id, experiment_name)
+        training = find_run(run_id) or _stand_in(run_id, settings.mlflow.experiment_name)
+        run = _run_for(training, settings, stage)
         run.store.update_run(run.id, "RUNNING")
     with _closing(run):
         yield run
+
+
+def _run_for(training: Run, settings: Settings, stage: str) -> Run:
+    """The training's run, or one nested in it if its params differ from the stage's settings."""
+    current = {
+        key: logged_value(value)
+        for key, value in flatten(settings.as_dict()).items()
+        if stages()[stage].depends_on(key)
+    }
+    trained = training.store.get_run(training.id)
+    differing = {key: value for key, value in current.items() if trained.data.params.get(key, value) != value}
+    if not differing:
+        training.log_params(current)
+        return training
+    digest = hashlib.sha256(json.dumps(current, sort_keys=True).encode()).hexdigest()
+    nested = {PARENT_RUN: training.id, "stage": stage, "stage_digest": digest}
+    has_all = " and ".join(f"tags.`{key}` = '{value}'" for key, value in nested.items())
+    if earlier := training.store.search_runs([trained.info.experiment_id], has_all, max_results=1):
+        return Run(earlier[0].info.run_id)
+    changes = ", ".join(f"{key.split('.')[-1]} {value}" for key, value in differing.items())
+    kept = {key: value for key, value in trained.data.tags.items() if key in DESCRIBING}
+    name = provenance.dvc_experiment() or f"{stage}: {changes}"
+    if experiment := provenance.dvc_experiment():
+        kept["dvc_experiment"] = experiment
+    created = training.store.create_run(trained.info.experiment_id, run_name=name, tags={**kept, **nested})
+    run = Run(created.info.run_id)
+    run.log_params({**trained.data.params, **current})
+    return run
 
 
 @contextmanager
@@ -266,14 +326,3 @@ def _stand_in(run_id: str, experiment_name: str) -> Run:
     run = Run(created.info.run_id)
     run.set_tags({"origin_run_id": run_id})
     return run
-
-
-def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
-    """{"rllib": {"lr": 1}} as {"rllib.lr": 1}; empty mappings stay."""
-    flat: dict[str, object] = {}
-    for key, value in nested.items():
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ducklane.settings.trials import Trial
-from ducklane.training.metric_names import TIMESTEPS_TOTAL
+from ducklane.training.metric_names import EPISODE_REWARD_MEAN, TIMESTEPS_TOTAL
 from ducklane.training.state.training_state import TrainingState
 
 
@@ -18,6 +18,17 @@ def write_learning_curve(path: Path, rows: Sequence[Mapping[str, float]]) -> Non
         writer = csv.DictWriter(file, [TIMESTEPS_TOTAL, *others], restval="")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def write_curves(path: Path, trials: Sequence[Trial], state: TrainingState) -> None:
+    """Write the mean reward of all iterations of all trials as CSV, one row per iteration."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["trial", "seed", TIMESTEPS_TOTAL, EPISODE_REWARD_MEAN])
+        for number, (trial, trial_state) in enumerate(zip(trials, state.trials, strict=True), 1):
+            for row in trial_state.rows:
+                reward = row.get(EPISODE_REWARD_MEAN, "")
+                writer.writerow([number, trial.settings.simulator.seed, int(row[TIMESTEPS_TOTAL]), reward])
 
 
 def write_trials(path: Path, trials: Sequence[Trial], run_ids: Sequence[str], state: TrainingState) -> None:
