@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ducklane.errors import exits_cleanly
-from ducklane.project.outputs import replacing
+from ducklane.errors import UserError, exits_cleanly
+from ducklane.project.outputs import replacing, write_json
 from ducklane.settings import load
 from ducklane.simulator.town.maps import check_map, tell
 
@@ -82,6 +82,32 @@ def lineage(
     result = trace(thing)
     show(result)
     raise typer.Exit(0 if result.agrees else 1)
+
+
+@app.command()
+def compare(
+    first: Annotated[
+        str,
+        typer.Argument(
+            metavar="A",
+            help="A DVC experiment's name, a commit, an MLflow run's id or a recipe's digest (8 digits are "
+            "enough); several joined by commas are pooled.",
+        ),
+    ],
+    others: Annotated[list[str], typer.Argument(metavar="B...", help="Compared with A, each by itself.")],
+    figures: Annotated[Path | None, typer.Option("--json", help="File for all figures.")] = None,
+) -> None:
+    """Show how recipes differ over their seeds, and how sure that is; exit with 2 if they do not compare."""
+    from ducklane.comparing import comparison
+    from ducklane.comparing.table import show
+
+    compared = comparison.compare([first, *others])
+    show(compared)
+    if figures:
+        try:
+            write_json(figures, comparison.as_dict(compared))
+        except OSError as error:
+            raise UserError(f"--json {figures}: {error.strerror}; give another path") from None
 
 
 def _load(model: Path) -> Policy:

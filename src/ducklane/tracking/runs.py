@@ -90,7 +90,8 @@ class Run:
     @one_line()
     def fetch(self, artifact: str, folder: Path) -> Path | None:
         """Copy an artifact to a folder; None if the run has none of that name."""
-        if artifact not in {item.path for item in self.store.list_artifacts(self.id)}:
+        within = artifact.rpartition("/")[0] or None
+        if artifact not in {item.path for item in self.store.list_artifacts(self.id, within)}:
             return None
         return Path(self.store.download_artifacts(self.id, artifact, str(folder)))
 
