@@ -17,7 +17,7 @@ import numpy as np
 from ducklane import settings
 from ducklane.comparing.sources import PARAMS, SCORES, ComparisonError, Source, find
 from ducklane.comparing.statistics import Floats, Ints
-from ducklane.tracking.runs import flatten
+from ducklane.project.recipe import flatten
 
 SIMULATORS = {"gym-duckietown": "evaluate/episodes.csv", "long drives": "evaluate/laps.csv"}
 """Where seeds drove -> file with the drives; the long drives are in the batched simulator."""

@@ -80,7 +80,7 @@ def _find(name: str) -> Found:
 
 def _commit(name: str, revision: Revision) -> Source:
     def read(file: str) -> str:
-        return revision.read(file if file == PARAMS else str(RESULTS / file))
+        return revision.text(file if file == PARAMS else str(RESULTS / file))
 
     return Source(name, read, revision.commit)
 

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from rich.console import Console
 
-OK = "ok"
-
-NOTE = "note"
-
-WRONG = "WRONG"
+OK, NOTE, WRONG = "ok", "note", "WRONG"
 
 LINKS = (
-    "model",
-    "weights",
-    "MLflow run",
-    "MLflow store",
-    "stands in for",
-    "trial",
-    "DVC experiment",
-    "results",
-    "code",
-    "settings",
+    *("model", "weights", "MLflow run", "MLflow store", "stands in for", "trial", "scored in"),
+    *("DVC experiment", "results", "code", "settings"),
 )
 """Links of the chain, in the order in which they are shown."""
 
@@ -45,39 +33,30 @@ class Lineage:
         """Whether nothing is wrong."""
         return all(result != WRONG for result, _ in self.checks)
 
-    def check(self, holds: bool, what: str) -> None:
-        """Add a check."""
-        self.checks.append((OK if holds else WRONG, what))
-
-    def note(self, what: str) -> None:
-        """Add something that cannot be checked, or that the user should know."""
-        self.checks.append((NOTE, what))
+    def add(self, result: str, what: str) -> None:
+        """Add a check or, as a NOTE, what cannot be checked or the user should know."""
+        self.checks.append((result, what))
 
     def compare(self, what: str, claims: Mapping[str, str | None]) -> None:
-        """Check that all sources that give a value give the same.
-
-        Args:
-            what: name of the value.
-            claims: source -> the value it gives, or None.
-        """
-        values = {source: value for source, value in claims.items() if value}
-        if len(set(values.values())) > 1:
-            shorts = {value[:SHORT] for value in values.values()}
-            end = SHORT if len(shorts) == len(set(values.values())) else None
-            self.check(
-                False,
-                f"{what}: {', '.join(f'{value[:end]} in {source}' for source, value in values.items())}",
-            )
-        elif len(values) > 1:
-            self.check(True, f"{what}: {_listed(values)} agree")
-        for source, value in claims.items():
-            if not value:
-                self.note(f"{what}: none recorded in {source}")
+        """Check that all sources of a value (source -> value) agree, and note those that give None."""
+        given = {source: value for source, value in claims.items() if value}
+        values = set(given.values())
+        if len(values) > 1:
+            end = SHORT if len({value[:SHORT] for value in values}) == len(values) else None
+            told = ", ".join(f"{value[:end]} in {source}" for source, value in given.items())
+            self.add(WRONG, f"{what}: {told}")
+        elif len(given) > 1:
+            *most, last = given
+            self.add(OK, f"{what}: {', '.join(most)} and {last} agree")
+        for source in claims:
+            if source not in given:
+                self.add(NOTE, f"{what}: none recorded in {source}")
 
 
-def _listed(items: Iterable[str]) -> str:
-    *most, last = items
-    return f"{', '.join(most)} and {last}" if most else str(last)
+def lines(lineage: Lineage) -> Iterator[str]:
+    """The chain and its checks, in words."""
+    shown = [(name, lineage.links[name]) for name in LINKS if name in lineage.links]
+    return (f"{name:<15}{text}" for name, text in [*shown, *lineage.checks])
 
 
 def show(lineage: Lineage) -> None:
@@ -85,12 +64,3 @@ def show(lineage: Lineage) -> None:
     console = Console(soft_wrap=True, highlight=False)
     for line in lines(lineage):
         console.print(line, markup=False)
-
-
-def lines(lineage: Lineage) -> Iterator[str]:
-    """The chain and its checks, in words."""
-    for name in LINKS:
-        if name in lineage.links:
-            yield f"{name:<15}{lineage.links[name]}"
-    for result, what in lineage.checks:
-        yield f"{result:<15}{what}"

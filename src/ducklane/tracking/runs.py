@@ -41,6 +41,9 @@ PARENT_RUN = MLFLOW_PARENT_RUN_ID
 DESCRIBING = ("git_commit", "git_dirty", "params_digest", "recipe_digest", "code_digest", "model_sha256")
 """Tags that tell a model's origin; runs nested in its training's run have them too."""
 
+STAGE = "stage"
+"""Tag of a run nested because a stage ran with other settings than the training run's: the stage."""
+
 BEST_TRIAL = "best_trial_run_id"
 """Tag of such an experiment's run: the run of the trial that its model comes from."""
 
@@ -276,7 +279,7 @@ def _run_for(training: Run, settings: Settings, stage: str) -> Run:
         training.log_params(current)
         return training
     digest = hashlib.sha256(json.dumps(current, sort_keys=True).encode()).hexdigest()
-    nested = {PARENT_RUN: training.id, "stage": stage, "stage_digest": digest}
+    nested = {PARENT_RUN: training.id, STAGE: stage, "stage_digest": digest}
     has_all = " and ".join(f"tags.`{key}` = '{value}'" for key, value in nested.items())
     if earlier := training.store.search_runs([trained.info.experiment_id], has_all, max_results=1):
         return Run(earlier[0].info.run_id)

@@ -7,14 +7,11 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from ducklane.tracking.runs import PARENT_RUN, find_run
+from ducklane.tracking.runs import PARENT_RUN, STAGE, find_run
 from ducklane.tracking.store.opening import client, one_line
 
 RECIPE = "recipe_digest"
 """Tag of a training run: the digest of its settings without the seed."""
-
-STAGE = "stage"
-"""Tag of a run that did not train: `evaluate` where a model was scored again with other settings."""
 
 _PAGE = 1000
 
