@@ -76,9 +76,11 @@ def _crown(model: str, name: str, weights_sha256: str) -> str:
         raise UserError(f"{SCORES}: is missing or damaged; run `dvc repro evaluate` first") from None
     if scores.get("model_sha256") != weights_sha256:
         return f"champion stays: {SCORES} is of another model; run `dvc repro`"
-    if not scores["gate"]["must"]:
+    gate = scores["gate"]
+    if not gate["must"]:
         return "champion stays: the gate was not passed"
-    return crown(name, model.rpartition("/")[2], scores["gate"]["distance_m_median"])
+    distances = (gate[f"distance_m_{bound}"] for bound in ("median", "low", "high"))
+    return crown(name, model.rpartition("/")[2], *distances)
 
 
 def _camera(policy: TrainedPolicy) -> tuple[int, int, int]:

@@ -43,6 +43,8 @@ def test_the_shipped_evaluation_is_the_gates_task(task: Any) -> None:
         "survived": 20,
         "episodes": 20,
         "distance_m_median": 9.0,
+        "distance_m_low": 9.0,
+        "distance_m_high": 9.0,
         "lateral_m_mean": pytest.approx(0.01),
         "in_lane_share": 1.0,
     }

@@ -57,11 +57,15 @@ def register(policy_file: Path, settings: Settings, name: str) -> Callable[[], s
     shape = (settings.observation.frame_stack, 480, 640, 3)
 
     def register() -> str:
-        with tracking.continued_run("0" * 32, "ducklane") as run:
+        with tracking.continued_run("0" * 32, settings, "export") as run:
             model = run.log_policy(policy_file, registered_name=name, frames_shape=shape)
         return model.removeprefix(f"models:/{name}/")
 
     return register
+
+
+def crown(name: str, version: str, distance_m: float, spread_m: float = 0.1) -> str:
+    return registry.crown(name, version, distance_m, distance_m - spread_m, distance_m + spread_m)
 
 
 def champion(name: str) -> str | None:
@@ -70,31 +74,51 @@ def champion(name: str) -> str | None:
 
 
 def test_the_first_policy_that_passes_is_the_champion(name: str, register: Callable[[], str]) -> None:
-    assert registry.crown(name, register(), 6.5) == "champion is version 1 (6.50 m)"
+    assert crown(name, register(), 6.5) == "champion is version 1 (6.50 m)"
     assert champion(name) == "1"
 
 
 def test_a_champion_stays_if_it_drives_at_least_as_far(name: str, register: Callable[[], str]) -> None:
-    registry.crown(name, register(), 7.0)
-    shorter = registry.crown(name, register(), 6.5)
+    crown(name, register(), 7.0)
+    shorter = crown(name, register(), 6.5)
     assert shorter == "champion stays version 1 (7.00 m): version 2 drives 6.50 m"
-    as_far = registry.crown(name, register(), 7.0)
+    as_far = crown(name, register(), 7.0)
     assert as_far == "champion stays version 1 (7.00 m): version 3 drives 7.00 m"
     assert champion(name) == "1"
 
 
 def test_a_policy_that_drives_farther_becomes_champion(name: str, register: Callable[[], str]) -> None:
-    registry.crown(name, register(), 7.0)
-    crowned = registry.crown(name, register(), 7.5)
+    crown(name, register(), 7.0)
+    crowned = crown(name, register(), 7.5)
     assert crowned == "champion is version 2 (7.50 m), before version 1 (7.00 m)"
     assert champion(name) == "2"
     # the former one keeps its distance
-    assert tracking.client().get_model_version(name, "1").tags == {"gate_distance_m": "7.0"}
+    assert tracking.client().get_model_version(name, "1").tags == {
+        "gate_distance_m": "7.0",
+        "gate_distance_m_high": "7.1",
+    }
+
+
+def test_one_that_may_have_been_lucky_does_not_become_champion(
+    name: str, register: Callable[[], str]
+) -> None:
+    crown(name, register(), 7.0)
+    lucky = crown(name, register(), 7.15)
+    assert lucky == "champion stays version 1 (7.00 m): version 2 drives 7.15 m, which may be luck"
+    assert champion(name) == "1"
+
+
+def test_a_champion_from_before_intervals_were_kept_is_its_median(
+    name: str, register: Callable[[], str]
+) -> None:
+    crown(name, register(), 7.0)
+    tracking.client().delete_model_version_tag(name, "1", "gate_distance_m_high")
+    assert crown(name, register(), 7.15) == "champion is version 2 (7.15 m), before version 1 (7.00 m)"
 
 
 def test_a_champion_chosen_by_hand_stays(name: str, register: Callable[[], str]) -> None:
     tracking.client().set_registered_model_alias(name, "champion", register())
-    kept = registry.crown(name, register(), 7.5)
+    kept = crown(name, register(), 7.5)
     assert kept == "champion stays version 1 (distance unknown): version 2 drives 7.50 m"
     assert champion(name) == "1"
 
@@ -116,7 +140,8 @@ def decide(
 
 
 def scores(distance_m: float, must: bool = True, weights: str = WEIGHTS) -> str:
-    return json.dumps({"gate": {"must": must, "distance_m_median": distance_m}, "model_sha256": weights})
+    distances = {f"distance_m_{bound}": distance_m for bound in ("median", "low", "high")}
+    return json.dumps({"gate": {"must": must, **distances}, "model_sha256": weights})
 
 
 def test_export_makes_champion_what_passed_the_gate_and_drives_farther(
@@ -141,7 +166,7 @@ def test_export_needs_complete_scores(decide: Callable[..., str]) -> None:
 def test_the_champion_is_the_exported_file_and_drives(
     name: str, register: Callable[[], str], policy_file: Path, tmp_path: Path
 ) -> None:
-    registry.crown(name, register(), 7.0)
+    crown(name, register(), 7.0)
     model = f"models:/{name}@champion"
     mlflow.set_tracking_uri(tracking.store_uri())
     mlflow.set_registry_uri(tracking.store_uri())

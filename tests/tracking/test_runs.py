@@ -237,7 +237,7 @@ def test_a_damaged_store_is_named_in_one_line(store: Path) -> None:
         lambda _: tracking.prepare_store("ducklane"),
         lambda settings: tracking.continued_run("0" * 32, settings, "evaluate").__enter__(),
         lambda _: tracking.find_run("0" * 32),
-        lambda _: registry.crown("ducklane-policy", "1", 7.0),
+        lambda _: registry.crown("ducklane-policy", "1", 7.0, 6.9, 7.1),
     ],
     ids=["prepare", "continue", "find", "crown"],
 )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, median
+from statistics import fmean
 from typing import Any
 
+from ducklane.evaluation.scores.intervals import interval_over_drives
 from ducklane.evaluation.scores.summary import Scores
 from ducklane.settings import Settings
 
@@ -42,13 +43,17 @@ def gate(settings: Settings, scores: Sequence[Scores]) -> dict[str, Any]:
 
     Returns:
         `must` and `goal`, whether each line is reached; `survived` and `episodes`, counts;
-        `distance_m_median`, `lateral_m_mean` (None if never in a lane) and `in_lane_share` over the episodes.
+        `distance_m_median` with the bounds `distance_m_low` and `distance_m_high` of its 95 % interval,
+        `lateral_m_mean` (None if never in a lane) and `in_lane_share` over the episodes.
     """
+    distance = interval_over_drives([score.distance_m for score in scores])
     laterals = [score.lateral_mean_m for score in scores if score.lateral_mean_m is not None]
     results = {
         "survived": sum(score.survived for score in scores),
         "episodes": len(scores),
-        "distance_m_median": median(score.distance_m for score in scores),
+        "distance_m_median": distance["median"],
+        "distance_m_low": distance["low"],
+        "distance_m_high": distance["high"],
         "lateral_m_mean": fmean(laterals) if laterals else None,
         "in_lane_share": fmean(score.in_lane_share for score in scores),
     }
