@@ -19,7 +19,7 @@ from ducklane.simulator.town.maps import check_maps
 from ducklane.training.state.best import best_checkpoint
 from ducklane.training.state.resuming import pick_up, unfinished
 from ducklane.training.state.saved import ALGORITHM, SavedCheckpoint
-from ducklane.training.state.training_state import TrainingState, training_state
+from ducklane.training.state.training_state import TrainingState, TrialState, training_state
 
 if TYPE_CHECKING:
     from ducklane.network import PolicyNetwork
@@ -166,7 +166,7 @@ def _summary(
     summary = {
         "episode_reward_mean": best.metrics["episode_reward_mean"],
         "timesteps_total": int(last["timesteps_total"]),
-        "env_steps_per_s": round(last["timesteps_total"] / last["time/total_s"], 2),
+        "env_steps_per_s": round(sum(map(_steps_trained, state.trials)) / state.wall_s, 2),
         "wall_s": round(state.wall_s, 1),
         "mlflow": {"run_id": run.id},
     }
@@ -200,6 +200,13 @@ def _write_seeds(
             if best and not trial_state.ended and recipe_digest(trial.settings) == recipe:
                 spec, network = _policy_of(settings, run, trial, trial_run, best[0])
                 save_policy(draft / str(trial.settings.simulator.seed), spec, network)
+
+
+def _steps_trained(trial: TrialState) -> float:
+    """Environment steps of all its iterations here, without those of an older policy."""
+    steps = [row["timesteps_total"] for row in trial.rows]
+    # what came before the first iteration is not recorded: it was as long as the others
+    return (steps[-1] - steps[0]) * len(steps) / max(1, len(steps) - 1) if len(steps) > 1 else steps[0]
 
 
 def _policy_of(

@@ -48,7 +48,7 @@ rllib:
   gamma: 0.99
   lambda: 0.95
   clip_param: 0.2
-  vf_clip_param: 1000.0
+  vf_clip_param: null
   vf_loss_coeff: 0.5
   entropy_coeff: 0.0
   state_coeff: 1.0
@@ -181,7 +181,7 @@ WRONG_VALUES = [
     ("rllib.lr", ".nan", "got nan; give a number > 0 and <= 1"),
     ("rllib.lr", ".inf", "got inf; give a number > 0 and <= 1"),
     ("rllib.lr", "1e400", "got inf; give a number > 0 and <= 1"),
-    ("rllib.vf_clip_param", ".inf", "got inf; give a number > 0"),
+    ("rllib.vf_clip_param", ".inf", "got inf; give a number > 0, or null"),
     ("rllib.gamma", "1.01", "got 1.01; give a number >= 0 and <= 1"),
     ("rllib.lambda", "-0.1", "got -0.1; give a number >= 0 and <= 1"),
     ("rllib.entropy_coeff", "-1e-3", "got -0.001; give a number >= 0"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,25 @@ def test_each_trial_drives_in_an_environment_with_its_own_settings(changed: Any)
 def test_the_learning_rate_falls_until_training_ends(changed: Any) -> None:
     settings = changed(rllib={"lr": 0.0123, "lr_end": 0.001}, tune={"stop": {"timesteps_total": 7000}})
     assert ppo_config(settings, Machine(cpus=1, gpus=0)).lr == [[0, 0.0123], [7000, 0.001]]
+
+
+def test_the_value_loss_is_clipped_only_where_that_is_asked_for(changed: Any) -> None:
+    one_cpu = Machine(cpus=1, gpus=0)
+    assert ppo_config(changed(), one_cpu).vf_clip_param == math.inf
+    assert ppo_config(changed(rllib={"vf_clip_param": 10.0}), one_cpu).vf_clip_param == 10.0
+
+
+def test_losses_are_means_over_the_minibatches_of_an_iteration(settings: Settings) -> None:
+    learner = ppo_config(settings, Machine(cpus=1, gpus=0)).build_learner(env=None, spaces=None)
+    learner.build()
+    for first in (0.0, 10.0):  # two iterations
+        for minibatch in range(4):
+            # as RLlib does
+            learner.metrics.log_dict(
+                {"vf_loss": torch.tensor(first + minibatch)}, key="default_policy", window=1
+            )
+        (found,) = learner.metrics.reduce()["default_policy"]["vf_loss"].values
+        assert found == pytest.approx(first + 1.5)
 
 
 def test_noise_fades_until_training_ends(changed: Any) -> None:

@@ -147,10 +147,12 @@ def test_episodes_are_counted_whole_across_rollouts(small: Settings) -> None:
     metrics = sampler.get_metrics()
     assert metrics["num_episodes"].peek() == len(returns) >= ROBOTS
     assert metrics["num_env_steps_sampled"].peek() == sampled.sum()
-    assert metrics["episode_return_mean"].peek() == pytest.approx(np.mean(returns), rel=1e-5)
-    assert metrics["episode_len_mean"].peek() == pytest.approx(np.mean(lengths))
-    parts = [metrics[f"reward_{name}"].peek() for name in ("progress", "lateral", "crash")]
-    assert sum(parts) == pytest.approx(np.mean(returns), rel=1e-5)
+    records = [record for batch in metrics["episodes"].peek() for record in batch]
+    assert np.mean([record["return"] for record in records]) == pytest.approx(np.mean(returns), rel=1e-5)
+    assert np.mean([record["len"] for record in records]) == pytest.approx(np.mean(lengths))
+    for record in records:
+        parts = sum(record[f"reward_{name}"] for name in ("progress", "lateral", "crash"))
+        assert parts == pytest.approx(record["return"], rel=1e-4, abs=1e-4)
     sampler.stop()
 
 
@@ -192,5 +194,24 @@ def test_the_stock_simulator_is_sampled_the_same_way(changed: Callable[..., Sett
     assert len(rollout) >= 16
     assert rollout.ended.any()
     assert rollout.columns[Columns.OBS].shape[1:] == (2, *settings.observation.shape)
-    assert np.isfinite(sampler.get_metrics()["reward_progress"].peek())
+    (records, *_) = sampler.get_metrics()["episodes"].peek()
+    assert np.isfinite([record["reward_progress"] for record in records]).all()
     sampler.stop()
+
+
+def test_a_resumed_run_draws_other_starts_and_noise_each_time(small: Settings) -> None:
+    def begun(*resumed: int) -> tuple[Any, Any]:
+        sampler = runner(small)
+        for steps in resumed:
+            sampler.begin_again(steps)
+        (rollout,) = sampler.sample(num_timesteps=ROBOTS)
+        sampler.stop()
+        return rollout.columns[STATE][0], rollout.columns[Columns.ACTIONS][0]
+
+    (afresh, _), (first, noise), (again, same_noise), (second, other_noise) = (
+        begun(), begun(640), begun(640), begun(1280)
+    )  # fmt: skip
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(noise, same_noise)
+    for one, other in ((afresh, first), (first, second), (noise, other_noise)):
+        assert not np.array_equal(one, other)

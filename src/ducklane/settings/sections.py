@@ -118,7 +118,7 @@ class RllibSettings(Section):
     gamma: Fraction
     lambda_: Annotated[Fraction, Field(alias="lambda")]
     clip_param: Positive
-    vf_clip_param: Positive
+    vf_clip_param: Annotated[Positive | None, Field(description="a number > 0, or null")]
     vf_loss_coeff: NotNegative
     entropy_coeff: NotNegative
     state_coeff: NotNegative

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator, Mapping
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from ray.rllib.callbacks.callbacks import RLlibCallback
 
-from ducklane.training.metric_names import EPISODE_LEN_MEAN, EPISODE_REWARD_MEAN, TIMESTEPS_TOTAL
-
-EPISODES_FOR_SMOOTHING = 100
-"""Finished episodes over which episode_reward_mean and the reward components are averaged."""
+from ducklane.training.metric_names import (
+    EPISODE_LEN_MEAN,
+    EPISODE_REWARD_MEAN,
+    EPISODES_AVERAGED,
+    EPISODES_FOR_SMOOTHING,
+    RANK,
+    TIMESTEPS_TOTAL,
+    rank,
+)
 
 STALLED_ITERATIONS = 3
 """Iterations without a new step after which training is given up: its workers are gone."""
@@ -31,10 +38,14 @@ LEARNER = "learners/default_policy/"
 METRICS = {
     EPISODE_REWARD_MEAN: Reported(
         EPISODE_REWARD_MEAN,
-        "sum of an episode's rewards, mean of the last 100, with exploration; the best checkpoint has most",
+        "sum of an episode's rewards, mean of the last 100 of all workers, with exploration; the best "
+        "checkpoint has most",
     ),
-    "episode_reward_min": Reported("env_runners/episode_return_min", "the lowest of these"),
-    "episode_reward_max": Reported("env_runners/episode_return_max", "the highest of these"),
+    "episode_reward_min": Reported("episodes/reward_min", "the lowest of these"),
+    "episode_reward_max": Reported("episodes/reward_max", "the highest of these"),
+    EPISODES_AVERAGED: Reported(
+        "episodes/averaged", "episodes in these means, 100 at most; a checkpoint with fewer is not the best"
+    ),
     EPISODE_LEN_MEAN: Reported(
         EPISODE_LEN_MEAN, "steps of an episode, mean of the last 100; 30 are one second"
     ),
@@ -73,13 +84,39 @@ METRICS = {
 """Our name of a metric -> where it comes from, and what it means."""
 
 COMPUTED = {
-    "env_steps_per_s": "environment steps per second in this iteration, including learning",
+    "env_steps_per_s": "environment steps per second since the last iteration: sampling, learning, saving",
     "reward/<part>": "sum of a part of the reward (e.g. progress, lateral, crash) per episode, mean of 100",
 }
 """Metrics that are computed from several values of RLlib's result -> what each means."""
 
 REWARD_PREFIX = "reward_"
-"""RLlib's results carry the mean episode sum of each reward component under this prefix."""
+"""What precedes the name of a reward component in an episode's record."""
+
+EPISODES = "episodes"
+"""In RLlib's result: what `LatestEpisodes.summary` returns; in its env runners' part: the records."""
+
+Record = dict[str, float]
+"""A finished episode: `return`, `len`, and the sum of each reward component under REWARD_PREFIX."""
+
+
+class LatestEpisodes:
+    """The latest finished episodes of all workers.
+
+    RLlib's own means are over the few episodes that end in one iteration, and fluctuate; and it averages the
+    lowest and highest of each worker.
+    """
+
+    def __init__(self) -> None:
+        self.records: deque[Record] = deque(maxlen=EPISODES_FOR_SMOOTHING)
+
+    def summary(self) -> dict[str, Any]:
+        """Their number; means, lowest and highest, if there are any; and the records themselves."""
+        names = self.records[0] if self.records else ()
+        columns = {name: [record[name] for record in self.records] for name in names}
+        means = {f"{name}_mean": fmean(values) for name, values in columns.items()}
+        returns = columns.get("return")
+        extremes = {"reward_min": min(returns), "reward_max": max(returns)} if returns else {}
+        return {"averaged": len(self.records), **means, **extremes, "records": list(self.records)}
 
 
 class ResultMetrics(RLlibCallback):  # type: ignore[misc]
@@ -91,14 +128,20 @@ class ResultMetrics(RLlibCallback):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
+        self.latest = LatestEpisodes()
         self._last_total = -1
         self._stalled = 0
 
     def on_train_result(self, *, result: dict[str, Any], **_: Any) -> None:
         """Add the top-level keys; fail if the training run no longer gets any steps."""
-        sampled = result.get("env_runners", {})
-        result[EPISODE_REWARD_MEAN] = float(sampled.get("episode_return_mean", math.nan))
-        result[EPISODE_LEN_MEAN] = float(sampled.get("episode_len_mean", math.nan))
+        for records in result.get("env_runners", {}).pop(EPISODES, ()):
+            self.latest.records.extend(records)
+        result[EPISODES] = episodes = self.latest.summary()
+        result[EPISODE_REWARD_MEAN] = float(episodes.get("return_mean", math.nan))
+        result[EPISODE_LEN_MEAN] = float(episodes.get("len_mean", math.nan))
+        result[EPISODES_AVERAGED] = episodes["averaged"]
+        for score in (EPISODE_REWARD_MEAN, EPISODE_LEN_MEAN):
+            result[f"{score}{RANK}"] = rank(result, score)
         result[TIMESTEPS_TOTAL] = int(result.get("num_env_steps_sampled_lifetime", 0))
         self._stop_if_stalled(result[TIMESTEPS_TOTAL])
 
@@ -114,17 +157,13 @@ class ResultMetrics(RLlibCallback):  # type: ignore[misc]
 def named_metrics(result: Mapping[str, Any]) -> dict[str, float]:
     """The metrics of one RLlib result under our names; those that are missing in it are left out."""
     metrics = {name: value for name, (path, _) in METRICS.items() if (value := _at(result, path)) is not None}
-    metrics |= dict(_reward_components(result.get("env_runners", {})))
-    if duration := metrics.get("time/iteration_s"):
-        sampled = result.get("env_runners", {}).get("num_env_steps_sampled", 0)
-        metrics["env_steps_per_s"] = float(sampled) / duration
-    return metrics
+    return metrics | dict(_reward_components(result.get(EPISODES, {})))
 
 
-def _reward_components(sampled: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    for key, value in sampled.items():
-        if key.startswith(REWARD_PREFIX):
-            yield f"reward/{key.removeprefix(REWARD_PREFIX)}", float(value)
+def _reward_components(episodes: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    for key, value in episodes.items():
+        if key.startswith(REWARD_PREFIX) and key.endswith("_mean"):
+            yield f"reward/{key.removeprefix(REWARD_PREFIX).removesuffix('_mean')}", float(value)
 
 
 def _at(result: Mapping[str, Any], path: str) -> float | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from ray import tune
 from ray.rllib.algorithms.ppo import PPOConfig
@@ -18,8 +20,8 @@ from ducklane.settings import Settings
 from ducklane.training.learning.learner import BOUND_COEFF, STATE_COEFF, STD_BOUND, PolicyLearner
 from ducklane.training.learning.module import PolicyModule
 from ducklane.training.metrics import ResultMetrics
-from ducklane.training.sampling import RolloutsToBatch, VectorEnvRunner
-from ducklane.training.state.checkpoints import restore
+from ducklane.training.sampling import RolloutsToBatch, VectorEnvRunner, derived_seed
+from ducklane.training.state.checkpoints import read_episodes, restore
 from ducklane.training.state.saved import SavedCheckpoint
 
 TRAINER_CPUS = 0.01
@@ -97,7 +99,8 @@ def _configure_learning(config: PPOConfig, settings: Settings, workers: int) -> 
         gamma=rllib.gamma,
         lambda_=rllib.lambda_,
         clip_param=rllib.clip_param,
-        vf_clip_param=rllib.vf_clip_param,
+        # RLlib clamps the squared error, so that a larger one has no gradient at all
+        vf_clip_param=math.inf if rllib.vf_clip_param is None else rllib.vf_clip_param,
         vf_loss_coeff=rllib.vf_loss_coeff,
         entropy_coeff=rllib.entropy_coeff,
         grad_clip=rllib.grad_clip,
@@ -114,16 +117,34 @@ def _configure_learning(config: PPOConfig, settings: Settings, workers: int) -> 
 def _configure_run(config: PPOConfig, settings: Settings, origin: SavedCheckpoint | None) -> None:
     """How it starts, what it reports, and what happens when a worker dies."""
     torch_threads = settings.rllib.torch_threads
+    # an older policy may have been trained for another reward: its episodes do not count
+    older = settings.rllib.restore_from is not None and origin is not None and origin.is_older_policy
 
     def begin(*, algorithm: Any, **_: Any) -> None:
         torch.set_num_threads(torch_threads)
         if origin is not None:
             restore(algorithm, origin)
+            _continue_randomly(algorithm, settings.simulator.seed, origin.timesteps)
+            if not older:
+                _recall_episodes(algorithm, origin)
 
     config.fault_tolerance(delay_between_env_runner_restarts_s=0, env_runner_health_probe_timeout_s=10)
     config.reporting(min_time_s_per_iteration=0)
     config.callbacks(ResultMetrics, on_algorithm_init=begin)
     config.debugging(seed=settings.simulator.seed, log_level="ERROR")
+
+
+def _continue_randomly(algorithm: Any, seed: int, steps: int) -> None:
+    """Draw other random numbers than from the beginning: it would sample the same starts and noise again."""
+    algorithm.env_runner_group.foreach_env_runner(lambda runner: runner.begin_again(steps))
+    # the order of minibatches; and, without sampling processes, also the noise
+    np.random.seed(derived_seed(seed, steps))  # noqa: NPY002 (RLlib's)
+
+
+def _recall_episodes(algorithm: Any, checkpoint: SavedCheckpoint) -> None:
+    """Go on averaging over the latest episodes from before the interruption."""
+    (metrics,) = (callback for callback in algorithm.callbacks if isinstance(callback, ResultMetrics))
+    metrics.latest.records.extend(read_episodes(checkpoint))
 
 
 def create_environment(config: Mapping[str, Any]) -> Any:

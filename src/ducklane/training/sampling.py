@@ -7,9 +7,8 @@ step of one robot at a time, which costs more than the simulation. Here a rollou
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import deque
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from ray.rllib.evaluation.postprocessing import Postprocessing
 from ray.rllib.utils.metrics import ENV_STEP_TIMER, RLMODULE_INFERENCE_TIMER, SAMPLE_TIMER
 
 from ducklane.training.learning.module import ACTIONS_KEPT, PAST_ACTIONS, STATE
-from ducklane.training.metrics import EPISODES_FOR_SMOOTHING, REWARD_PREFIX
+from ducklane.training.metrics import EPISODES, REWARD_PREFIX, Record
 from ducklane.training.ray_private import environment_creator
 
 Floats = NDArray[np.float32]
@@ -73,19 +72,14 @@ class Rollout:
 class Episodes:
     """The returns and lengths of N robots' episodes.
 
-    RLlib's own means are over the few episodes that end in one iteration, and fluctuate.
-
     Args:
         n: number of robots.
-        kept: number of latest finished episodes to average over.
     """
 
-    def __init__(self, n: int, kept: int) -> None:
+    def __init__(self, n: int) -> None:
         self._returns = np.zeros(n)
         self._lengths = np.zeros(n, np.int64)
-        self._latest: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=kept))
-        self.finished = 0
-        """number of episodes so far"""
+        self._finished: list[Record] = []
 
     def add(self, rewards: NDArray[Any], sampled: Flags, ended: Flags, infos: dict[str, Any]) -> None:
         """Count one step of all robots; at the end of episodes, infos hold the sums of reward components."""
@@ -93,24 +87,18 @@ class Episodes:
         self._lengths += sampled
         if not ended.any():
             return
-        self.finished += int(np.count_nonzero(ended))
-        self._latest["return"].extend(self._returns[ended].tolist())
-        self._latest["len"].extend(self._lengths[ended].tolist())
-        self._returns[ended] = self._lengths[ended] = 0
+        columns = {"return": self._returns[ended], "len": self._lengths[ended]}
         for name, sums in infos["episode_reward"].items():
             if not name.startswith("_"):
-                self._latest[f"{REWARD_PREFIX}{name}"].extend(sums[ended].tolist())
+                columns[f"{REWARD_PREFIX}{name}"] = sums[ended]
+        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+        self._finished += [dict(zip(columns, map(float, row), strict=True)) for row in rows]
+        self._returns[ended] = self._lengths[ended] = 0
 
-    def metrics(self) -> dict[str, float]:
-        """Mean, minimum and maximum of the latest finished episodes, by RLlib's names; empty before any."""
-        metrics = {}
-        for name, values in self._latest.items():
-            if name.startswith(REWARD_PREFIX):
-                metrics[name] = fmean(values)
-                continue
-            for kind, reduce in (("mean", fmean), ("min", min), ("max", max)):
-                metrics[f"episode_{name}_{kind}"] = float(reduce(values))
-        return metrics
+    def take_finished(self) -> list[Record]:
+        """Those that have finished since the last call, in order."""
+        finished, self._finished = self._finished, []
+        return finished
 
 
 class VectorEnvRunner(SingleAgentEnvRunner):  # type: ignore[misc]
@@ -140,25 +128,32 @@ class VectorEnvRunner(SingleAgentEnvRunner):  # type: ignore[misc]
         min_steps = num_timesteps or self.num_envs * self.config.get_rollout_fragment_length(
             self.worker_index
         )
-        before = self._episodes.finished
         with self.metrics.log_time(SAMPLE_TIMER), torch.inference_mode():
             rollout = self._roll_out(min_steps)
-        self._increase_sampled_metrics(len(rollout), self._episodes.finished - before)
-        self.metrics.log_dict(self._episodes.metrics(), window=1)
+        finished = self._episodes.take_finished()
+        self._increase_sampled_metrics(len(rollout), len(finished))
+        self.metrics.log_value(EPISODES, finished, reduce="item_series")
         return [rollout]
 
-    def _begin(self) -> None:
-        # hashed: the seeds of neighbouring workers would otherwise differ by only one
+    def begin_again(self, steps: int) -> None:
+        """Start new episodes with other random numbers than at the beginning.
+
+        Args:
+            steps: environment steps after which training resumes. The same number gives the same results.
+        """
+        if self.config.seed is not None:
+            torch.manual_seed(derived_seed(self.config.seed, self.worker_index or 0, steps))
+        self._begin(steps)
+
+    def _begin(self, *resumed: int) -> None:
         seed = None
         if self.config.seed is not None:
-            entropy = [self.config.seed, self.worker_index or 0]
-            seed = int(np.random.SeedSequence(entropy).generate_state(1)[0] // 2)
+            seed = derived_seed(self.config.seed, self.worker_index or 0, *resumed)
         self._observations, _ = self.env.reset(seed=seed)
         self._starting = np.zeros(self.num_envs, np.bool_)
         no_action = np.zeros((self.num_envs, *self.env.single_action_space.shape), np.float32)
         self._past_actions = deque([no_action] * ACTIONS_KEPT, maxlen=ACTIONS_KEPT)
-        kept = max(1, EPISODES_FOR_SMOOTHING // max(1, self.config.num_env_runners))
-        self._episodes = Episodes(self.num_envs, kept)
+        self._episodes = Episodes(self.num_envs)
 
     def _roll_out(self, min_steps: int) -> Rollout:
         steps: list[dict[str, NDArray[Any]]] = []
@@ -213,6 +208,11 @@ class VectorEnvRunner(SingleAgentEnvRunner):  # type: ignore[misc]
         if starting.any():
             # new arrays: the current ones are part of the rollout
             self._past_actions.extend([np.where(starting[:, None], 0, past) for past in self._past_actions])
+
+
+def derived_seed(*entropy: int) -> int:
+    """A seed from several numbers; hashed, as seeds of neighbouring workers would differ by only one."""
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0] // 2)
 
 
 class RolloutsToBatch(ConnectorV2):  # type: ignore[misc]

@@ -33,7 +33,7 @@ from ducklane.machine.resources import check_machine, cluster_address, notes, of
 from ducklane.network import PolicyNetwork
 from ducklane.settings import RaySettings, TuneSettings
 from ducklane.settings.trials import Trial
-from ducklane.training.metric_names import TIMESTEPS_TOTAL
+from ducklane.training.metric_names import RANK, TIMESTEPS_TOTAL
 from ducklane.training.ppo import ppo_config
 from ducklane.training.ray_private import only_what_trains
 from ducklane.training.scheduling import scheduler
@@ -241,7 +241,7 @@ def _trial_name(settings: TuneSettings) -> Any:
 def _checkpoint_config(settings: TuneSettings) -> tune.CheckpointConfig:
     return tune.CheckpointConfig(
         num_to_keep=settings.keep_checkpoints_num,
-        checkpoint_score_attribute=settings.checkpoint_score_attr,
+        checkpoint_score_attribute=f"{settings.checkpoint_score_attr}{RANK}",
         checkpoint_score_order="max",
         checkpoint_frequency=settings.checkpoint_freq,
         checkpoint_at_end=settings.checkpoint_at_end,

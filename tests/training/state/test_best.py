@@ -39,6 +39,16 @@ def test_the_best_saved_checkpoint_is_chosen(tmp_path: Path, tune: TuneSettings)
     assert (number, best.timesteps) == (0, 40)
 
 
+def test_a_lucky_mean_of_few_episodes_is_not_the_best(tmp_path: Path, tune: TuneSettings) -> None:
+    state = TrainingState(tmp_path)
+    for steps, reward, episodes in ((10.0, 900.0, 1.0), (20.0, 300.0, 100.0), (30.0, 250.0, 100.0)):
+        checkpoint = tmp_path / "attempts" / "1" / "0" / f"checkpoint_{steps:06.0f}"
+        checkpoint.mkdir(parents=True)
+        row = {"timesteps_total": steps, "episode_reward_mean": reward, "episodes_averaged": episodes}
+        write_record(checkpoint, row)
+    assert best_checkpoint(tune, state)[1].timesteps == 20
+
+
 NO_EPISODE = (
     "tune.stop.timesteps_total: 100 steps ended before any episode did, so no checkpoint has a score; train "
     "longer or lower simulator.max_steps"

@@ -33,6 +33,19 @@ ACTION_STD = "action_std"
 """Name of the actions' mean standard deviation among RLlib's results."""
 
 
+OF_MINIBATCHES = (
+    "total_loss",
+    "policy_loss",
+    "vf_loss",
+    "vf_explained_var",
+    "entropy",
+    "mean_kl_loss",
+    "gradients_default_optimizer_global_norm",
+    STATE_LOSS,
+)
+"""Names of RLlib's results that each minibatch gives; logged is their mean over an iteration."""
+
+
 class PolicyLearner(PPOTorchLearner):  # type: ignore[misc]
     """RLlib's learner with an auxiliary loss, a loss for actions out of bounds, and a bound on their noise.
 
@@ -50,6 +63,13 @@ class PolicyLearner(PPOTorchLearner):  # type: ignore[misc]
     References:
         Jaderberg et al., Reinforcement Learning with Unsupervised Auxiliary Tasks (2017).
     """
+
+    def build(self) -> None:
+        """As RLlib's; its own records of the losses would keep the last minibatch of each iteration alone."""
+        super().build()
+        for name in OF_MINIBATCHES:
+            # the first value decides how a record is reduced; NaN does not count
+            self.metrics.log_value((DEFAULT_MODULE_ID, name), math.nan, reduce="mean")
 
     def compute_loss_for_module(
         self, *, module_id: str, config: PPOConfig, batch: dict[str, Any], fwd_out: dict[str, Tensor]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any, Self
 
 from ray.tune import Callback
@@ -29,6 +30,8 @@ class TrainingProgress(Callback):  # type: ignore[misc]
         self._console = Console(stderr=True)
         self._bar: Progress | None = None
         self._tasks: dict[int, TaskID] = {}
+        self._first: dict[int, tuple[int, float]] = {}
+        """Number of a trial -> the steps and the time of its first result here."""
         if self._console.is_terminal:
             self._bar = Progress(
                 TextColumn("{task.description}"),
@@ -56,8 +59,7 @@ class TrainingProgress(Callback):  # type: ignore[misc]
     ) -> None:
         """Show one iteration."""
         steps = result[TIMESTEPS_TOTAL]
-        # over the iterations alone: the time that Ray took to start does not affect the time seconds_left
-        rate = steps / max(result["time_total_s"], 1e-9)
+        rate = self._rate(trial.config[TRIAL], steps, result)
         reward = result[EPISODE_REWARD_MEAN]
         reward_text = "-" if math.isnan(reward) else f"{reward:.1f}"
         number = trial.config[TRIAL]
@@ -71,6 +73,14 @@ class TrainingProgress(Callback):  # type: ignore[misc]
             f"{_clock(seconds_left)} left, {EPISODE_REWARD_MEAN} {reward_text}",
             flush=True,
         )
+
+    def _rate(self, number: int, steps: int, result: dict[str, Any]) -> float:
+        """Steps per second, saving included, since the trial's first result: starting Ray does not count."""
+        now = time.monotonic()
+        first_steps, first_time = self._first.setdefault(number, (steps, now))
+        if steps > first_steps:
+            return (steps - first_steps) / max(now - first_time, 1e-9)
+        return float(steps / max(result["time_total_s"], 1e-9))
 
     def _task(self, number: int) -> TaskID:
         assert self._bar is not None

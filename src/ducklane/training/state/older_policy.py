@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from ducklane.policy import PolicySpec, read_spec
@@ -37,7 +38,7 @@ def origin(settings: Settings) -> SavedCheckpoint | None:
         )
     if problem := settings.nothing_saved(saved.timesteps, int(saved.metrics.get("training_iteration", 0))):
         raise OlderPolicyError(f"tune.checkpoint_freq: {problem}")
-    return saved
+    return replace(saved, is_older_policy=True)
 
 
 def _differences(spec: PolicySpec, settings: Settings) -> Iterator[str]:

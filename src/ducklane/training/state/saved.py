@@ -26,6 +26,8 @@ class SavedCheckpoint:
     path: Path
     metrics: dict[str, float]
     """of the iteration in which it was saved"""
+    is_older_policy: bool = False
+    """whether it is another training run's (`rllib.restore_from`)"""
 
     @property
     def timesteps(self) -> int:

@@ -21,7 +21,7 @@ from ducklane.errors import UserError
 from ducklane.project.outputs import replacing, write_json
 from ducklane.repository import copies
 from ducklane.settings import PARAMS_FILE, Settings
-from ducklane.training.metric_names import TIMESTEPS_TOTAL
+from ducklane.training.metric_names import TIMESTEPS_TOTAL, rank
 from ducklane.training.state.fingerprint import fingerprint
 from ducklane.training.state.saved import SavedCheckpoint, read_checkpoint
 
@@ -114,10 +114,10 @@ class TrialState:
 
         Args:
             count: how many at most.
-            score: name of the metric; higher is better.
+            score: name of the metric; higher is better. A mean of few episodes comes last (`rank`).
         """
         scored = [saved for saved in self.checkpoints() if math.isfinite(saved.metrics.get(score, math.nan))]
-        return sorted(scored, key=lambda saved: saved.metrics[score], reverse=True)[:count]
+        return sorted(scored, key=lambda saved: rank(saved.metrics, score), reverse=True)[:count]
 
     def keep(self, checkpoints: Iterable[SavedCheckpoint]) -> None:
         """Delete all its other checkpoints."""
@@ -177,7 +177,7 @@ class TrainingState:
     def best(self, score: str) -> tuple[int, SavedCheckpoint] | None:
         """The best checkpoint of all trials, after the number of its trial; None if none has a score."""
         scored = [(n, saved) for n, trial in enumerate(self.trials) for saved in trial.best(1, score)]
-        return max(scored, key=lambda candidate: candidate[1].metrics[score], default=None)
+        return max(scored, key=lambda candidate: rank(candidate[1].metrics, score), default=None)
 
     def clear(self) -> None:
         """Delete everything but the lock."""
