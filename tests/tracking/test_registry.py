@@ -201,3 +201,24 @@ def test_a_registered_policy_contains_no_code_and_is_small(
     assert described.flavors["python_function"]["loader_module"] == "mlflow.onnx"
     assert described.flavors.keys() == {"python_function", "onnx"}
     assert described.signature.inputs.input_names() == ["frames"]
+
+
+def test_the_champion_comes_with_the_scores_of_its_run(
+    name: str, register: Callable[[], str], tmp_path: Path
+) -> None:
+    assert registry.champion(name) is None
+    registry.crown(name, register(), 7.0)
+    (tmp_path / "scores.json").write_text(scores(7.0))
+    with tracking.continued_run("0" * 32, "ducklane") as run:
+        run.log_artifact(tmp_path / "scores.json", "evaluate")
+    assert registry.champion(name) == registry.Champion("1", run.id, json.loads(scores(7.0)))
+    tracking.client().delete_registered_model_alias(name, "champion")
+    assert registry.champion(name) is None
+
+
+def test_a_version_shows_what_is_said_of_it_as_far_as_it_fits(name: str, register: Callable[[], str]) -> None:
+    version = register()
+    registry.describe(name, version, "drives far")
+    assert tracking.client().get_model_version(name, version).description == "drives far"
+    registry.describe(name, version, "far " * 2000)
+    assert len(tracking.client().get_model_version(name, version).description) == 5000

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
-from typing import Any
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from ducklane.tracking.store.opening import client, one_line
 
@@ -15,6 +21,21 @@ CHAMPION = "champion"
 DISTANCE, HIGH = "gate_distance_m", "gate_distance_m_high"
 """Tags of a registered policy's version: median distance in the gate's episodes, and the upper bound of its
 95 % interval."""
+
+SCORES = "evaluate/scores.json"
+"""Artifact of the run that a version comes from."""
+
+LONGEST_DESCRIPTION = 5000
+"""Characters of a version's description that MLflow's databases hold."""
+
+
+class Champion(NamedTuple):
+    """The champion among the versions of a registered policy."""
+
+    version: str
+    run_id: str
+    scores: dict[str, Any]
+    """content of its run's scores.json, empty if that is not there"""
 
 
 def crown(name: str, version: str, distance_m: float, low_m: float, high_m: float) -> str:
@@ -44,6 +65,46 @@ def crown(name: str, version: str, distance_m: float, low_m: float, high_m: floa
         store.set_registered_model_alias(name, CHAMPION, version)
     earlier = f", before {_in_words(before)}" if before else ""
     return f"champion is version {version} ({distance_m:.2f} m){earlier}"
+
+
+@one_line()
+def champion(name: str) -> Champion | None:
+    """The champion with its scores, None if there is none.
+
+    Args:
+        name: of the registered policy.
+
+    Raises:
+        TrackingError: the store cannot be used.
+    """
+    store = client()
+    try:
+        version = _champion(store, name)
+    except MlflowException as error:
+        if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            raise
+        return None
+    if version is None:
+        return None
+    return Champion(str(version.version), version.run_id, _scores(store, version.run_id))
+
+
+@one_line()
+def describe(name: str, version: str, text: str) -> None:
+    """Give a version of a registered policy a description, in Markdown; what is too long is cut off."""
+    cut = text if len(text) <= LONGEST_DESCRIPTION else f"{text[: LONGEST_DESCRIPTION - 2]} …"
+    client().update_model_version(name, version, cut)
+
+
+def _scores(store: MlflowClient, run_id: str) -> dict[str, Any]:
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # for a few kilobytes
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            file = Path(store.download_artifacts(run_id, SCORES, folder))
+            scores: dict[str, Any] = json.loads(file.read_text())
+        except (MlflowException, OSError, ValueError):  # deleted, or its files went with its machine
+            return {}
+    return scores
 
 
 def _champion(store: MlflowClient, name: str) -> Any:
