@@ -28,7 +28,7 @@ help: ## list these targets
 repository:
 	@! command -v python3 >/dev/null || python3 -I src/ducklane/repository/git.py
 
-repro: repository setup ## set up what is missing, then train, evaluate and export: the main job
+repro: repository setup ## set up what is missing, then train, evaluate, export and report: the main job
 	@$(IN_VENV) python -m ducklane.tracking
 	@$(IN_VENV) dvc repro
 
@@ -105,7 +105,7 @@ bench-coverage: setup ## how often the interval of ducklane compare holds the tr
 tune-controller: setup ## search the gains of the controller that policies are compared with (about five minutes)
 	@$(IN_VENV) python benchmarks/controller.py
 
-screenshots: setup-tests ## take the pictures of MLflow for the docs again (about five minutes)
+screenshots: setup-tests ## take the pictures of MLflow and of the report for the docs again (after make repro; about five minutes)
 	@$(IN_VENV) python benchmarks/screenshots.py
 
 parity: setup ## compare the simulators in full, where make test takes samples (about ten minutes)

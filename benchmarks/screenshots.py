@@ -1,7 +1,8 @@
 """The MLflow UI, driven in a real browser without a screen.
 
 `make screenshots` trains two runs that differ in the learning rate, compares them as a user does, and writes
-the pictures in docs/images/. The tests drive the UI with the same code.
+the pictures in docs/images/; and it takes pictures of the report that the last `make repro` wrote. The tests
+drive the UI with the same code.
 
 MLflow generates the names of its classes. What is looked for instead: test ids, the roles and labels that
 screen readers use, the text that is read, and names of the libraries that draw tables and charts (AG Grid's
@@ -10,12 +11,14 @@ row-id and col-id, Plotly's js-plotly-plot and js-line).
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +27,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from clones import REPOSITORY, Project, clone, set_param
+from PIL import Image
 from selenium import webdriver
 from selenium.common import exceptions
 from selenium.webdriver import ChromeOptions, ChromeService, Keys
@@ -55,6 +59,10 @@ BUDGET = {
     "tune.stop.timesteps_total": 32768,
 }
 """Of the runs in the pictures: a minute or two each, and their curves part."""
+
+REPORT = REPOSITORY / "results" / "report.html"
+REPORT_WINDOWS = {"report": (1280, 1400), "report-narrow": (400, 1400)}
+"""Picture of the report -> size of the window."""
 
 Found = TypeVar("Found")
 
@@ -238,8 +246,38 @@ class Pages:
         return wait.until(lambda _: look(), f"waited {PATIENCE_S} s for {what}")
 
 
+def open_report(browser: webdriver.Chrome, report: Path, window: tuple[int, int], dark: bool = False) -> None:
+    """Open a report as in a window of this size, in light or dark.
+
+    Chromium's own windows are never narrower than 500 pixels.
+    """
+    width, height = window
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+    browser.get(report.absolute().as_uri())
+
+
+def picture_report(browser: webdriver.Chrome, report: Path, folder: Path) -> None:
+    """Write pictures of the top of a report in a wide and in a narrow window."""
+    has_film = "return document.querySelector('video').readyState == 4"
+    browser.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": True})
+    for name, window in REPORT_WINDOWS.items():
+        open_report(browser, report, window)
+        WebDriverWait(browser, PATIENCE_S).until(lambda shown: shown.execute_script(has_film))
+        with Image.open(io.BytesIO(browser.get_screenshot_as_png())) as picture:
+            # they are kept in git, and a palette makes them a third as large
+            small = picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=2)
+        small.save(folder / f"{name}.png", optimize=True)
+
+
 def main() -> None:
     """Train, compare, and take the pictures."""
+    if not REPORT.is_file():
+        sys.exit(f"{REPORT}: is missing; run `make repro` first")
+    with chromium() as browser:
+        picture_report(browser, REPORT, IMAGES)
     with tempfile.TemporaryDirectory() as folder:
         project = clone(Path(folder) / "ducklane")
         train_two(project, BUDGET)

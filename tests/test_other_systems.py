@@ -23,7 +23,7 @@ REPOSITORY = Path(__file__).parents[1]
     [
         *(
             f"run_path('pipeline/{stage}.py'"
-            for stage in ("inputs", "train", "baselines", "evaluate", "export")
+            for stage in ("inputs", "train", "baselines", "evaluate", "export", "report")
         ),
         *(f"run_module('ducklane.{module}'" for module in ("cli", "doctor", "tracking")),
     ],

@@ -33,6 +33,7 @@ def test_repro_leaves_every_output_and_a_clean_status(project: Project) -> None:
         "models/checkpoint/network.pt",
         "models/checkpoint/algorithm/rllib_checkpoint.json",
         "models/policy.onnx",
+        "results/report.html",
         "results/train/learning_curve.csv",
         "results/evaluate/comparison.md",
         "results/evaluate/tiles.csv",
@@ -104,6 +105,7 @@ def test_one_mlflow_run_holds_all_three_stages(project: Project) -> None:
     artifacts = {item.path for item in project.store.list_artifacts(run_id, "evaluate")}
     assert artifacts >= {"evaluate/scores.json", "evaluate/drive.mp4", "evaluate/trajectories.png"}
     assert "evaluate/tiles.csv" in artifacts
+    assert "report.html" in {item.path for item in project.store.list_artifacts(run_id)}
     for stage in ("evaluate/scores", "export/check"):
         assert project.json(f"results/{stage}.json")["mlflow"]["run_id"] == run_id
 
@@ -163,7 +165,7 @@ def test_drive_films_the_exported_policy_and_checks_it_against_the_gate(project:
         assert video.count_frames() >= 2
 
 
-@pytest.mark.parametrize("stage", ["inputs", "train", "evaluate", "baselines", "export"])
+@pytest.mark.parametrize("stage", ["inputs", "train", "evaluate", "baselines", "export", "report"])
 def test_wrong_settings_are_refused_in_one_line_and_nothing_is_written(tmp_path: Path, stage: str) -> None:
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copy(REPOSITORY / name, tmp_path)
