@@ -14,6 +14,7 @@ from ducklane.simulator.town.maps import check_maps
 if TYPE_CHECKING:
     from ducklane.evaluation.evaluator import Evaluator
     from ducklane.policy import TrainedPolicy
+    from ducklane.reporting.results import Scored
     from ducklane.tracking.runs import Run
 
 CHECK = RESULTS / "export/check.json"
@@ -47,23 +48,43 @@ def _export(settings: Settings) -> None:
 
 def _register(settings: Settings, evaluator: Evaluator, policy: TrainedPolicy, run: Run) -> None:
     """Write the ONNX file, log and register it, and print the result."""
+    # imported here: MLflow takes seconds to load
+    from ducklane.reporting.model_card import CARD
+    from ducklane.reporting.results import read_scored
+
     registered, origin = settings.export.registered_model_name, policy.spec.provenance
+    scored = read_scored()
     with together():
         with replacing(EXPORTED) as draft:
             check = _write_model(settings, evaluator, policy, draft)
             frames_shape = (policy.spec.observation.frame_stack, *_camera(policy))
             model = run.log_policy(draft, registered_name=registered, frames_shape=frames_shape)
         ids = {"run_id": origin.mlflow_run_id, **({"logged_in": run.id} if run.nested_in else {})}
-        write_json(CHECK, {**check, "mlflow": {**ids, "model": model}})
+        check |= {"mlflow": {**ids, "model": model}}
+        write_json(CHECK, check)
+        _write_card(settings, scored, check)
     measured = {f"export/{name}": check[name] for name in MEASURED}
     run.log_metrics(measured, step=origin.timesteps_total)
-    run.log_artifact(CHECK, "export")
+    for output in (CHECK, CARD):
+        run.log_artifact(output, "export")
     decision = _crown(model, registered, origin.weights_sha256)
     print(
         f"{EXPORTED}: {check['onnx_bytes']} bytes, {check['latency_ms']} ms a frame, differs from torch by "
         f"at most {check['max_abs_difference']:.1e} on {check['frames']} frames; registered as {model}"
     )
     print(decision)
+
+
+def _write_card(settings: Settings, scored: Scored, check: dict[str, Any]) -> None:
+    """Write the model card, and show it in the registry."""
+    from ducklane.reporting.model_card import CARD, model_card, without_front
+    from ducklane.tracking.registry import describe
+
+    card = model_card(scored, settings, check)
+    with replacing(CARD) as draft:
+        draft.write_text(card, encoding="utf-8")
+    _, name, version = check["mlflow"]["model"].split("/")
+    describe(name, version, without_front(card))
 
 
 def _crown(model: str, name: str, weights_sha256: str) -> str:

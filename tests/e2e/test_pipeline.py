@@ -33,6 +33,7 @@ def test_repro_leaves_every_output_and_a_clean_status(project: Project) -> None:
         "models/checkpoint/network.pt",
         "models/checkpoint/algorithm/rllib_checkpoint.json",
         "models/policy.onnx",
+        "models/model_card.md",
         "results/report.html",
         "results/train/learning_curve.csv",
         "results/evaluate/comparison.md",
@@ -106,6 +107,7 @@ def test_one_mlflow_run_holds_all_three_stages(project: Project) -> None:
     assert artifacts >= {"evaluate/scores.json", "evaluate/drive.mp4", "evaluate/trajectories.png"}
     assert "evaluate/tiles.csv" in artifacts
     assert "report.html" in {item.path for item in project.store.list_artifacts(run_id)}
+    assert "export/model_card.md" in {item.path for item in project.store.list_artifacts(run_id, "export")}
     for stage in ("evaluate/scores", "export/check"):
         assert project.json(f"results/{stage}.json")["mlflow"]["run_id"] == run_id
 
