@@ -18,7 +18,8 @@ def main() -> None:
     from ducklane.tracking.runs import continued_run
 
     results = read_results()
-    with continued_run(results.origin["mlflow_run_id"], settings.mlflow.experiment_name) as run:
+    # into the run that has the scores
+    with continued_run(results.origin["mlflow_run_id"], settings, "evaluate") as run:
         with replacing(REPORT) as draft:
             page = render(results, settings, recorded(run), champion(settings.export.registered_model_name))
             draft.write_text(page, encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,7 @@ def decide(
     """What the export stage says about a policy that it has just registered, given these scores."""
     crown = runpy.run_path(str(REPOSITORY / "pipeline" / "export.py"))["_crown"]
     monkeypatch.chdir(tmp_path)
+    shutil.copy(REPOSITORY / "dvc.yaml", tmp_path)
     (tmp_path / "results" / "evaluate").mkdir(parents=True)
 
     def decide(scores: str) -> str:
@@ -204,12 +206,12 @@ def test_a_registered_policy_contains_no_code_and_is_small(
 
 
 def test_the_champion_comes_with_the_scores_of_its_run(
-    name: str, register: Callable[[], str], tmp_path: Path
+    name: str, register: Callable[[], str], settings: Settings, tmp_path: Path
 ) -> None:
     assert registry.champion(name) is None
     registry.crown(name, register(), 7.0)
     (tmp_path / "scores.json").write_text(scores(7.0))
-    with tracking.continued_run("0" * 32, "ducklane") as run:
+    with tracking.continued_run("0" * 32, settings, "export") as run:
         run.log_artifact(tmp_path / "scores.json", "evaluate")
     assert registry.champion(name) == registry.Champion("1", run.id, json.loads(scores(7.0)))
     tracking.client().delete_registered_model_alias(name, "champion")

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 
+from ducklane.project.recipe import flatten
 from ducklane.project.stages import stages
 from ducklane.repository import git
 from ducklane.settings import PARAMS_FILE, Settings
-from ducklane.tracking.runs import flatten
 
 DEFAULTS = Path("docs/parameters.md")
 """Has the defaults of all settings, also where there is no git to ask: `make reference` writes it."""

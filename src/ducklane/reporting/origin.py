@@ -40,7 +40,7 @@ class Link(NamedTuple):
 
 
 class Recorded(NamedTuple):
-    """What the MLflow store holds about the run."""
+    """What the MLflow store holds about the training run."""
 
     run_id: str
     where: str
@@ -48,6 +48,8 @@ class Recorded(NamedTuple):
     store: str
     """the address, without passwords"""
     tags: Mapping[str, str]
+    logged_in: str = ""
+    """id of the run that gets the page, if that is one nested in the training's"""
 
 
 def recorded(run: Run) -> Recorded:
@@ -57,7 +59,9 @@ def recorded(run: Run) -> Recorded:
         TrackingError: the store cannot be used.
     """
     where, tags = run.described()
-    return Recorded(run.id, where.partition(",")[0], shown_store(), tags)
+    trained_in = run.nested_in
+    logged_in = run.id if trained_in else ""
+    return Recorded(trained_in or run.id, where.partition(",")[0], shown_store(), tags, logged_in)
 
 
 def links(results: Results, settings: Settings, run: Recorded) -> list[Link]:
@@ -66,7 +70,7 @@ def links(results: Results, settings: Settings, run: Recorded) -> list[Link]:
     chain = [
         Link("git commit", origin["git_commit"], _dirty(run.tags)),
         _experiment(run.tags.get("dvc_experiment")),
-        Link("MLflow run", run.run_id, _stands_in(run)),
+        Link("MLflow run", run.run_id, _about_run(run)),
         Link("MLflow store", run.store, run.where),
         Link("weights (SHA-256)", origin["weights_sha256"]),
         Link("policy.onnx (SHA-256)", results.exported["sha256"], results.exported["mlflow"]["model"]),
@@ -90,7 +94,9 @@ def _dirty(tags: Mapping[str, str]) -> str:
     }.get(tags.get("git_dirty", ""), "")
 
 
-def _stands_in(run: Recorded) -> str:
+def _about_run(run: Recorded) -> str:
+    if run.logged_in:
+        return f"this page is in {run.logged_in}: it was scored with other settings"
     origin = run.tags.get("origin_run_id")
     return f"stands in for {origin}, which is in another store" if origin else ""
 

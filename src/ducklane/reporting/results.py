@@ -173,7 +173,8 @@ def _seeds(policy: Mapping[str, Any], scores: Mapping[str, Any]) -> list[Seed]:
     rows = read_csv(SEEDS, "evaluate")
     names = [name for name in rows[0] if name not in ("seed", "best", "model_sha256", "mlflow_run_id")]
     return [
-        Seed(row["seed"], row["best"] == "True", {name: number(row[name]) for name in names}) for row in rows
+        Seed(row["seed"], row["best"] == "True", {name: number(row[name]) for name in names})
+        for row in sorted(rows, key=lambda row: int(row["seed"]))
     ]
 
 

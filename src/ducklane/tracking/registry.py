@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from ducklane.tracking.store.opening import client, one_line
 
@@ -86,7 +87,11 @@ def champion(name: str) -> Champion | None:
         return None
     if version is None:
         return None
-    return Champion(str(version.version), version.run_id, _scores(store, version.run_id))
+    scores = _scores(store, version.run_id)
+    # exported with other settings, it comes from a run that is nested in the one that has its scores
+    if not scores and (parent := store.get_run(version.run_id).data.tags.get(MLFLOW_PARENT_RUN_ID)):
+        scores = _scores(store, parent)
+    return Champion(str(version.version), version.run_id, scores)
 
 
 @one_line()
