@@ -209,7 +209,7 @@ def test_the_champion_comes_with_the_scores_of_its_run(
     name: str, register: Callable[[], str], settings: Settings, tmp_path: Path
 ) -> None:
     assert registry.champion(name) is None
-    registry.crown(name, register(), 7.0)
+    crown(name, register(), 7.0)
     (tmp_path / "scores.json").write_text(scores(7.0))
     with tracking.continued_run("0" * 32, settings, "export") as run:
         run.log_artifact(tmp_path / "scores.json", "evaluate")

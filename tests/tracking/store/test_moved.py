@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ducklane.settings import Settings
 from ducklane.tracking import runs as tracking
 from ducklane.tracking.store.moved import follow
 
@@ -21,6 +22,7 @@ def original(
     tmp_path: Path,
     empty_store: Callable[[Path], Path],
     smallest_policy: Path,
+    settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Path:
     """A checkout with one run, its files and its registered policy."""
@@ -28,7 +30,8 @@ def original(
     root.mkdir(parents=True)
     empty_store(root)
     at(root, monkeypatch)
-    with tracking.continued_run("0" * 32, "ducklane") as run:
+    with tracking.training_run(settings, None) as run:
+        (root / "run.txt").write_text(run.id)
         (root / "scores.json").write_text("{}")
         run.log_artifact(root / "scores.json", "evaluate")
         shutil.copy(smallest_policy, root)
@@ -49,9 +52,9 @@ WORK = """
 import mlflow
 from pathlib import Path
 from ducklane.tracking import runs as tracking
-with tracking.continued_run("0" * 32, "ducklane") as run:
-    Path("check.json").write_text("{}")
-    run.log_artifact(Path("check.json"), "export")
+run = tracking.find_run(Path("run.txt").read_text())
+Path("check.json").write_text("{}")
+run.log_artifact(Path("check.json"), "export")
 assert run.fetch("evaluate", Path("fetched")) is not None
 place = tracking.store_uri()
 mlflow.artifacts.download_artifacts("models:/policy/1", dst_path="registered", tracking_uri=place)
