@@ -25,8 +25,8 @@ REPRO = "make --old-file=setup repro"
 
 def commands() -> list[str]:
     """The lines of the page's blocks that name no language."""
-    blocks = re.findall(r"^```\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    return [line for block in blocks for line in block.splitlines()]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    return [line for language, block in blocks if not language for line in block.splitlines()]
 
 
 class Session:

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import pytest
+from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 
 from ducklane.training.metric_names import rank
 from ducklane.training.metrics import ResultMetrics, named_metrics
@@ -13,11 +14,14 @@ from ducklane.training.metrics import ResultMetrics, named_metrics
 
 def result(*workers: list[float], steps: int = 100) -> dict[str, Any]:
     """RLlib's result of an iteration in which these episodes ended, a list of returns for each worker."""
-    records = [
-        [{"return": value, "len": 10.0, "reward_progress": value / 2} for value in returns]
-        for returns in workers
-    ]
-    return {"env_runners": {"episodes": records}, "num_env_steps_sampled_lifetime": steps}
+    root = MetricsLogger(root=True)
+    loggers = [MetricsLogger() for _ in workers]
+    for logger, returns in zip(loggers, workers, strict=True):
+        for value in returns:
+            record = {"return": value, "len": 10.0, "reward_progress": value / 2}
+            logger.log_value("episodes", record, reduce="item_series")
+    root.aggregate([logger.reduce() for logger in loggers], key="env_runners")
+    return {**root.compile(), "num_env_steps_sampled_lifetime": steps}
 
 
 def test_extremes_and_means_are_over_the_episodes_of_all_workers() -> None:
@@ -43,6 +47,11 @@ def test_means_are_over_the_last_hundred_episodes() -> None:
     # an iteration in which none ends
     callback.on_train_result(result=(quiet := result(steps=3)))
     assert named_metrics(quiet)["episode_reward_mean"] == pytest.approx(1.4)
+
+
+def test_a_single_episode_counts() -> None:
+    ResultMetrics().on_train_result(result=(found := result([7.0])))
+    assert named_metrics(found)["episode_reward_mean"] == 7
 
 
 def test_without_an_episode_there_is_no_mean() -> None:

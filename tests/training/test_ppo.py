@@ -112,7 +112,9 @@ def test_losses_are_means_over_the_minibatches_of_an_iteration(settings: Setting
         for minibatch in range(4):
             # as RLlib does
             learner.metrics.log_dict(
-                {"vf_loss": torch.tensor(first + minibatch)}, key="default_policy", window=1
+                {"vf_loss": torch.tensor(first + minibatch, requires_grad=True)},
+                key="default_policy",
+                window=1,
             )
         (found,) = learner.metrics.reduce()["default_policy"]["vf_loss"].values
         assert found == pytest.approx(first + 1.5)

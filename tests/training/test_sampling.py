@@ -147,7 +147,7 @@ def test_episodes_are_counted_whole_across_rollouts(small: Settings) -> None:
     metrics = sampler.get_metrics()
     assert metrics["num_episodes"].peek() == len(returns) >= ROBOTS
     assert metrics["num_env_steps_sampled"].peek() == sampled.sum()
-    records = [record for batch in metrics["episodes"].peek() for record in batch]
+    records = metrics["episodes"].peek()
     assert np.mean([record["return"] for record in records]) == pytest.approx(np.mean(returns), rel=1e-5)
     assert np.mean([record["len"] for record in records]) == pytest.approx(np.mean(lengths))
     for record in records:
@@ -194,7 +194,7 @@ def test_the_stock_simulator_is_sampled_the_same_way(changed: Callable[..., Sett
     assert len(rollout) >= 16
     assert rollout.ended.any()
     assert rollout.columns[Columns.OBS].shape[1:] == (2, *settings.observation.shape)
-    (records, *_) = sampler.get_metrics()["episodes"].peek()
+    records = sampler.get_metrics()["episodes"].peek()
     assert np.isfinite([record["reward_progress"] for record in records]).all()
     sampler.stop()
 

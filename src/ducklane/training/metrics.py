@@ -134,8 +134,9 @@ class ResultMetrics(RLlibCallback):  # type: ignore[misc]
 
     def on_train_result(self, *, result: dict[str, Any], **_: Any) -> None:
         """Add the top-level keys; fail if the training run no longer gets any steps."""
-        for records in result.get("env_runners", {}).pop(EPISODES, ()):
-            self.latest.records.extend(records)
+        finished: Any = result.get("env_runners", {}).pop(EPISODES, ())
+        # RLlib unwraps a single one
+        self.latest.records.extend([finished] if isinstance(finished, dict) else finished)
         result[EPISODES] = episodes = self.latest.summary()
         result[EPISODE_REWARD_MEAN] = float(episodes.get("return_mean", math.nan))
         result[EPISODE_LEN_MEAN] = float(episodes.get("len_mean", math.nan))

@@ -132,7 +132,8 @@ class VectorEnvRunner(SingleAgentEnvRunner):  # type: ignore[misc]
             rollout = self._roll_out(min_steps)
         finished = self._episodes.take_finished()
         self._increase_sampled_metrics(len(rollout), len(finished))
-        self.metrics.log_value(EPISODES, finished, reduce="item_series")
+        for record in finished:
+            self.metrics.log_value(EPISODES, record, reduce="item_series")
         return [rollout]
 
     def begin_again(self, steps: int) -> None:

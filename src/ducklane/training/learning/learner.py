@@ -68,8 +68,9 @@ class PolicyLearner(PPOTorchLearner):  # type: ignore[misc]
         """As RLlib's; its own records of the losses would keep the last minibatch of each iteration alone."""
         super().build()
         for name in OF_MINIBATCHES:
-            # the first value decides how a record is reduced; NaN does not count
-            self.metrics.log_value((DEFAULT_MODULE_ID, name), math.nan, reduce="mean")
+            # the first value decides how a record is reduced, and on which device; NaN does not count
+            nothing = torch.tensor(math.nan, device=self.device)
+            self.metrics.log_value((DEFAULT_MODULE_ID, name), nothing, reduce="mean")
 
     def compute_loss_for_module(
         self, *, module_id: str, config: PPOConfig, batch: dict[str, Any], fwd_out: dict[str, Tensor]
