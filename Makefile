@@ -19,7 +19,7 @@ PORT ?= 5000
 # processes that run the tests; each may train
 TEST_WORKERS ?= 2
 
-.PHONY: help repository repro test test-full setup setup-tests lint types unit format doctor ui bench-coverage bench-simulator bench-transfer bench-training bench-turnaround tune-controller seeds study recipes parity screenshots test-faults suite-times reference
+.PHONY: help repository repro test test-full setup setup-tests lint types unit format doctor ui bench-coverage bench-simulator bench-transfer bench-training bench-turnaround tune-controller seeds study recipes parity screenshots test-faults auxiliary-task suite-times reference
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -85,6 +85,10 @@ seeds: setup ## train with three seeds and score each (about half an hour)
 study: setup ## train with each choice of the recipe changed (about three hours)
 	@$(IN_VENV) python -m ducklane.tracking
 	@$(IN_VENV) python benchmarks/study.py
+
+auxiliary-task: setup ## train with and without predicting the lane position, on one map and on several (about an hour and a half)
+	@$(IN_VENV) python -m ducklane.tracking
+	@$(IN_VENV) python benchmarks/auxiliary_task.py
 
 recipes: setup ## train on several maps and around obstacles, and drive (after make repro; about an hour)
 	@$(IN_VENV) python -m ducklane.tracking

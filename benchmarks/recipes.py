@@ -110,8 +110,8 @@ def compare(
         batched, stock: map -> how many starts in that simulator.
     """
     return {
-        "batched": {name: _in_batched(_on_map(settings, name), drivers, n) for name, n in batched.items()},
-        "stock": {name: _in_stock(_on_map(settings, name), drivers, n) for name, n in stock.items()},
+        "batched": {name: _in_batched(on_map(settings, name), drivers, n) for name, n in batched.items()},
+        "stock": {name: _in_stock(on_map(settings, name), drivers, n) for name, n in stock.items()},
     }
 
 
@@ -126,7 +126,8 @@ def _policy_of(recipe: str) -> TrainedPolicy:
         return load_policy(found)
 
 
-def _on_map(settings: Settings, name: str) -> Settings:
+def on_map(settings: Settings, name: str) -> Settings:
+    """The settings, to drive on a map for as long as laps take."""
     changes = {"map_name": name, "max_seconds": settings.evaluate.lap_seconds}
     return settings.model_copy(update={"evaluate": settings.evaluate.model_copy(update=changes)})
 

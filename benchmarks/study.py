@@ -18,7 +18,7 @@ from reports import interval, machine, write_section
 
 from ducklane import settings as ducklane_settings
 from ducklane.project.outputs import write_json
-from ducklane.tracking.runs import flatten
+from ducklane.project.recipe import flatten
 
 RESULTS = Path(__file__).parent / "results" / "study.json"
 PAGE = Path("docs/training.md")
