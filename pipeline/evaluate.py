@@ -45,7 +45,8 @@ def _evaluate_checkpoint(settings: Settings) -> None:
         with continued_run(training_id, settings, "evaluate") as run:
             with together():
                 scores, seeds = _score(settings, evaluator, policies, baselines)
-                ids = {"run_id": training_id, **({"scored_in": run.id} if run.nested_in else {})}
+                parent = run.nested_in
+                ids = {"run_id": parent or run.id, **({"scored_in": run.id} if parent else {})}
                 write_json(SCORED / "scores.json", {**scores, "mlflow": ids})
             _log(run, scores, seeds)
 

@@ -59,7 +59,8 @@ def _register(settings: Settings, evaluator: Evaluator, policy: TrainedPolicy, r
             check = _write_model(settings, evaluator, policy, draft)
             frames_shape = (policy.spec.observation.frame_stack, *_camera(policy))
             model = run.log_policy(draft, registered_name=registered, frames_shape=frames_shape)
-        ids = {"run_id": origin.mlflow_run_id, **({"logged_in": run.id} if run.nested_in else {})}
+        parent = run.nested_in
+        ids = {"run_id": parent or run.id, **({"logged_in": run.id} if parent else {})}
         check |= {"mlflow": {**ids, "model": model}}
         write_json(CHECK, check)
         _write_card(settings, scored, check)

@@ -59,10 +59,10 @@ def test_episodes_begin_at_the_fixed_starts_and_last_their_time(evaluator: Evalu
 
 def test_every_episode_is_a_row(evaluator: Evaluator, tmp_path: Path) -> None:
     evaluation = evaluator.evaluate(ConstantPolicy("straight", 1, 1))
-    write_episodes(tmp_path / "episodes.csv", [evaluation, evaluation])
+    write_episodes(tmp_path / "episodes.csv", [(3, evaluation), ("", evaluation)])
     with (tmp_path / "episodes.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 6
+    assert [row["seed"] for row in rows] == ["3"] * 3 + [""] * 3
     assert float(rows[1]["distance_m"]) == evaluation.scores[1].distance_m
     assert float(rows[1]["start_x_m"]) == pytest.approx(evaluator.starts[1][0], abs=1e-6)
 
