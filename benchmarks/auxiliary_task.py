@@ -72,7 +72,7 @@ def main(
     """Run what is missing, and write the results."""
     loaded = ducklane_settings.load()
     settings = flatten(loaded.as_dict())
-    rows = _read(settings)
+    rows = experiments.trials_in(RESULTS / f"{NAME}.json", settings)
     trials = [(choice, seed) for choice in CHOICES for seed in seeds]
     for n, (choice, seed) in enumerate(trials, 1):
         print(f"auxiliary task {n}/{len(trials)}: {choice.name}, {choice.base}, seed {seed}", flush=True)
@@ -81,19 +81,6 @@ def main(
             rows.append(_run(loaded, choice, seed, changes))
         write_report(RESULTS, NAME, {"settings": settings, "trials": rows}, table(rows))
     print(table(rows))
-
-
-def _read(settings: Mapping[str, object]) -> list[Row]:
-    """The trials of an earlier study, if it began with these settings."""
-    if not (RESULTS / NAME).with_suffix(".json").exists():
-        return []
-    study = json.loads((RESULTS / NAME).with_suffix(".json").read_text())
-    other = [key for key, value in study["settings"].items() if settings.get(key) != value]
-    if other:
-        print(f"auxiliary task: starts over, because these changed: {', '.join(other)}", flush=True)
-        return []
-    trials: list[Row] = study["trials"]
-    return trials
 
 
 def _run(settings: Settings, choice: Choice, seed: int, changes: Changes) -> Row:

@@ -52,6 +52,24 @@ def reached(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return scores, summary
 
 
+def trials_in(file: Path, settings: Mapping[str, object]) -> list[dict[str, Any]]:
+    """The trials of an earlier study, if it began with these settings; none otherwise, which is said.
+
+    Args:
+        file: with the `settings` that the study began with, and its `trials`.
+        settings: `section.key` -> value. Settings that the file does not have yet change nothing.
+    """
+    if not file.exists():
+        return []
+    study = json.loads(file.read_text())
+    other = [key for key, value in study["settings"].items() if settings.get(key) != value]
+    if other:
+        print(f"{file.stem}: starts over, because these changed: {', '.join(other)}", flush=True)
+        return []
+    trials: list[dict[str, Any]] = study["trials"]
+    return trials
+
+
 def fetch(name: str, path: Path, to: Path) -> None:
     """Copy what an experiment left and DVC keeps."""
     # DVC takes a path below the top of the repository

@@ -7,8 +7,7 @@ while params.yaml holds what it held; a setting that came later, with its defaul
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +69,7 @@ CANDIDATES: dict[str, Changes] = {
 def main(candidate_seeds: int = 3) -> None:
     """Run what is missing, and write the results."""
     settings = flatten(ducklane_settings.load().as_dict())
-    known = _read(settings)
+    known = experiments.trials_in(RESULTS, settings)
     done: list[Row] = []
     trials = list(_trials(candidate_seeds))
     for n, (name, seed, changes) in enumerate(trials, 1):
@@ -84,19 +83,6 @@ def main(candidate_seeds: int = 3) -> None:
         write_json(RESULTS, {"settings": settings, "trials": known})
         write_section(PAGE, "make study", table(done))
     print(table(done))
-
-
-def _read(settings: Mapping[str, object]) -> list[Row]:
-    """The trials of an earlier study, if it began with these settings."""
-    if not RESULTS.exists():
-        return []
-    study = json.loads(RESULTS.read_text())
-    other = [key for key, value in study["settings"].items() if settings.get(key) != value]
-    if other:
-        print(f"study: starts over, because these changed: {', '.join(other)}", flush=True)
-        return []
-    trials: list[Row] = study["trials"]
-    return trials
 
 
 def _run(name: str, seed: int, changes: Changes) -> Row:
