@@ -17,13 +17,14 @@ from ducklane import settings as ducklane_settings
 from ducklane.policy import TrainedPolicy
 from ducklane.project.stages import read_stages
 from ducklane.reporting.origin import Recorded
-from ducklane.reporting.results import Results, read_results
+from ducklane.reporting.results import SEEDS, Results, read_csv, read_results, values_of
 from ducklane.settings import Settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHIPPED = ("params.yaml", "dvc.yaml", "pyproject.toml", "docs/parameters.md")
 DISTANCES = {"1": 7.99, "2": 8.04, "3": 8.01}
 BEST = "2"
+SEED = "simulator.seed"
 WEIGHTS = "ab" * 32
 
 TAGS = {"git_dirty": "false", "dvc_experiment": "three-seeds"}
@@ -84,7 +85,7 @@ def _train(folder: Path) -> None:
     write_csv(
         folder / "trials.csv",
         [
-            {"trial": trial, "simulator.seed": seed, "mlflow_run_id": f"run-{trial}"}
+            {"trial": trial, SEED: seed, "mlflow_run_id": f"run-{trial}"}
             for trial, seed in [*trials, ("4", "1")]
         ],
     )
@@ -172,3 +173,17 @@ def champion_scores(here: Path) -> dict[str, Any]:
     """Those of another model, from the same task."""
     scores = json.loads((here / "results/evaluate/scores.json").read_text())
     return {**scores, "model_sha256": "ef" * 32, "readable": {**scores["readable"], "distance_m": 8.88}}
+
+
+@pytest.fixture
+def one_seed(here: Path) -> Path:
+    """The folder, with the results of a training run with the best seed alone."""
+    for name in ("evaluate/seeds.csv", "evaluate/laps.csv", "train/curves.csv", "train/trials.csv"):
+        path = here / "results" / name
+        with path.open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row.get("seed", row.get(SEED)) in (BEST, "")]
+        write_csv(path, rows)
+    scores = json.loads((here / "results/evaluate/scores.json").read_text())
+    (row,) = read_csv(SEEDS, "evaluate")
+    write_csv(here / SEEDS, [{**row, **values_of(scores)}])
+    return here

@@ -17,7 +17,7 @@ from ducklane import settings as ducklane_settings
 from ducklane.export.onnx_file import export_onnx
 from ducklane.policy import TrainedPolicy
 from ducklane.reporting.model_card import model_card, without_front
-from ducklane.reporting.results import EXPORT_CHECK, SCORES, SEEDS, read_json, read_scored
+from ducklane.reporting.results import EXPORT_CHECK, SCORES, read_json, read_scored
 from ducklane.settings import Settings
 
 
@@ -60,10 +60,10 @@ def test_its_numbers_are_those_of_the_scores(card: str) -> None:
     }
 
 
-def test_without_seeds_they_are_those_of_the_one_model(
+@pytest.mark.usefixtures("one_seed")
+def test_of_a_single_seed_they_are_those_of_the_one_model(
     write: Callable[[Settings], str], own_settings: Settings
 ) -> None:
-    SEEDS.unlink()
     card, scores = write(own_settings), json.loads(SCORES.read_text())
     readable = scores["readable"]
     survived, distance, lateral, _ = row(card, "seed 2")

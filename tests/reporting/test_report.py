@@ -176,9 +176,8 @@ def test_the_chain_is_whole_and_hides_the_password(page: Page, results: Results)
         assert link in chain
 
 
-def test_one_seed_is_enough(here: Path, own_settings: Settings, run: Recorded) -> None:
-    for name in ("evaluate/seeds.csv", "evaluate/laps.csv", "train/curves.csv"):
-        (here / "results" / name).unlink()
+@pytest.mark.usefixtures("one_seed")
+def test_one_seed_is_enough(own_settings: Settings, run: Recorded) -> None:
     page = Page(render(read_results(), own_settings, run, None))
     assert "seeds" not in page.text[: page.text.index("A drive")].replace("three-seeds", "")
     assert [line["class"] for line in page.all("polyline")] == ["median"] * 2

@@ -11,10 +11,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from ducklane.reporting.results import Scored
 from ducklane.reporting.score_tables import SCORES, fixed_starts, long_drives
+from ducklane.reporting.templating import template
 from ducklane.settings import Settings
 from ducklane.simulator.interface import FRAMES_PER_SECOND
 from ducklane.simulator.town import map_format
@@ -51,15 +50,8 @@ def model_card(scored: Scored, settings: Settings, exported: Mapping[str, Any]) 
     Raises:
         SettingsError: pyproject.toml or the map's file cannot be read.
     """
-    environment = Environment(
-        loader=PackageLoader("ducklane.reporting"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     world, seen = _world(scored, settings), scored.policy["observation"]
-    return environment.get_template("model_card.md").render(
+    return template("model_card.md").render(
         scored=scored,
         settings=settings,
         exported=exported,

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import imageio.v2 as imageio
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -21,6 +20,7 @@ from ducklane.reporting.failures import find_failures
 from ducklane.reporting.learning import draw_curves
 from ducklane.reporting.results import FILM, TRAJECTORIES, Results
 from ducklane.reporting.score_tables import best_model, each_seed, fixed_starts, is_comparable, long_drives
+from ducklane.reporting.templating import template
 from ducklane.settings import Settings
 from ducklane.simulator.interface import FRAMES_PER_SECOND
 from ducklane.tracking.registry import Champion
@@ -61,16 +61,9 @@ def render(results: Results, settings: Settings, run: origin.Recorded, champion:
     Raises:
         UserError: the film or the picture is missing or damaged.
     """
-    environment = Environment(
-        loader=PackageLoader("ducklane.reporting"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     changed = changes.from_defaults(settings)
     commit = results.origin["git_commit"]
-    return environment.get_template("report.html").render(
+    return template("report.html").render(
         results=results,
         settings=settings,
         run=run,

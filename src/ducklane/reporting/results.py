@@ -16,7 +16,6 @@ from ducklane.project.outputs import CHECKPOINT, RESULTS
 
 TRAINED, EVALUATED = RESULTS / "train", RESULTS / "evaluate"
 SUMMARY = TRAINED / "summary.json"
-LEARNING_CURVE = TRAINED / "learning_curve.csv"
 CURVES = TRAINED / "curves.csv"
 TRIALS = TRAINED / "trials.csv"
 SCORES = EVALUATED / "scores.json"
@@ -111,7 +110,7 @@ def read_scored() -> Scored:
     policy, scores = read_json(POLICY, "train"), read_json(SCORES, "evaluate")
     if scores.get("model_sha256") != policy["provenance"]["weights_sha256"]:
         return Scored(policy, {}, [Seed(str(policy["provenance"]["seed"]), True, {})])
-    return Scored(policy, scores, _seeds(policy, scores))
+    return Scored(policy, scores, _seeds())
 
 
 def read_results() -> Results:
@@ -127,7 +126,7 @@ def read_results() -> Results:
         **vars(scored),
         summary=read_json(SUMMARY, "train"),
         baselines=read_json(BASELINES, "baselines"),
-        curves=_curves(scored.seeds),
+        curves=_curves(),
         tiles=read_csv(TILES, "evaluate"),
         exported=read_json(EXPORT_CHECK, "export"),
     )
@@ -166,10 +165,8 @@ def _unusable(path: Path, stage: str) -> UserError:
     return UserError(f"{path}: is missing or damaged; run `dvc repro {stage}` first")
 
 
-def _seeds(policy: Mapping[str, Any], scores: Mapping[str, Any]) -> list[Seed]:
-    """The seeds that were scored; without `seeds.csv` only the best one, as `scores.json` has it."""
-    if not SEEDS.exists():
-        return [Seed(str(policy["provenance"]["seed"]), True, values_of(scores))]
+def _seeds() -> list[Seed]:
+    """The seeds that were scored."""
     rows = read_csv(SEEDS, "evaluate")
     names = [name for name in rows[0] if name not in ("seed", "best", "model_sha256", "mlflow_run_id")]
     return [
@@ -197,11 +194,10 @@ def values_of(scores: Mapping[str, Any]) -> dict[str, float | None]:
 def controllers_values(scored: Scored) -> dict[str, float | None]:
     """The controller's scores in the long drives, by the names of `seeds.csv`."""
     values = _long(scored.laps.get(CONTROLLER))
-    if LAPS.exists():
-        rows = [row for row in read_csv(LAPS, "evaluate") if row["policy"] == CONTROLLER]
-        laterals = list(_numbers(row["lateral_mean_m"] for row in rows))
-        values[f"{LONG}lateral_mean_m"] = median(laterals) if laterals else None
-        values[f"{LONG}in_lane_share"] = fmean(_numbers(row["in_lane_share"] for row in rows))
+    rows = [row for row in read_csv(LAPS, "evaluate") if row["policy"] == CONTROLLER]
+    laterals = list(_numbers(row["lateral_mean_m"] for row in rows))
+    values[f"{LONG}lateral_mean_m"] = median(laterals) if laterals else None
+    values[f"{LONG}in_lane_share"] = fmean(_numbers(row["in_lane_share"] for row in rows))
     return values
 
 
@@ -214,11 +210,8 @@ def _long(laps: Mapping[str, Any] | None) -> dict[str, float | None]:
     }
 
 
-def _curves(seeds: Sequence[Seed]) -> list[Curve]:
-    """Those of the scored seeds; without `curves.csv` that of the best one."""
-    if not CURVES.exists():
-        (best,) = (seed.seed for seed in seeds if seed.best)
-        return [Curve(best, _points(read_csv(LEARNING_CURVE, "train")))]
+def _curves() -> list[Curve]:
+    """Those of the scored seeds."""
     rows = read_csv(CURVES, "train")
     trials = _scored_trials() or {row["trial"] for row in rows}
     numbered = {row["trial"]: row["seed"] for row in rows if row["trial"] in trials}
@@ -229,7 +222,7 @@ def _curves(seeds: Sequence[Seed]) -> list[Curve]:
 
 def _scored_trials() -> set[str]:
     """The numbers of the trials whose models were scored: a search trains others, too."""
-    scored = {row["mlflow_run_id"] for row in read_csv(SEEDS, "evaluate")} if SEEDS.exists() else set()
+    scored = {row["mlflow_run_id"] for row in read_csv(SEEDS, "evaluate")}
     return {row["trial"] for row in read_csv(TRIALS, "train") if row["mlflow_run_id"] in scored}
 
 
