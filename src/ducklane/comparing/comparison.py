@@ -11,14 +11,13 @@ import numpy as np
 
 from ducklane.comparing.scored import SIMULATORS, Scored, check_task, differing, lanes, load
 from ducklane.comparing.statistics import Difference, Summary, difference, seeds_needed, visible
+from ducklane.project.recipe import is_of_recipe
 from ducklane.project.stages import TRAIN, stages
 
 MORE_SEEDS = 8
 """Seeds of each recipe for which it is said what they would show; where there are as many, twice those."""
 
 NOT_SHOWN = "no difference shown"
-
-NOT_OF_THE_RECIPE = ("simulator.seed", "tune.num_samples", "tune.search_space")
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ class Comparison:
         return {
             key: values
             for key, values in differing(self.a.settings, self.b.settings)
-            if train.depends_on(key) and not key.startswith(NOT_OF_THE_RECIPE)
+            if is_of_recipe(key, train)
         }
 
     @property

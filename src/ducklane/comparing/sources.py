@@ -10,13 +10,12 @@ from pathlib import Path
 from ducklane.errors import UserError
 from ducklane.project.outputs import RESULTS
 from ducklane.tracking.revisions import LineageError, Revision, find_revision
-from ducklane.tracking.runs import TrackingError
+from ducklane.tracking.runs import RUN_ID, TrackingError
 from ducklane.tracking.scored import ScoredRun, training_runs
 
 PARAMS = "params.yaml"
 SCORES = "evaluate/scores.json"
 
-RUN_ID = re.compile(r"[0-9a-f]{32}")
 DIGEST = re.compile(r"[0-9a-f]{8,64}")
 
 

@@ -38,11 +38,12 @@ def recipe_in(content: Mapping[str, Any], train: Stage) -> dict[str, object]:
         content: of params.yaml.
         train: that stage, which lists the settings that change its result.
     """
-    return {
-        key: value
-        for key, value in flatten(content).items()
-        if train.depends_on(key) and key not in SAMPLING and not key.startswith("tune.search_space.")
-    }
+    return {key: value for key, value in flatten(content).items() if is_of_recipe(key, train)}
+
+
+def is_of_recipe(key: str, train: Stage) -> bool:
+    """Whether how a model is trained depends on a setting, given as `section.key`; `train` as above."""
+    return train.depends_on(key) and not any(key == at or key.startswith(f"{at}.") for at in SAMPLING)
 
 
 def recipe_digest(settings: Settings) -> str:

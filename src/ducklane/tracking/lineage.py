@@ -6,7 +6,6 @@ A model file, an MLflow run and a DVC experiment each name the others, and these
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,8 +19,8 @@ from ducklane.project.stages import TRAIN, read_stages, sources
 from ducklane.repository import git
 from ducklane.tracking.findings import NOTE, OK, WRONG, Lineage
 from ducklane.tracking.revisions import Revision, find_revision, holder
-from ducklane.tracking.runs import BEST_TRIAL, PARENT_RUN, STAGE, find_run
-from ducklane.tracking.store.opening import shown_store
+from ducklane.tracking.runs import BEST_TRIAL, PARENT_RUN, RUN_ID, STAGE, find_run
+from ducklane.tracking.store.opening import answer_quickly, shown_store
 
 PARAMS = str(settings.PARAMS_FILE)
 SCORES = str(RESULTS / "evaluate/scores.json")
@@ -44,16 +43,14 @@ def trace(thing: str) -> Lineage:
         PolicyError: the model file is damaged.
         TrackingError: the store cannot be used.
     """
-    # MLflow would show a progress bar for each file, and retry for minutes if the store is unreachable
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    answer_quickly()
     lineage = Lineage()
     revision: Revision | None = None
     model: Facts = {}
     if Path(thing).exists():
         model = _read_model(Path(thing), thing, lineage)
         run_id = model["mlflow_run_id"]
-    elif re.fullmatch("[0-9a-f]{32}", thing):
+    elif RUN_ID.fullmatch(thing):
         run_id = thing
         nested = found.described()[1] if (found := find_run(thing)) else {}
         if parent := nested.get(PARENT_RUN):

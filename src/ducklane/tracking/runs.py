@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -35,6 +36,9 @@ from ducklane.tracking.store.opening import client, one_line, prepare_store, rea
 PARAMS_PER_BATCH = 100
 """MLflow's limit for one call."""
 
+RUN_ID = re.compile(r"[0-9a-f]{32}")
+"""What the id of a run looks like."""
+
 PARENT_RUN = MLFLOW_PARENT_RUN_ID
 """Tag of the run of one of several trials: the run of their experiment."""
 
@@ -54,10 +58,16 @@ def logged_value(value: object) -> str:
 
 
 class Run:
-    """One MLflow run, addressed by its id: no global state, any stage may add to it."""
+    """One MLflow run, addressed by its id: no global state, any stage may add to it.
 
-    def __init__(self, run_id: str) -> None:
+    Args:
+        run_id: its id.
+        nested_in: id of the training's run, for a run that `continued_run` nests in it.
+    """
+
+    def __init__(self, run_id: str, nested_in: str | None = None) -> None:
         self.id = run_id
+        self.nested_in = nested_in
 
     @property
     def store(self) -> MlflowClient:
@@ -69,13 +79,6 @@ class Run:
     def experiment_id(self) -> str:
         """Id of its MLflow experiment."""
         return str(self.store.get_run(self.id).info.experiment_id)
-
-    @property
-    @one_line()
-    def nested_in(self) -> str | None:
-        """Id of the run that it is nested in, None if in none."""
-        parent: str | None = self.store.get_run(self.id).data.tags.get(PARENT_RUN)
-        return parent
 
     @one_line()
     def last_step(self, metric: str) -> int:
@@ -268,10 +271,9 @@ def continued_run(run_id: str, settings: Settings, stage: str) -> Iterator[Run]:
 
 def _run_for(training: Run, settings: Settings, stage: str) -> Run:
     """The training's run, or one nested in it if its params differ from the stage's settings."""
+    depends_on = stages()[stage].depends_on
     current = {
-        key: logged_value(value)
-        for key, value in flatten(settings.as_dict()).items()
-        if stages()[stage].depends_on(key)
+        key: logged_value(value) for key, value in flatten(settings.as_dict()).items() if depends_on(key)
     }
     trained = training.store.get_run(training.id)
     differing = {key: value for key, value in current.items() if trained.data.params.get(key, value) != value}
@@ -282,14 +284,15 @@ def _run_for(training: Run, settings: Settings, stage: str) -> Run:
     nested = {PARENT_RUN: training.id, STAGE: stage, "stage_digest": digest}
     has_all = " and ".join(f"tags.`{key}` = '{value}'" for key, value in nested.items())
     if earlier := training.store.search_runs([trained.info.experiment_id], has_all, max_results=1):
-        return Run(earlier[0].info.run_id)
+        return Run(earlier[0].info.run_id, training.id)
     changes = ", ".join(f"{key.split('.')[-1]} {value}" for key, value in differing.items())
     kept = {key: value for key, value in trained.data.tags.items() if key in DESCRIBING}
-    name = provenance.dvc_experiment() or f"{stage}: {changes}"
-    if experiment := provenance.dvc_experiment():
+    experiment = provenance.dvc_experiment()
+    if experiment:
         kept["dvc_experiment"] = experiment
-    created = training.store.create_run(trained.info.experiment_id, run_name=name, tags={**kept, **nested})
-    run = Run(created.info.run_id)
+    name, tags = experiment or f"{stage}: {changes}", {**kept, **nested}
+    created = training.store.create_run(trained.info.experiment_id, run_name=name, tags=tags)
+    run = Run(created.info.run_id, training.id)
     run.log_params({**trained.data.params, **current})
     return run
 

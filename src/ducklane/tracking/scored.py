@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from functools import cache
 from pathlib import Path
 
 from ducklane.tracking.runs import PARENT_RUN, STAGE, find_run
-from ducklane.tracking.store.opening import client, one_line
+from ducklane.tracking.store.opening import answer_quickly, client, one_line
 
 RECIPE = "recipe_digest"
 """Tag of a training run: the digest of its settings without the seed."""
@@ -29,7 +28,7 @@ def training_runs(digest: str) -> dict[str, str]:
     Raises:
         TrackingError: the store cannot be used.
     """
-    _be_quick()
+    answer_quickly()
     store = client()
     experiments = [experiment.experiment_id for experiment in store.search_experiments()]
     found: dict[str, str] = {}
@@ -60,7 +59,7 @@ class ScoredRun:
     """
 
     def __init__(self, run_id: str) -> None:
-        _be_quick()
+        answer_quickly()
         run = find_run(run_id)
         if run is None:
             raise KeyError(run_id)
@@ -84,9 +83,3 @@ class ScoredRun:
                 if file is not None:
                     return file.read_text(encoding="utf-8")
         return ""
-
-
-def _be_quick() -> None:
-    """MLflow would show a progress bar for each file, and try an unreachable store for minutes."""
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")

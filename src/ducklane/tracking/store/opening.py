@@ -44,6 +44,12 @@ def reach() -> None:
     client()
 
 
+def answer_quickly() -> None:
+    """For commands that only ask: no bar for each file, and no minutes of trying an unreachable store."""
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+
+
 def client() -> MlflowClient:
     """A client of the store.
 
