@@ -45,8 +45,8 @@ def _evaluate_checkpoint(settings: Settings) -> None:
         with continued_run(training_id, settings, "evaluate") as run:
             with together():
                 scores, seeds = _score(settings, evaluator, policies, baselines)
-                parent = run.nested_in
-                ids = {"run_id": parent or run.id, **({"scored_in": run.id} if parent else {})}
+                ids = {"run_id": run.nested_in or run.id}
+                ids |= {"scored_in": run.id} if run.nested_in else {}
                 write_json(SCORED / "scores.json", {**scores, "mlflow": ids})
             _log(run, scores, seeds)
 

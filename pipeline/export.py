@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ducklane.errors import UserError, exits_cleanly
-from ducklane.project.outputs import CHECKPOINT, EXPORTED, RESULTS, replacing, together, write_json
+from ducklane.project.outputs import CHECKPOINT, EXPORTED, replacing, together, write_json
+from ducklane.reporting.results import EXPORT_CHECK, SCORES, read_json, read_scored
 from ducklane.settings import Settings, load
 from ducklane.simulator.town.maps import check_maps
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from ducklane.reporting.results import Scored
     from ducklane.tracking.runs import Run
 
-CHECK = RESULTS / "export/check.json"
-SCORES = RESULTS / "evaluate/scores.json"
 MEASURED = ("max_abs_difference", "latency_ms", "onnx_bytes")
 
 
@@ -50,7 +48,6 @@ def _register(settings: Settings, evaluator: Evaluator, policy: TrainedPolicy, r
     """Write the ONNX file, log and register it, and print the result."""
     # imported here: MLflow takes seconds to load
     from ducklane.reporting.model_card import CARD
-    from ducklane.reporting.results import read_scored
 
     registered, origin = settings.export.registered_model_name, policy.spec.provenance
     scored = read_scored()
@@ -59,14 +56,14 @@ def _register(settings: Settings, evaluator: Evaluator, policy: TrainedPolicy, r
             check = _write_model(settings, evaluator, policy, draft)
             frames_shape = (policy.spec.observation.frame_stack, *_camera(policy))
             model = run.log_policy(draft, registered_name=registered, frames_shape=frames_shape)
-        parent = run.nested_in
-        ids = {"run_id": parent or run.id, **({"logged_in": run.id} if parent else {})}
+        ids = {"run_id": run.nested_in or run.id}
+        ids |= {"logged_in": run.id} if run.nested_in else {}
         check |= {"mlflow": {**ids, "model": model}}
-        write_json(CHECK, check)
+        write_json(EXPORT_CHECK, check)
         _write_card(settings, scored, check)
     measured = {f"export/{name}": check[name] for name in MEASURED}
     run.log_metrics(measured, step=origin.timesteps_total)
-    for output in (CHECK, CARD):
+    for output in (EXPORT_CHECK, CARD):
         run.log_artifact(output, "export")
     decision = _crown(model, registered, origin.weights_sha256)
     print(
@@ -92,10 +89,7 @@ def _crown(model: str, name: str, weights_sha256: str) -> str:
     """Make the policy the registry's champion if it drives best; return the decision in one line."""
     from ducklane.tracking.registry import crown
 
-    try:
-        scores = json.loads(SCORES.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        raise UserError(f"{SCORES}: is missing or damaged; run `dvc repro evaluate` first") from None
+    scores = read_json(SCORES, "evaluate")
     if scores.get("model_sha256") != weights_sha256:
         return f"champion stays: {SCORES} is of another model; run `dvc repro`"
     gate = scores["gate"]

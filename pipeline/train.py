@@ -23,7 +23,7 @@ from ducklane.training.state.training_state import TrainingState, TrialState, tr
 
 if TYPE_CHECKING:
     from ducklane.network import PolicyNetwork
-    from ducklane.policy import PolicySpec, Provenance
+    from ducklane.policy import PolicySpec
     from ducklane.tracking.runs import Run
     from ducklane.training.reporting.mlflow_callback import ExperimentLogger
 
@@ -137,8 +137,13 @@ def _write_outputs(
     if len(runs) > 1:
         send_curve(run, state.trials[number])
     with together():
-        origin = _write_checkpoint(settings, run, trials[number], runs[number], best)
-        _write_seeds(settings, run, trials, runs, number, state)
+        spec, network = _policy_of(settings, run, trials[number], runs[number], best)
+        _write_checkpoint(spec, network, best)
+        with replacing(SEEDS) as draft:
+            for other in _others_of_recipe(trials, state, number):
+                (saved,) = state.trials[other].best(1, settings.tune.checkpoint_score_attr)
+                _save_seed(draft, *_policy_of(settings, run, trials[other], runs[other], saved))
+            _save_seed(draft, spec, network)
         write_json(TRAINED / "summary.json", _summary(run, runs, number, best, state))
         with replacing(TRAINED / "learning_curve.csv") as draft:
             write_learning_curve(draft, rows)
@@ -148,6 +153,7 @@ def _write_outputs(
             write_trials(draft, trials, [trial_run.id for trial_run in runs], state)
     if len(runs) > 1:
         run.set_tags({BEST_TRIAL: runs[number].id})
+    origin = spec.provenance
     run.set_tags({"model_sha256": origin.weights_sha256})
     run.log_artifact(Path("params.yaml"))
     for name in ("summary.json", "learning_curve.csv", "curves.csv", "trials.csv"):
@@ -173,33 +179,32 @@ def _summary(
     return summary | ({"trials": len(runs), "best_trial": number + 1} if len(runs) > 1 else {})
 
 
-def _write_checkpoint(
-    settings: Settings, run: Run, trial: Trial, trial_run: Run, best: SavedCheckpoint
-) -> Provenance:
+def _write_checkpoint(spec: PolicySpec, network: PolicyNetwork, best: SavedCheckpoint) -> None:
     """Write the network and policy.json, to drive with, and RLlib's checkpoint, to continue training from."""
     from ducklane.policy import save_policy
 
-    spec, network = _policy_of(settings, run, trial, trial_run, best)
     with replacing(CHECKPOINT) as draft:
         save_policy(draft, spec, network)
         shutil.copytree(best.path, draft / ALGORITHM)
-    return spec.provenance
 
 
-def _write_seeds(
-    settings: Settings, run: Run, trials: list[Trial], runs: list[Run], number: int, state: TrainingState
-) -> None:
-    """Write the best policy of each trial that differs from the best trial in its seed alone."""
+def _others_of_recipe(trials: list[Trial], state: TrainingState, number: int) -> list[int]:
+    """Numbers of the trials that were trained to the end and differ from this one in their seed alone."""
+    score, recipe = trials[number].settings.tune.checkpoint_score_attr, recipe_digest(trials[number].settings)
+    return [
+        other
+        for other, (trial, trial_state) in enumerate(zip(trials, state.trials, strict=True))
+        if other != number
+        and not trial_state.ended
+        and trial_state.best(1, score)
+        and recipe_digest(trial.settings) == recipe
+    ]
+
+
+def _save_seed(folder: Path, spec: PolicySpec, network: PolicyNetwork) -> None:
     from ducklane.policy import save_policy
 
-    recipe = recipe_digest(trials[number].settings)
-    with replacing(SEEDS) as draft:
-        draft.mkdir()
-        for trial, trial_run, trial_state in zip(trials, runs, state.trials, strict=True):
-            best = trial_state.best(1, settings.tune.checkpoint_score_attr)
-            if best and not trial_state.ended and recipe_digest(trial.settings) == recipe:
-                spec, network = _policy_of(settings, run, trial, trial_run, best[0])
-                save_policy(draft / str(trial.settings.simulator.seed), spec, network)
+    save_policy(folder / str(spec.provenance.seed), spec, network)
 
 
 def _steps_trained(trial: TrialState) -> float:
