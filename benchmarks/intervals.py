@@ -1,4 +1,4 @@
-"""How often the interval of `ducklane compare` holds the true difference.
+"""How often the intervals of `ducklane compare`, and those over a recipe's seeds, hold the truth.
 
 `make bench-coverage` compares recipes whose true difference is known, many times, and writes
 benchmarks/results/coverage.json and coverage.md.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from reports import machine, write_report
 from scipy.stats import norm, t, ttest_ind
 
-from ducklane.comparing.statistics import CONFIDENCE, Difference, interval, resampled_differences
+from ducklane.comparing.statistics import Difference, interval, resampled_differences
+from ducklane.evaluation.scores.intervals import CONFIDENCE, interval_over_drives, interval_over_seeds
 
 RESULTS = Path(__file__).parent / "results"
 Floats = NDArray[np.float64]
@@ -29,6 +30,9 @@ STARTS = 20
 LANES = [np.arange(10), np.arange(10, 20)]
 SEEDS = ((3, 3), (5, 5), (8, 8), (3, 8))
 """Of recipe A and of B."""
+
+COUNTS = (3, 5, 8)
+"""Seeds of one recipe."""
 
 DISTANCE_M = 8.0
 SPREAD_M = 0.2
@@ -132,6 +136,41 @@ def measure(world: World, seeds: tuple[int, int], rounds: int) -> dict[str, Any]
     }
 
 
+ALONE = (("normal", normal), ("skewed", skewed), ("crash-prone", crash_prone))
+"""Recipes whose median over seeds is looked at: name, recipe."""
+
+OF_MEDIAN = ("ours", "percentile")
+
+
+def measure_alone(named: tuple[str, Recipe], seeds: int, rounds: int) -> dict[str, Any]:
+    """How often each interval of a recipe's median over its seeds holds that of very many seeds."""
+    (name, recipe), rng = named, np.random.default_rng(1)
+    no_starts = np.zeros(STARTS)
+    truth = float(np.median(np.median(recipe(rng, 100_000, no_starts), axis=1)))
+    held: dict[str, list[bool]] = {method: [] for method in OF_MEDIAN}
+    widths: dict[str, list[float]] = {method: [] for method in OF_MEDIAN}
+    for _ in range(rounds):
+        scores = np.median(recipe(rng, seeds, no_starts), axis=1).tolist()
+        found: list[Mapping[str, float | None]]
+        found = [interval_over_seeds(scores), interval_over_drives(scores)]
+        for method, bounds in zip(OF_MEDIAN, found, strict=True):
+            low, high = (float(bounds[part] or 0.0) for part in ("low", "high"))
+            held[method].append(low <= truth <= high)
+            widths[method].append(high - low)
+    return {
+        "recipe": name,
+        "seeds": seeds,
+        "median_m": truth,
+        "methods": {
+            method: {
+                "holds_the_truth": float(np.mean(held[method])),
+                "median_width_m": float(np.median(widths[method])),
+            }
+            for method in OF_MEDIAN
+        },
+    }
+
+
 def _mean(recipe: Recipe) -> float:
     """The mean score of very many seeds, each from starts of its own."""
     rng = np.random.default_rng(0)
@@ -176,15 +215,26 @@ def table(report: dict[str, Any]) -> str:
         f"| --- | --- |{' ---: |' * (len(METHODS) + 1)}",
     ]
     for row in report["comparisons"]:
-        cells = [
-            f"{100 * found['holds_the_truth']:.1f} %, {found['median_width_m']:.2f} m"
-            for found in row["methods"].values()
-        ]
         shown = f"{100 * row['methods']['ours']['shows_a_difference']:.1f} %"
         lines.append(
-            f"| {row['world']} | {row['seeds'][0]} and {row['seeds'][1]} | {' | '.join(cells)} | {shown} |"
+            f"| {row['world']} | {row['seeds'][0]} and {row['seeds'][1]} | {_cells(row)} | {shown} |"
         )
+    lines += [
+        "",
+        "The same for the median over the seeds of one recipe, as `seeds` in scores.json has it:",
+        "",
+        f"| recipe | seeds | {' | '.join(OF_MEDIAN)} |",
+        f"| --- | ---: |{' ---: |' * len(OF_MEDIAN)}",
+        *(f"| {row['recipe']} | {row['seeds']} | {_cells(row)} |" for row in report["medians"]),
+    ]
     return "\n".join(lines) + "\n"
+
+
+def _cells(row: dict[str, Any]) -> str:
+    return " | ".join(
+        f"{100 * found['holds_the_truth']:.1f} %, {found['median_width_m']:.2f} m"
+        for found in row["methods"].values()
+    )
 
 
 def main(rounds: int = 400) -> None:
@@ -192,7 +242,10 @@ def main(rounds: int = 400) -> None:
     pairs = list(itertools.product(WORLDS, SEEDS))
     with ProcessPoolExecutor(min(2, len(os.sched_getaffinity(0)))) as pool:
         comparisons = list(pool.map(measure, *zip(*pairs, strict=True), itertools.repeat(rounds)))
-    report = {"machine": machine("numpy", "scipy"), "rounds": rounds, "comparisons": comparisons}
+        alone = list(itertools.product(ALONE, COUNTS))
+        medians = list(pool.map(measure_alone, *zip(*alone, strict=True), itertools.repeat(rounds)))
+    report = {"machine": machine("numpy", "scipy"), "rounds": rounds}
+    report |= {"comparisons": comparisons, "medians": medians}
     write_report(RESULTS, "coverage", report, table(report))
     print(table(report))
 

@@ -14,14 +14,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.stats import DegenerateDataWarning, bootstrap, nct, norm, t
+from scipy.stats import DegenerateDataWarning, bootstrap, nct, t
+
+from ducklane.evaluation.scores.intervals import CONFIDENCE, stretch
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Summary = Callable[..., Floats]
 """np.median or np.mean."""
 
-CONFIDENCE = 0.95
 POWER = 0.8
 """With this probability an experiment should show a difference that is there."""
 
@@ -170,22 +171,14 @@ def _per_seed(drives: Floats, starts: Ints, summary: Summary) -> Floats:
 
 
 def _stretch(a: Floats, b: Floats) -> float:
-    """How much wider than the bootstrap says an interval must be, as it is too narrow with few seeds.
-
-    Hesterberg (2015, "What Teachers Should Know About the Bootstrap") takes percentiles further out: those
-    that t instead of the normal distribution asks for, with the usual n / (n - 1). With three seeds there
-    are none so far out: the means of resampled seeds end at those of the largest and the smallest. So the
-    bounds are moved out instead, by the same factor. The degrees of freedom are Welch's:
-    `benchmarks/intervals.py` shows what the alternatives cover.
-    """
+    """How much wider the interval of a difference must be; the degrees of freedom are Welch's."""
     fewest = min(len(a), len(b))
     share_a, share_b = (np.var(scores, ddof=1) / len(scores) for scores in (a, b))
     freedom = float(fewest - 1)
     if share_a + share_b > 0:
         welch = (share_a + share_b) ** 2 / (share_a**2 / (len(a) - 1) + share_b**2 / (len(b) - 1))
         freedom = max(freedom, float(welch))
-    tail = (1 - CONFIDENCE) / 2
-    return math.sqrt(fewest / (fewest - 1)) * float(t.isf(tail, freedom) / norm.isf(tail))
+    return stretch(fewest, freedom)
 
 
 def power(effect: float, seeds: int) -> float:

@@ -15,40 +15,42 @@ RESAMPLES = 2000
 
 def interval_over_drives(values: Sequence[float]) -> dict[str, float]:
     """The `median` with the bounds `low` and `high` of its 95 % interval (percentile bootstrap)."""
-    return _bootstrapped(values, CONFIDENCE)
-
-
-def interval_over_seeds(values: Sequence[float]) -> dict[str, float | None]:
-    """The same for few values; the bounds are None for a single one.
-
-    A percentile interval of n values is too narrow by about sqrt((n - 1) / n), and by the difference between
-    the normal and Student's t distribution. So its percentiles lie further out; for three seeds they are the
-    lowest and the highest value.
-
-    References:
-        Hesterberg, What Teachers Should Know About the Bootstrap (2015), section 5.3.
-    """
-    if len(values) < 2:
-        return {"median": float(np.median(values)), "low": None, "high": None}
-    return {**_bootstrapped(values, widened(len(values)))}
-
-
-def widened(n: int) -> float:
-    """The confidence level at which percentiles of n values' bootstrap make a 95 % interval."""
-    quantile = t.ppf((1 + CONFIDENCE) / 2, n - 1)
-    return 1 - 2 * float(norm.cdf(-math.sqrt(n / (n - 1)) * quantile))
-
-
-def _bootstrapped(values: Sequence[float], confidence: float) -> dict[str, float]:
     center = float(np.median(values))
     if len(set(values)) == 1:
         return {"median": center, "low": center, "high": center}
     interval = bootstrap(
         (np.array(values),),
         np.median,
-        confidence_level=confidence,
+        confidence_level=CONFIDENCE,
         n_resamples=RESAMPLES,
         method="percentile",
         rng=np.random.default_rng(0),
     ).confidence_interval
     return {"median": center, "low": float(interval.low), "high": float(interval.high)}
+
+
+def interval_over_seeds(values: Sequence[float]) -> dict[str, float | None]:
+    """The same for few values, stretched about the median; the bounds are None for a single one."""
+    if len(values) < 2:
+        return {"median": float(np.median(values)), "low": None, "high": None}
+    found = interval_over_drives(values)
+    center, wider = found["median"], stretch(len(values))
+    low, high = (center + wider * (found[bound] - center) for bound in ("low", "high"))
+    return {"median": center, "low": low, "high": high}
+
+
+def stretch(values: int, freedom: float | None = None) -> float:
+    """How much wider than the bootstrap says an interval must be, as it is too narrow with few values.
+
+    Hesterberg (2015, "What Teachers Should Know About the Bootstrap") takes percentiles further out: those
+    that t instead of the normal distribution asks for, with the usual n / (n - 1). With three values there
+    are none so far out: the means of resampled values end at the largest and the smallest. So the bounds are
+    moved out instead, by the same factor. `benchmarks/intervals.py` shows what the alternatives cover.
+
+    Args:
+        values: how many there are, at least 2.
+        freedom: degrees of freedom of t; `values - 1` by default.
+    """
+    tail = (1 - CONFIDENCE) / 2
+    freedom = values - 1 if freedom is None else freedom
+    return math.sqrt(values / (values - 1)) * float(t.isf(tail, freedom) / norm.isf(tail))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,14 +61,17 @@ def over_seeds(seeds: Sequence[SeedScores]) -> dict[str, Any]:
     """
     rows = [seed.scores() for seed in seeds]
     columns = {name: [row[name] for row in rows] for name in rows[0]}
-    return {"count": len(rows), **{name: _over(values) for name, values in columns.items()}}
+    return {"count": len(rows), **{name: _over(name, values) for name, values in columns.items()}}
 
 
-def _over(values: Sequence[float | None]) -> Mapping[str, float | None]:
+def _over(name: str, values: Sequence[float | None]) -> Mapping[str, float | None]:
     present = [value for value in values if value is not None]
     if len(present) < len(values):
         return {"median": None, "low": None, "high": None}
-    return interval_over_seeds(present)
+    found = interval_over_seeds(present)
+    # no score is negative, and no share above 1
+    most = 1.0 if name.endswith("_share") else math.inf
+    return {part: value and min(max(value, 0.0), most) for part, value in found.items()}
 
 
 def write_seeds(path: Path, seeds: Sequence[SeedScores]) -> None:
