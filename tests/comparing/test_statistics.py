@@ -63,6 +63,17 @@ def test_the_interval_is_welchs_where_starts_do_not_matter() -> None:
     assert found.high == pytest.approx(welch.high, abs=0.03)
 
 
+def test_a_recipe_of_few_steady_seeds_does_not_widen_the_interval() -> None:
+    uneven = list(np.random.default_rng(3).normal(7.8, 0.3, 12))
+    widths = []
+    for steady in ([8.0, 8.001], [8.0, 8.001] * 6):
+        found = difference(drives(steady, lanes=0), drives(uneven, lanes=0), LANES, np.mean)
+        assert found.low is not None
+        assert found.high is not None
+        widths.append(found.high - found.low)
+    assert widths[0] == pytest.approx(widths[1], rel=0.02)
+
+
 def test_the_same_scores_give_the_same_interval_again() -> None:
     a, b = drives([8.0, 8.1, 7.9], noise=0.1), drives([7.9, 8.3, 7.8], noise=0.2)
     assert difference(a, b, LANES) == difference(a, b, LANES)

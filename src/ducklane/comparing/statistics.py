@@ -172,13 +172,14 @@ def _per_seed(drives: Floats, starts: Ints, summary: Summary) -> Floats:
 
 def _stretch(a: Floats, b: Floats) -> float:
     """How much wider the interval of a difference must be; the degrees of freedom are Welch's."""
-    fewest = min(len(a), len(b))
-    share_a, share_b = (np.var(scores, ddof=1) / len(scores) for scores in (a, b))
-    freedom = float(fewest - 1)
-    if share_a + share_b > 0:
-        welch = (share_a + share_b) ** 2 / (share_a**2 / (len(a) - 1) + share_b**2 / (len(b) - 1))
-        freedom = max(freedom, float(welch))
-    return stretch(fewest, freedom)
+    counts = np.array([len(a), len(b)])
+    shares = np.array([np.var(scores, ddof=1) / len(scores) for scores in (a, b)])
+    if not shares.any():
+        shares = 1 / counts
+    # of n seeds drawn from n, the mean has a variance of only (n - 1) / n times as much
+    narrowed = math.sqrt(float((shares * (counts - 1) / counts).sum() / shares.sum()))
+    welch = float(shares.sum() ** 2 / (shares**2 / (counts - 1)).sum())
+    return stretch(max(float(counts.min() - 1), welch), narrowed)
 
 
 def power(effect: float, seeds: int) -> float:

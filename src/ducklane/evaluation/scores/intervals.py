@@ -34,12 +34,13 @@ def interval_over_seeds(values: Sequence[float]) -> dict[str, float | None]:
     if len(values) < 2:
         return {"median": float(np.median(values)), "low": None, "high": None}
     found = interval_over_drives(values)
-    center, wider = found["median"], stretch(len(values))
+    count, center = len(values), found["median"]
+    wider = stretch(count - 1, math.sqrt((count - 1) / count))
     low, high = (center + wider * (found[bound] - center) for bound in ("low", "high"))
     return {"median": center, "low": low, "high": high}
 
 
-def stretch(values: int, freedom: float | None = None) -> float:
+def stretch(freedom: float, narrowed: float) -> float:
     """How much wider than the bootstrap says an interval must be, as it is too narrow with few values.
 
     Hesterberg (2015, "What Teachers Should Know About the Bootstrap") takes percentiles further out: those
@@ -48,9 +49,8 @@ def stretch(values: int, freedom: float | None = None) -> float:
     moved out instead, by the same factor. `benchmarks/intervals.py` shows what the alternatives cover.
 
     Args:
-        values: how many there are, at least 2.
-        freedom: degrees of freedom of t; `values - 1` by default.
+        freedom: degrees of freedom of t.
+        narrowed: the standard error among resampled values over the true one.
     """
     tail = (1 - CONFIDENCE) / 2
-    freedom = values - 1 if freedom is None else freedom
-    return math.sqrt(values / (values - 1)) * float(t.isf(tail, freedom) / norm.isf(tail))
+    return float(t.isf(tail, freedom) / norm.isf(tail)) / narrowed
