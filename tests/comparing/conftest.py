@@ -55,6 +55,8 @@ def home(tmp_path_factory: pytest.TempPathFactory, empty_store: Callable[[Path],
         commit("short")
         write_results({1: 8.0, 2: 8.1, 3: 7.9}, lr=0.004, off_centre_m=0.03)
         commit("wavering")
+        write_results({1: 7.2, 2: 2.4, 3: 4.6}, lr=0.1, crashes=(2, 3), off_centre_m=0.2)
+        commit("uneven")
     return root
 
 

@@ -72,6 +72,16 @@ def test_less_off_centre_is_better(project: Path) -> None:
     assert off_centre.probability_better == 0
 
 
+def test_each_score_is_one_line_however_uneven_the_seeds(typed: Typed) -> None:
+    _, printed, _ = typed("base", "uneven")
+    rows = [line for line in printed.splitlines() if "[" in line and "[95 %]" not in line]
+    assert len(rows) == 8
+    assert all("]" in row for row in rows)
+    # three seeds that differ so much show nothing, though all of them drive less
+    distance = rows[5]
+    assert re.search(r" -1[0-9]\.[0-9] \[-[0-9]+\.[0-9], \+[0-9]+\.[0-9]\] +0% no difference shown", distance)
+
+
 def test_what_it_prints_fits_a_terminal(typed: Typed, tmp_path: Path) -> None:
     code, printed, _ = typed("base", "slower", "again", "--json", str(tmp_path / "figures.json"))
     lines = [line.rstrip() for line in printed.splitlines()]

@@ -16,6 +16,9 @@ from ducklane.comparing.statistics import visible
 
 COLUMNS = 80
 
+WIDE = 10.0
+"""A difference or bound from which on an interval has one digit after the point at most."""
+
 LABEL = 10
 """Columns before what a line says."""
 
@@ -110,14 +113,19 @@ def _row(compared: Compared, sure: bool) -> list[str]:
     means = [_number(compared, value) for value in (found.mean_a, found.mean_b)]
     if found.low is None or found.high is None:
         return [name, *means, _number(compared, found.difference, "+"), *(["", "unknown"] if sure else [])]
-    low, high = (_number(compared, bound, "+") for bound in (found.low, found.high))
-    interval = f"{_number(compared, found.difference, '+')} [{low}, {high}]"
+    bounds = (found.difference, found.low, found.high)
+    # more digits than that mean nothing, and do not fit on 80 columns
+    wide = max(map(abs, bounds)) * score.per_unit >= WIDE
+    digits = min(score.digits, 1) if wide else score.digits
+    difference, low, high = (_number(compared, bound, "+", digits) for bound in bounds)
+    interval = f"{difference} [{low}, {high}]"
     return [name, *means, interval, f"{compared.probability_better:.0%}", compared.verdict]
 
 
-def _number(compared: Compared, value: float, sign: str = "") -> str:
+def _number(compared: Compared, value: float, sign: str = "", digits: int | None = None) -> str:
     score = compared.score
-    return "-" if math.isnan(value) else f"{value * score.per_unit:{sign}z.{score.digits}f}"
+    digits = score.digits if digits is None else digits
+    return "-" if math.isnan(value) else f"{value * score.per_unit:{sign}z.{digits}f}"
 
 
 def _outlook(comparison: Comparison) -> Iterator[str]:
