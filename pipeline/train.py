@@ -19,7 +19,7 @@ from ducklane.simulator.town.maps import check_maps
 from ducklane.training.state.best import best_checkpoint
 from ducklane.training.state.resuming import pick_up, unfinished
 from ducklane.training.state.saved import ALGORITHM, SavedCheckpoint
-from ducklane.training.state.training_state import TrainingState, TrialState, training_state
+from ducklane.training.state.training_state import TrainingState, training_state
 
 if TYPE_CHECKING:
     from ducklane.network import PolicyNetwork
@@ -79,7 +79,7 @@ def _train(
         if remaining := unfinished(settings.tune, state, newest):
             _train_on(trials, state, logger, remaining, [run, *runs])
         logger.finish()
-        _write_outputs(settings, trials, run, runs, state)
+        _write_outputs(settings, trials, run, runs, state, beginning)
 
 
 def _start_again(state: TrainingState) -> None:
@@ -126,7 +126,12 @@ def _train_on(
 
 
 def _write_outputs(
-    settings: Settings, trials: list[Trial], run: Run, runs: list[Run], state: TrainingState
+    settings: Settings,
+    trials: list[Trial],
+    run: Run,
+    runs: list[Run],
+    state: TrainingState,
+    beginning: SavedCheckpoint | None,
 ) -> None:
     from ducklane.tracking.runs import BEST_TRIAL
     from ducklane.training.reporting.learning_curve import write_curves, write_learning_curve, write_trials
@@ -144,7 +149,7 @@ def _write_outputs(
                 (saved,) = state.trials[other].best(1, settings.tune.checkpoint_score_attr)
                 _save_seed(draft, *_policy_of(settings, run, trials[other], runs[other], saved))
             _save_seed(draft, spec, network)
-        write_json(TRAINED / "summary.json", _summary(run, runs, number, best, state))
+        write_json(TRAINED / "summary.json", _summary(run, runs, number, best, state, beginning))
         with replacing(TRAINED / "learning_curve.csv") as draft:
             write_learning_curve(draft, rows)
         with replacing(TRAINED / "curves.csv") as draft:
@@ -166,13 +171,20 @@ def _write_outputs(
 
 
 def _summary(
-    run: Run, runs: list[Run], number: int, best: SavedCheckpoint, state: TrainingState
+    run: Run,
+    runs: list[Run],
+    number: int,
+    best: SavedCheckpoint,
+    state: TrainingState,
+    beginning: SavedCheckpoint | None,
 ) -> dict[str, Any]:
     last = state.trials[number].rows[-1]
+    begun = beginning.timesteps if beginning else 0
+    steps = sum(trial.rows[-1]["timesteps_total"] - begun for trial in state.trials)
     summary = {
         "episode_reward_mean": best.metrics["episode_reward_mean"],
         "timesteps_total": int(last["timesteps_total"]),
-        "env_steps_per_s": round(sum(map(_steps_trained, state.trials)) / state.wall_s, 2),
+        "env_steps_per_s": round(steps / state.wall_s, 2),
         "wall_s": round(state.wall_s, 1),
         "mlflow": {"run_id": run.id},
     }
@@ -205,13 +217,6 @@ def _save_seed(folder: Path, spec: PolicySpec, network: PolicyNetwork) -> None:
     from ducklane.policy import save_policy
 
     save_policy(folder / str(spec.provenance.seed), spec, network)
-
-
-def _steps_trained(trial: TrialState) -> float:
-    """Environment steps of all its iterations here, without those of an older policy."""
-    steps = [row["timesteps_total"] for row in trial.rows]
-    # what came before the first iteration is not recorded: it was as long as the others
-    return (steps[-1] - steps[0]) * len(steps) / max(1, len(steps) - 1) if len(steps) > 1 else steps[0]
 
 
 def _policy_of(
