@@ -85,6 +85,7 @@ def test_one_mlflow_run_holds_all_three_stages(project: Project) -> None:
         "loss/policy",
         "policy/kl",
         "policy/std",
+        "optimizer/clipped_share",
         "env_steps_per_s",
         "evaluate/distance_m",
         "evaluate/driven_lanedir_consec",

@@ -19,7 +19,7 @@ from ducklane.machine.hardware import Machine
 from ducklane.settings import Settings
 from ducklane.task.privileged import STATE_SIZE
 from ducklane.training import metrics
-from ducklane.training.learning.learner import BOUND_COEFF, STATE_COEFF, out_of_bounds
+from ducklane.training.learning.learner import BOUND_COEFF, CLIPPED, STATE_COEFF, out_of_bounds
 from ducklane.training.learning.module import ACTIONS_KEPT, PAST_ACTIONS, STATE, STATE_ESTIMATE, PolicyModule
 from ducklane.training.ppo import create_environment, ppo_config
 
@@ -118,6 +118,22 @@ def test_losses_are_means_over_the_minibatches_of_an_iteration(settings: Setting
             )
         (found,) = learner.metrics.reduce()["default_policy"]["vf_loss"].values
         assert found == pytest.approx(first + 1.5)
+
+
+def test_the_share_of_shortened_gradients_is_logged_and_they_are_shortened(changed: Any) -> None:
+    config = ppo_config(changed(rllib={"grad_clip": 0.5}), Machine(cpus=1, gpus=0))
+    learner = config.build_learner(env=None, spaces=None)
+    learner.build()
+    first, *others = learner.module[DEFAULT_MODULE_ID].unwrapped().network.parameters()
+    norms = []
+    for length in (0.4, 0.6, 7.0, 0.1):
+        gradients = {learner.get_param_ref(one): torch.zeros_like(one) for one in (first, *others)}
+        gradients[learner.get_param_ref(first)].view(-1)[0] = length
+        clipped = learner.postprocess_gradients(gradients)
+        norms.append(float(clipped[learner.get_param_ref(first)].norm()))
+    assert norms == pytest.approx([0.4, 0.5, 0.5, 0.1], rel=1e-4)
+    (share,) = learner.metrics.reduce()["default_policy"][CLIPPED].values
+    assert share == 0.5
 
 
 def test_noise_fades_until_training_ends(changed: Any) -> None:

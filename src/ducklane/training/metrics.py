@@ -74,6 +74,10 @@ METRICS = {
     "optimizer/grad_norm": Reported(
         f"{LEARNER}gradients_default_optimizer_global_norm", "norm of the gradient before clipping"
     ),
+    "optimizer/clipped_share": Reported(
+        f"{LEARNER}gradients_clipped",
+        "share of the updates, 0 to 1, whose gradient was longer than `rllib.grad_clip` and shortened to it",
+    ),
     "time/total_s": Reported("time_total_s", "seconds of training, without the time to start"),
     "time/iteration_s": Reported("time_this_iter_s", "seconds of this iteration"),
     "time/sample_s": Reported("timers/env_runner_sampling_timer", "of these, spent sampling (smoothed)"),

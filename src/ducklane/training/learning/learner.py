@@ -12,6 +12,7 @@ from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
+from ray.rllib.utils.torch_utils import compute_global_norm
 from torch import Tensor
 
 from ducklane.training.learning.minibatches import gathered
@@ -32,6 +33,8 @@ STATE_LOSS = "state_loss"
 ACTION_STD = "action_std"
 """Name of the actions' mean standard deviation among RLlib's results."""
 
+CLIPPED = "gradients_clipped"
+"""Name among RLlib's results of 1 where a gradient was shortened to `grad_clip`, and 0 elsewhere."""
 
 OF_MINIBATCHES = (
     "total_loss",
@@ -42,6 +45,7 @@ OF_MINIBATCHES = (
     "mean_kl_loss",
     "gradients_default_optimizer_global_norm",
     STATE_LOSS,
+    CLIPPED,
 )
 """Names of RLlib's results that each minibatch gives; logged is their mean over an iteration."""
 
@@ -86,6 +90,18 @@ class PolicyLearner(PPOTorchLearner):  # type: ignore[misc]
             mean, _ = fwd_out[Columns.ACTION_DIST_INPUTS].chunk(2, dim=-1)
             loss = loss + coefficient * out_of_bounds(mean)
         return loss
+
+    def postprocess_gradients_for_module(
+        self, *, module_id: str, config: PPOConfig, module_gradients_dict: dict[Any, Tensor]
+    ) -> dict[Any, Tensor]:
+        """As RLlib's, which clips; and record whether that shortened the gradient."""
+        # before they are clipped, in place
+        norm = compute_global_norm(list(module_gradients_dict.values()))
+        self.metrics.log_value((module_id, CLIPPED), (norm > config.grad_clip).float(), window=1)
+        clipped: dict[Any, Tensor] = super().postprocess_gradients_for_module(
+            module_id=module_id, config=config, module_gradients_dict=module_gradients_dict
+        )
+        return clipped
 
     def _create_iterator_if_necessary(self, **kwargs: Any) -> Any:
         return gathered(super()._create_iterator_if_necessary(**kwargs))
