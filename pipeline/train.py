@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import ExitStack
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ducklane.errors import exits_cleanly
+from ducklane.errors import Interrupted, exits_cleanly
 from ducklane.machine import resources
 from ducklane.project import provenance
 from ducklane.project.code import code_digest
@@ -25,9 +27,33 @@ if TYPE_CHECKING:
     from ducklane.network import PolicyNetwork
     from ducklane.policy import PolicySpec
     from ducklane.tracking.runs import Run
+    from ducklane.training.confirmation import Confirmation
     from ducklane.training.reporting.mlflow_callback import ExperimentLogger
 
 TRAINED = RESULTS / "train"
+
+
+class Training(NamedTuple):
+    """A training run that has had all its steps."""
+
+    settings: Settings
+    trials: list[Trial]
+    state: TrainingState
+    run: Run
+    """in MLflow"""
+    runs: list[Run]
+    """of the trials; a single one is the training run itself"""
+    begun: int
+    """environment steps of the older policy that it began with"""
+
+
+class Model(NamedTuple):
+    """The policy of one trial, from its best checkpoint."""
+
+    saved: SavedCheckpoint
+    spec: PolicySpec
+    network: PolicyNetwork
+    confirmation: Confirmation
 
 
 def main() -> None:
@@ -76,10 +102,29 @@ def _train(
         print(f"MLflow run {run.id} in {shown_store()}", flush=True)
         runs = [run] if len(trials) == 1 else _trial_runs(run, trials, state, nested)
         logger = ExperimentLogger(runs, state)
+
+        def abandon() -> None:
+            for one in (run, *runs):
+                one.end("KILLED")
+
         if remaining := unfinished(settings.tune, state, newest):
-            _train_on(trials, state, logger, remaining, [run, *runs])
-        logger.finish()
-        _write_outputs(settings, trials, run, runs, state, beginning)
+            _train_on(trials, state, logger, remaining, abandon)
+        with _resumed_by_the_same_command(abandon):
+            logger.finish()
+            begun = beginning.timesteps if beginning else 0
+            _write_outputs(Training(settings, trials, state, run, runs, begun))
+
+
+@contextmanager
+def _resumed_by_the_same_command(abandon: Callable[[], None]) -> Iterator[None]:
+    """Where a signal stops what comes after the last step."""
+    from ducklane.training.signals import ending_in_order
+
+    try:
+        with ending_in_order(abandon):
+            yield
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted after the last step; the same command goes on from there") from None
 
 
 def _start_again(state: TrainingState) -> None:
@@ -109,14 +154,10 @@ def _train_on(
     state: TrainingState,
     logger: ExperimentLogger,
     remaining: dict[int, SavedCheckpoint | None],
-    runs: list[Run],
+    abandon: Callable[[], None],
 ) -> None:
     from ducklane.training.reporting.progress import TrainingProgress
     from ducklane.training.tuning import train
-
-    def abandon() -> None:
-        for run in runs:
-            run.end("KILLED")
 
     steps = trials[0].settings.tune.stop.timesteps_total
     with TrainingProgress(steps, len(trials)) as progress:
@@ -125,70 +166,108 @@ def _train_on(
         )
 
 
-def _write_outputs(
-    settings: Settings,
-    trials: list[Trial],
-    run: Run,
-    runs: list[Run],
-    state: TrainingState,
-    beginning: SavedCheckpoint | None,
-) -> None:
+def _write_outputs(training: Training) -> None:
     from ducklane.tracking.runs import BEST_TRIAL
-    from ducklane.training.reporting.learning_curve import write_curves, write_learning_curve, write_trials
-    from ducklane.training.reporting.mlflow_callback import send_curve
 
+    settings, trials, state, run, runs, _ = training
+    wall_s = state.wall_s
     number, best = best_checkpoint(settings.tune, state)
-    rows = state.trials[number].rows
-    if len(runs) > 1:
-        send_curve(run, state.trials[number])
+    of_trial = f" of trial {number + 1} ({trials[number].name})" if len(runs) > 1 else ""
+    reward = best.metrics["episode_reward_mean"]
+    print(
+        f"best checkpoint: episode_reward_mean {reward:.1f} at {best.timesteps} steps{of_trial}", flush=True
+    )
+    saved = {**_others_of_recipe(training, number), number: best}
+    models = {n: _confirmed(training, n, one, len(saved) > 1) for n, one in saved.items()}
+    _log(training, number, models)
     with together():
-        spec, network = _policy_of(settings, run, trials[number], runs[number], best)
-        _write_checkpoint(spec, network, best)
-        with replacing(SEEDS) as draft:
-            for other in _others_of_recipe(trials, state, number):
-                (saved,) = state.trials[other].best(1, settings.tune.checkpoint_score_attr)
-                _save_seed(draft, *_policy_of(settings, run, trials[other], runs[other], saved))
-            _save_seed(draft, spec, network)
-        write_json(TRAINED / "summary.json", _summary(run, runs, number, best, state, beginning))
-        with replacing(TRAINED / "learning_curve.csv") as draft:
-            write_learning_curve(draft, rows)
-        with replacing(TRAINED / "curves.csv") as draft:
-            write_curves(draft, trials, state)
-        with replacing(TRAINED / "trials.csv") as draft:
-            write_trials(draft, trials, [trial_run.id for trial_run in runs], state)
+        _write_models(models, number)
+        write_json(TRAINED / "summary.json", _summary(training, number, models[number], wall_s))
+        _write_tables(training, number)
     if len(runs) > 1:
         run.set_tags({BEST_TRIAL: runs[number].id})
-    origin = spec.provenance
-    run.set_tags({"model_sha256": origin.weights_sha256})
+    run.set_tags({"model_sha256": models[number].spec.provenance.weights_sha256})
     run.log_artifact(Path("params.yaml"))
     for name in ("summary.json", "learning_curve.csv", "curves.csv", "trials.csv"):
         run.log_artifact(TRAINED / name, "train")
-    of_trial = f" of trial {number + 1} ({trials[number].name})" if len(runs) > 1 else ""
-    print(
-        f"best checkpoint: episode_reward_mean {origin.episode_reward_mean:.1f} "
-        f"at {origin.timesteps_total} steps{of_trial} -> {CHECKPOINT}"
-    )
+    print(f"model: {CHECKPOINT}")
 
 
-def _summary(
-    run: Run,
-    runs: list[Run],
-    number: int,
-    best: SavedCheckpoint,
-    state: TrainingState,
-    beginning: SavedCheckpoint | None,
-) -> dict[str, Any]:
-    last = state.trials[number].rows[-1]
-    begun = beginning.timesteps if beginning else 0
-    steps = sum(trial.rows[-1]["timesteps_total"] - begun for trial in state.trials)
-    summary = {
-        "episode_reward_mean": best.metrics["episode_reward_mean"],
-        "timesteps_total": int(last["timesteps_total"]),
-        "env_steps_per_s": round(steps / state.wall_s, 2),
-        "wall_s": round(state.wall_s, 1),
-        "mlflow": {"run_id": run.id},
+def _others_of_recipe(training: Training, number: int) -> dict[int, SavedCheckpoint]:
+    """Best checkpoints of the other trials that had all their steps and differ in their seed alone."""
+    trials, score = training.trials, training.settings.tune.checkpoint_score_attr
+    recipe = recipe_digest(trials[number].settings)
+    return {
+        other: best[0]
+        for other, (trial, state) in enumerate(zip(trials, training.state.trials, strict=True))
+        if other != number
+        and not state.ended
+        and (best := state.best(1, score))
+        and recipe_digest(trial.settings) == recipe
     }
-    return summary | ({"trials": len(runs), "best_trial": number + 1} if len(runs) > 1 else {})
+
+
+def _confirmed(training: Training, number: int, saved: SavedCheckpoint, is_one_of_several: bool) -> Model:
+    """The model of a trial; says how it drives without exploration noise."""
+    from ducklane.training.confirmation import confirm
+    from ducklane.training.state.checkpoints import read_episodes
+
+    spec, network = _policy_of(training, number, saved)
+    confirmation = confirm(network, training.trials[number].settings)
+    of_seed = f"seed {spec.provenance.seed}: " if is_one_of_several else ""
+    print(f"{of_seed}{confirmation.line(spec.provenance.episode_reward_mean)}", flush=True)
+    noisy = [record["return"] for record in read_episodes(saved)]
+    if warning := confirmation.warning(noisy):
+        print(f"{of_seed}{warning}", file=sys.stderr, flush=True)
+    return Model(saved, spec, network, confirmation)
+
+
+def _log(training: Training, number: int, models: dict[int, Model]) -> None:
+    """Send the confirmations, each to its trial's run, and all of the best trial to the training's."""
+    from ducklane.training.reporting.mlflow_callback import send_curve, send_point
+
+    if len(training.runs) > 1:
+        send_curve(training.run, training.state.trials[number])
+        send_point(training.run, models[number].confirmation.metrics, models[number].saved.timesteps)
+    for other, model in models.items():
+        send_point(training.runs[other], model.confirmation.metrics, model.saved.timesteps)
+
+
+def _write_models(models: dict[int, Model], number: int) -> None:
+    from ducklane.policy import save_policy
+
+    best = models[number]
+    _write_checkpoint(best.spec, best.network, best.saved)
+    with replacing(SEEDS) as draft:
+        for model in models.values():
+            save_policy(draft / str(model.spec.provenance.seed), model.spec, model.network)
+
+
+def _write_tables(training: Training, number: int) -> None:
+    from ducklane.training.reporting.learning_curve import write_curves, write_learning_curve, write_trials
+
+    trials, state = training.trials, training.state
+    with replacing(TRAINED / "learning_curve.csv") as draft:
+        write_learning_curve(draft, state.trials[number].rows)
+    with replacing(TRAINED / "curves.csv") as draft:
+        write_curves(draft, trials, state)
+    with replacing(TRAINED / "trials.csv") as draft:
+        write_trials(draft, trials, [run.id for run in training.runs], state)
+
+
+def _summary(training: Training, number: int, best: Model, wall_s: float) -> dict[str, Any]:
+    trials = training.state.trials
+    steps = sum(trial.rows[-1]["timesteps_total"] - training.begun for trial in trials)
+    confirmed = {name.partition("/")[2]: value for name, value in best.confirmation.metrics.items()}
+    summary = {
+        "episode_reward_mean": best.saved.metrics["episode_reward_mean"],
+        "confirmed": {"drives": len(best.confirmation.rewards), **confirmed},
+        "timesteps_total": int(trials[number].rows[-1]["timesteps_total"]),
+        "env_steps_per_s": round(steps / wall_s, 2),
+        "wall_s": round(wall_s, 1),
+        "mlflow": {"run_id": training.run.id},
+    }
+    return summary | ({"trials": len(trials), "best_trial": number + 1} if len(trials) > 1 else {})
 
 
 def _write_checkpoint(spec: PolicySpec, network: PolicyNetwork, best: SavedCheckpoint) -> None:
@@ -200,37 +279,17 @@ def _write_checkpoint(spec: PolicySpec, network: PolicyNetwork, best: SavedCheck
         shutil.copytree(best.path, draft / ALGORITHM)
 
 
-def _others_of_recipe(trials: list[Trial], state: TrainingState, number: int) -> list[int]:
-    """Numbers of the trials that were trained to the end and differ from this one in their seed alone."""
-    score, recipe = trials[number].settings.tune.checkpoint_score_attr, recipe_digest(trials[number].settings)
-    return [
-        other
-        for other, (trial, trial_state) in enumerate(zip(trials, state.trials, strict=True))
-        if other != number
-        and not trial_state.ended
-        and trial_state.best(1, score)
-        and recipe_digest(trial.settings) == recipe
-    ]
-
-
-def _save_seed(folder: Path, spec: PolicySpec, network: PolicyNetwork) -> None:
-    from ducklane.policy import save_policy
-
-    save_policy(folder / str(spec.provenance.seed), spec, network)
-
-
-def _policy_of(
-    settings: Settings, run: Run, trial: Trial, trial_run: Run, best: SavedCheckpoint
-) -> tuple[PolicySpec, PolicyNetwork]:
+def _policy_of(training: Training, number: int, best: SavedCheckpoint) -> tuple[PolicySpec, PolicyNetwork]:
     from ducklane.policy import PolicySpec, Provenance, weights_digest
     from ducklane.training.tuning import load_network
 
     network = load_network(best.path)
+    trial, run, trial_run = training.trials[number], training.run, training.runs[number]
     trial_settings = trial.settings
     origin = Provenance(
         mlflow_run_id=run.id,
         git_commit=provenance.git_commit(),
-        params_digest=settings.digest(),
+        params_digest=training.settings.digest(),
         episode_reward_mean=best.metrics["episode_reward_mean"],
         timesteps_total=best.timesteps,
         map_name=", ".join(trial_settings.simulator.map_names),

@@ -74,6 +74,7 @@ def _rows(prefix: str, section: Any, defaults: dict[str, Any], meanings: dict[st
 def metrics() -> str:
     """All metrics of an MLflow run and their meanings as Markdown, by the stage that logs them."""
     # imported here: Ray takes seconds to load
+    from ducklane.training.confirmation import CONFIRMED
     from ducklane.training.metrics import COMPUTED, METRICS
 
     reported = {name: metric.meaning for name, metric in METRICS.items()} | COMPUTED
@@ -84,6 +85,9 @@ def metrics() -> str:
         "## train",
         "One point in each iteration, at its `timesteps_total`.",
         _table(reported),
+        "One point at the best checkpoint's `timesteps_total`, from drives in the batched simulator on "
+        "training's own task.",
+        _table(CONFIRMED),
         "## evaluate",
         "One point at the model's `timesteps_total`, over the drives from the fixed starts in the stock "
         "simulator. `results/evaluate/scores.json` has more: the gate's numbers, and laps with intervals.",

@@ -13,7 +13,7 @@ PRINTED = [
     (4.1, "> PYTHONPATH=src python pipeline/train.py\n"),
     (16.0, "train 2048/262144 steps, 2000 steps/s, 2:10 left, episode_reward_mean -\n"),
     (150.0, "train 262144/262144 steps, 2000 steps/s, 0:00 left, episode_reward_mean 600.0\n"),
-    (153.0, "best checkpoint: episode_reward_mean 600.0 at 262144 steps -> models/checkpoint\n"),
+    (153.0, "best checkpoint: episode_reward_mean 600.0 at 262144 steps\n"),
     (155.5, "Running stage 'evaluate':\n"),
     (163.0, "driving from 20 starts, and laps from 128, in 2 processes ...\n"),
     (250.0, "driven; now writing scores and pictures\n"),

@@ -49,7 +49,14 @@ def test_repro_leaves_every_output_and_a_clean_status(project: Project) -> None:
 
 def test_training_is_summarised(project: Project) -> None:
     summary = project.json("results/train/summary.json")
-    assert summary.keys() == {"episode_reward_mean", "timesteps_total", "env_steps_per_s", "wall_s", "mlflow"}
+    assert summary.keys() == {
+        "episode_reward_mean",
+        "confirmed",
+        "timesteps_total",
+        "env_steps_per_s",
+        "wall_s",
+        "mlflow",
+    }
     assert summary["timesteps_total"] == 128
     with (project.root / "results/train/learning_curve.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -57,6 +64,24 @@ def test_training_is_summarised(project: Project) -> None:
     best = max(float(row["episode_reward_mean"]) for row in rows)
     assert summary["episode_reward_mean"] == best
     assert project.json("models/checkpoint/policy.json")["provenance"]["episode_reward_mean"] == best
+
+
+def test_the_model_is_confirmed_without_noise(session: Session, project: Project) -> None:
+    summary = project.json("results/train/summary.json")
+    confirmed, steps = (
+        summary["confirmed"],
+        project.json("models/checkpoint/policy.json")["provenance"]["timesteps_total"],
+    )
+    assert confirmed["drives"] == 128
+    for name in ("episode_reward_mean", "survived_share"):
+        (point,) = project.store.get_metric_history(summary["mlflow"]["run_id"], f"confirmed/{name}")
+        assert (point.step, point.value) == (steps, confirmed[name])
+    survived = round(128 * confirmed["survived_share"])
+    said = (
+        f"confirmed by 128 drives without exploration noise: reward {confirmed['episode_reward_mean']:.1f} "
+        f"({summary['episode_reward_mean']:.1f} with noise), {survived} of 128 reach the end"
+    )
+    assert said in session.printed[REPRO].splitlines()
 
 
 def test_progress_is_plain_lines_where_there_is_no_terminal(session: Session) -> None:
@@ -94,7 +119,11 @@ def test_one_mlflow_run_holds_all_three_stages(project: Project) -> None:
         "loss/state",
         "export/max_abs_difference",
     }
-    assert 20 <= len([name for name in logged if not name.startswith(("evaluate/", "export/"))]) <= 30
+    assert (
+        20
+        <= len([name for name in logged if not name.startswith(("confirmed/", "evaluate/", "export/"))])
+        <= 30
+    )
     documented = (REPOSITORY / "docs" / "metrics.md").read_text()
     assert not [
         name for name in logged if not name.startswith("reward/") and f"| `{name}` |" not in documented

@@ -26,15 +26,19 @@ def project(tmp_path: Path) -> Project:
     return project
 
 
-def stop_at(project: Project, command: str, steps: int, sent: signal.Signals) -> tuple[int, str]:
-    """Run a command, and send its training run a signal after some steps; its exit code and its output."""
+def stop_at(project: Project, command: str, steps: int | None, sent: signal.Signals) -> tuple[int, str]:
+    """Run a command, and send its training run a signal after some steps; its exit code and its output.
+
+    With `steps` None that is once the best checkpoint is chosen, while it is confirmed.
+    """
     process = project.start(command, start_new_session=True)
     printed = []
     assert process.stdout is not None
     for line in process.stdout:
         printed.append(line)
         found = re.match(r"train (\d+)/", line)
-        if found and int(found[1]) >= steps:
+        chosen = line.startswith("best checkpoint: ")
+        if chosen if steps is None else (found and int(found[1]) >= steps):
             subprocess.run(["pkill", f"-{sent.value}", "-s", str(process.pid), "-f", "pipeline/train.py"])
             break
     printed.append(process.stdout.read())
@@ -114,8 +118,14 @@ def test_a_training_run_that_is_stopped_repeatedly_ends_complete(project: Projec
     assert "train 64/" not in printed
     # what it wrote last is damaged: the checkpoint before is there
     truncate_the_newest_checkpoint(project)
-    printed = project.type("dvc repro train")
+    code, printed = stop_at(project, "python pipeline/train.py", None, signal.SIGTERM)
+    assert code == 130, printed
     assert re.search(r"resuming from \d+ of 512 steps", printed)
+    assert printed.endswith("interrupted after the last step; the same command goes on from there\n")
+    assert status_of(project, first) == "KILLED"
+    assert not older.exists()  # dvc deleted it, and nothing half-written replaced it
+    printed = project.type("dvc repro train")
+    assert "train 512/512" not in printed
     assert only_run(project) == first == run_id_of(project)
     is_complete(project, first)
     assert project.json("models/checkpoint/policy.json")["provenance"]["mlflow_run_id"] == first

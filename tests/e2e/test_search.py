@@ -85,6 +85,10 @@ def test_a_killed_search_resumes_and_keeps_the_best_of_all_trials(project: Proje
     assert provenance["episode_reward_mean"] == max(curves[0].values())
     assert provenance["trial_run_id"] == nested[0].info.run_id == parent.data.tags["best_trial_run_id"]
     assert provenance["mlflow_run_id"] == parent.info.run_id
+    assert printed.count("confirmed by 128 drives") == 1  # of the model that is kept
+    confirmed = [run.data.metrics.get("confirmed/episode_reward_mean") for run in (parent, *nested)]
+    summary = project.json("results/train/summary.json")
+    assert confirmed == [*[summary["confirmed"]["episode_reward_mean"]] * 2, None, None]
     assert not any((project.root / "runs" / "train").iterdir())
     for thing in ("models/checkpoint", parent.info.run_id, nested[0].info.run_id):
         chain = traced(project, thing)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ray.air.integrations.mlflow import MLflowLoggerCallback
@@ -111,6 +111,20 @@ def send_curve(run: Run, trial: TrialState) -> None:
         TrackingError: the store does not answer.
     """
     patiently(lambda: _Points(run, trial).send())
+
+
+def send_point(run: Run, metrics: Mapping[str, float], step: int) -> None:
+    """Send one point of some metrics to a run, unless it has it already.
+
+    Raises:
+        TrackingError: the store does not answer.
+    """
+
+    def send() -> None:
+        if run.last_step(next(iter(metrics))) != step:
+            run.log_metrics(metrics, step)
+
+    patiently(send)
 
 
 def patiently(send: Callable[[], None]) -> None:
