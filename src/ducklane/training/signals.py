@@ -41,6 +41,8 @@ def ending_in_order(abandon: Callable[[], None]) -> Iterator[None]:
             deadline.start()
         os.kill(os.getpid(), signal.SIGINT)
 
+    # Tune leaves a handler of its own for SIGINT behind, which would swallow the next one
+    on_interrupt = signal.getsignal(signal.SIGINT)
     previous_handler = signal.signal(signal.SIGTERM, interrupt)
     finished = threading.Event()
     if dvc := _parent_dvc():
@@ -50,6 +52,7 @@ def ending_in_order(abandon: Callable[[], None]) -> Iterator[None]:
     finally:
         finished.set()
         signal.signal(signal.SIGTERM, previous_handler)
+        signal.signal(signal.SIGINT, on_interrupt)
         deadline.cancel()
 
 
