@@ -19,7 +19,7 @@ PORT ?= 5000
 # processes that run the tests; each may train
 TEST_WORKERS ?= 2
 
-.PHONY: help repository repro test test-full setup setup-tests lint types unit format doctor ui bench-coverage bench-simulator bench-transfer bench-training bench-turnaround tune-controller seeds study recipes parity screenshots test-faults auxiliary-task suite-times reference
+.PHONY: help repository repro test test-full setup setup-tests lint types unit format doctor ui bench-confirmation bench-coverage bench-simulator bench-transfer bench-training bench-turnaround tune-controller seeds study recipes parity screenshots test-faults auxiliary-task suite-times reference
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -105,6 +105,9 @@ bench-training: setup ## measure PPO beside a bare loop and the stock simulator 
 
 bench-coverage: setup ## how often the interval of ducklane compare holds the truth (about four minutes)
 	@$(IN_VENV) OPENBLAS_NUM_THREADS=1 python benchmarks/intervals.py
+
+bench-confirmation: setup ## whether choosing checkpoints by drives without noise would pay (about half an hour)
+	@$(IN_VENV) python benchmarks/confirmation.py
 
 tune-controller: setup ## search the gains of the controller that policies are compared with (about five minutes)
 	@$(IN_VENV) python benchmarks/controller.py
