@@ -39,6 +39,7 @@ def _evaluate_checkpoint(settings: Settings) -> None:
 
     with Evaluator(settings) as evaluator:
         # imported here: MLflow takes seconds to load, in which the other processes start
+        from ducklane.tracking.logged.datasets import scoring_data
         from ducklane.tracking.runs import continued_run
 
         training_id = policy.spec.provenance.mlflow_run_id
@@ -48,6 +49,7 @@ def _evaluate_checkpoint(settings: Settings) -> None:
                 ids = {"run_id": run.nested_in or run.id}
                 ids |= {"scored_in": run.id} if run.nested_in else {}
                 write_json(SCORED / "scores.json", {**scores, "mlflow": ids})
+            run.log_datasets(scoring_data(settings, scores["task"]))
             _log(run, scores, seeds)
 
 

@@ -111,6 +111,7 @@ def _train_on(
     remaining: dict[int, SavedCheckpoint | None],
     runs: list[Run],
 ) -> None:
+    from ducklane.tracking.logged.system_metrics import system_metrics
     from ducklane.training.reporting.progress import TrainingProgress
     from ducklane.training.tuning import train
 
@@ -119,7 +120,7 @@ def _train_on(
             run.end("KILLED")
 
     steps = trials[0].settings.tune.stop.timesteps_total
-    with TrainingProgress(steps, len(trials)) as progress:
+    with system_metrics(runs[0].id), TrainingProgress(steps, len(trials)) as progress:
         train(
             trials, resources.machine_for(trials[0].settings), state, remaining, [logger, progress], abandon
         )
@@ -130,12 +131,10 @@ def _write_outputs(
 ) -> None:
     from ducklane.tracking.runs import BEST_TRIAL
     from ducklane.training.reporting.learning_curve import write_curves, write_learning_curve, write_trials
-    from ducklane.training.reporting.mlflow_callback import send_curve
 
     number, best = best_checkpoint(settings.tune, state)
     rows = state.trials[number].rows
-    if len(runs) > 1:
-        send_curve(run, state.trials[number])
+    _send_summaries(run, runs, number, state, settings.tune.checkpoint_score_attr)
     with together():
         spec, network = _policy_of(settings, run, trials[number], runs[number], best)
         _write_checkpoint(spec, network, best)
@@ -163,6 +162,17 @@ def _write_outputs(
         f"best checkpoint: episode_reward_mean {origin.episode_reward_mean:.1f} "
         f"at {origin.timesteps_total} steps{of_trial} -> {CHECKPOINT}"
     )
+
+
+def _send_summaries(run: Run, runs: list[Run], number: int, state: TrainingState, score: str) -> None:
+    """Summarise each trial's curve in its run; the experiment's run gets what the best trial's has."""
+    from ducklane.training.reporting.mlflow_callback import send_curve, send_summary
+
+    for trial_run, trial in zip(runs, state.trials, strict=True):
+        send_summary(trial_run, trial, next(iter(trial.best(1, score)), None))
+    if len(runs) > 1:
+        send_curve(run, state.trials[number])
+        send_summary(run, state.trials[number], *state.trials[number].best(1, score))
 
 
 def _summary(

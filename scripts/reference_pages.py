@@ -74,7 +74,7 @@ def _rows(prefix: str, section: Any, defaults: dict[str, Any], meanings: dict[st
 def metrics() -> str:
     """All metrics of an MLflow run and their meanings as Markdown, by the stage that logs them."""
     # imported here: Ray takes seconds to load
-    from ducklane.training.metrics import COMPUTED, METRICS
+    from ducklane.training.metrics import COMPUTED, METRICS, SUMMARIES, SUMMARIZED
 
     reported = {name: metric.meaning for name, metric in METRICS.items()} | COMPUTED
     scored = {name: f"median: {meaning[:1].lower()}{meaning[1:]}" for name, meaning in _score_meanings()}
@@ -84,6 +84,13 @@ def metrics() -> str:
         "## train",
         "One point in each iteration, at its `timesteps_total`.",
         _table(reported),
+        "At the end, one point of each of these, so that MLflow's list of runs can show them as columns. "
+        "Where there are several trials, each has its own, and the experiment's are those of its best trial.",
+        _table({f"{kind}/{name}": of for name in SUMMARIZED for kind, of in SUMMARIES.items()}),
+        "Every ten seconds (`MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL`), MLflow's system metrics of the "
+        "machine that trains, on the experiment's run: `system/cpu_utilization_percentage`, "
+        "`system/system_memory_usage_percentage` and others of memory, disk and network; of a GPU where "
+        "`nvidia-ml-py` is installed.",
         "## evaluate",
         "One point at the model's `timesteps_total`, over the drives from the fixed starts in the stock "
         "simulator. `results/evaluate/scores.json` has more: the gate's numbers, and laps with intervals.",

@@ -129,7 +129,7 @@ def decide(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, register: Callable[[], str]
 ) -> Callable[..., str]:
     """What the export stage says about a policy that it has just registered, given these scores."""
-    crown = runpy.run_path(str(REPOSITORY / "pipeline" / "export.py"))["_crown"]
+    crown = runpy.run_path(str(REPOSITORY / "pipeline" / "export.py"))["_judge"]
     monkeypatch.chdir(tmp_path)
     shutil.copy(REPOSITORY / "dvc.yaml", tmp_path)
     (tmp_path / "results" / "evaluate").mkdir(parents=True)

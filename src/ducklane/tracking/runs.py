@@ -12,14 +12,12 @@ import json
 import math
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunStatus, RunTag
+from mlflow.entities import DatasetInput, Metric, Param, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
@@ -27,11 +25,13 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from ducklane.errors import Interrupted
 from ducklane.project import provenance
 from ducklane.project.code import code_digest
-from ducklane.project.recipe import flatten, recipe_digest
-from ducklane.project.stages import stages
+from ducklane.project.recipe import flatten, is_of_recipe, recipe_digest
+from ducklane.project.stages import TRAIN, stages
 from ducklane.settings import Settings
+from ducklane.tracking.logged.datasets import training_data
+from ducklane.tracking.logged.models import log_policy
 from ducklane.tracking.store.address import TrackingError as TrackingError
-from ducklane.tracking.store.opening import client, one_line, prepare_store, reach, store_uri
+from ducklane.tracking.store.opening import client, one_line, prepare_store, reach
 
 PARAMS_PER_BATCH = 100
 """MLflow's limit for one call."""
@@ -129,40 +129,33 @@ class Run:
         self.store.log_artifact(self.id, str(path), folder)
 
     @one_line()
-    def log_policy(self, path: Path, *, registered_name: str, frames_shape: tuple[int, ...]) -> str:
-        """Log an ONNX policy with its signature, and register it.
+    def log_datasets(self, used: Sequence[DatasetInput]) -> None:
+        """Log datasets that it used; what it has already stays as it is."""
+        self.store.log_inputs(self.id, used)
 
-        It gets no input example: MLflow would store the camera frames as 80 MB of text.
+    @one_line()
+    def log_policy(
+        self,
+        path: Path,
+        *,
+        registered_name: str,
+        frames_shape: tuple[int, ...],
+        trained_in: str | None = None,
+    ) -> str:
+        """Log an ONNX policy with its origin, and register it.
 
         Args:
             path: the ONNX file.
             registered_name: name in the model registry.
             frames_shape: (frames, camera_height, camera_width, 3) of its input.
+            trained_in: id of the run that trained it, whose recipe it is given as params.
 
         Returns:
             the registered version as models:/<name>/<version>.
         """
-        import mlflow
-        import onnx
-        from mlflow.models import ModelSignature
-        from mlflow.types import Schema, TensorSpec
-
-        inputs = TensorSpec(np.dtype(np.uint8), (-1, *frames_shape), "frames")
-        outputs = TensorSpec(np.dtype(np.float32), (-1, 2), "wheels")
-        mlflow.set_tracking_uri(store_uri())
-        mlflow.set_registry_uri(store_uri())
-        with mlflow.start_run(run_id=self.id):
-            logged = mlflow.onnx.log_model(
-                onnx.load(path),
-                name="policy",
-                registered_model_name=registered_name,
-                signature=ModelSignature(inputs=Schema([inputs]), outputs=Schema([outputs])),
-                pip_requirements=[f"{name}=={version(name)}" for name in ("mlflow", "onnx", "onnxruntime")],
-                onnx_execution_providers=["CPUExecutionProvider"],
-                # keep it a single file, which can be driven and traced after a download
-                save_as_external_data=False,
-            )
-        return f"models:/{registered_name}/{logged.registered_model_version}"
+        params = _recipe_in(trained_in) if trained_in else {}
+        tags = {key: value for key, value in self.described()[1].items() if key in DESCRIBING}
+        return log_policy(self.id, path, registered_name, frames_shape, params, tags)
 
     @one_line()
     def end(self, status: str) -> None:
@@ -219,8 +212,16 @@ def _run_of(
         run.store.update_run(run.id, "RUNNING")
     with _closing(run):
         run.log_params(flatten(settings.as_dict()))
+        run.log_datasets(training_data(settings))
         run.set_tags(_origin(settings))
         yield run
+
+
+def _recipe_in(run_id: str) -> dict[str, str]:
+    """The params of a training run that belong to its recipe; none if the store does not know it."""
+    run = find_run(run_id)
+    params = run.store.get_run(run_id).data.params if run else {}
+    return {key: value for key, value in params.items() if is_of_recipe(key, stages()[TRAIN])}
 
 
 def give_up(run_id: str) -> None:

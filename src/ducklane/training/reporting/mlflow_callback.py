@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ray.air.integrations.mlflow import MLflowLoggerCallback
@@ -12,7 +12,9 @@ from ray.air.integrations.mlflow import MLflowLoggerCallback
 from ducklane.tracking.runs import Run
 from ducklane.tracking.store.address import TrackingError
 from ducklane.training.metric_names import TIMESTEPS_TOTAL
+from ducklane.training.metrics import summaries
 from ducklane.training.state.checkpoints import TRIAL
+from ducklane.training.state.saved import SavedCheckpoint
 from ducklane.training.state.training_state import TrainingState, TrialState
 
 RETRY_S = 20.0
@@ -111,6 +113,26 @@ def send_curve(run: Run, trial: TrialState) -> None:
         TrackingError: the store does not answer.
     """
     patiently(lambda: _Points(run, trial).send())
+
+
+def send_summary(run: Run, trial: TrialState, best: SavedCheckpoint | None) -> None:
+    """Send the summary of a trial's learning curve to a run, unless it has it already.
+
+    Args:
+        run: of the trial, or of the experiment whose model it is.
+        trial: with all its points.
+        best: its best checkpoint, None without one.
+
+    Raises:
+        TrackingError: the store does not answer.
+    """
+    for step, values in summaries(trial.rows, best.timesteps if best else None):
+        patiently(lambda step=step, values=values: _send_once(run, values, step))  # type: ignore[misc]
+
+
+def _send_once(run: Run, values: Mapping[str, float], step: int) -> None:
+    if run.last_step(next(iter(values))) != step:
+        run.log_metrics(values, step)
 
 
 def patiently(send: Callable[[], None]) -> None:
