@@ -84,8 +84,9 @@ def metrics() -> str:
         "## train",
         "One point in each iteration, at its `timesteps_total`.",
         _table(reported),
-        "At the end, one point of each of these, so that MLflow's list of runs can show them as columns. "
-        "Where there are several trials, each has its own, and the experiment's are those of its best trial.",
+        "At the end, one point of each of these, for the columns of MLflow's list of runs (at step 0: MLflow "
+        "draws it as bars). Where there are several trials, each has its own, and the experiment's are those "
+        "of its best trial.",
         _table({f"{kind}/{name}": of for name in SUMMARIZED for kind, of in SUMMARIES.items()}),
         "Every ten seconds (`MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL`), MLflow's system metrics of the "
         "machine that trains, on the experiment's run: `system/cpu_utilization_percentage`, "

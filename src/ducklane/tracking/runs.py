@@ -21,11 +21,12 @@ from mlflow.entities import DatasetInput, Metric, Param, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from PIL import Image
 
 from ducklane.errors import Interrupted
 from ducklane.project import provenance
 from ducklane.project.code import code_digest
-from ducklane.project.recipe import flatten, is_of_recipe, recipe_digest
+from ducklane.project.recipe import flatten, recipe_digest
 from ducklane.project.stages import TRAIN, stages
 from ducklane.settings import Settings
 from ducklane.tracking.logged.datasets import training_data
@@ -124,6 +125,33 @@ class Run:
         self.store.log_batch(self.id, tags=[RunTag(key, str(value)) for key, value in tags.items()])
 
     @one_line()
+    def log_image(self, path: Path, step: int) -> None:
+        """Log a picture, by the file's name; MLflow shows it among the charts, beside those of other runs.
+
+        Args:
+            path: of a PNG or another file that Pillow reads.
+            step: at which it stands.
+        """
+        with Image.open(path) as image:
+            self.store.log_image(self.id, image, key=path.stem, step=step)
+
+    @one_line()
+    def log_table(self, artifact: str, columns: Mapping[str, Sequence[object]]) -> None:
+        """Log a table, which MLflow compares between runs row by row; it replaces one of the same name.
+
+        Args:
+            artifact: name of the file among the run's artifacts, *.json.
+            columns: name -> values; the first column names the rows.
+        """
+        folder = artifact.rpartition("/")[0] or None
+        if artifact in {item.path for item in self.store.list_artifacts(self.id, folder)}:
+            # to this MLflow would add the rows
+            rows = list(zip(*columns.values(), strict=True))
+            self.store.log_dict(self.id, {"columns": list(columns), "data": rows}, artifact)
+        else:
+            self.store.log_table(self.id, dict(columns), artifact)
+
+    @one_line()
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         """Copy a file to the run's artifacts."""
         self.store.log_artifact(self.id, str(path), folder)
@@ -148,14 +176,17 @@ class Run:
             path: the ONNX file.
             registered_name: name in the model registry.
             frames_shape: (frames, camera_height, camera_width, 3) of its input.
-            trained_in: id of the run that trained it, whose recipe it is given as params.
+            trained_in: id of the run that trained it, whose settings become its params; this run by default,
+                and if the store does not know that one.
 
         Returns:
             the registered version as models:/<name>/<version>.
         """
-        params = _recipe_in(trained_in) if trained_in else {}
+        trained = (find_run(trained_in) if trained_in else None) or self
+        params = self.store.get_run(trained.id).data.params
+        made_by = {key: value for key, value in params.items() if stages()[TRAIN].depends_on(key)}
         tags = {key: value for key, value in self.described()[1].items() if key in DESCRIBING}
-        return log_policy(self.id, path, registered_name, frames_shape, params, tags)
+        return log_policy(self.id, path, registered_name, frames_shape, made_by, tags)
 
     @one_line()
     def end(self, status: str) -> None:
@@ -215,13 +246,6 @@ def _run_of(
         run.log_datasets(training_data(settings))
         run.set_tags(_origin(settings))
         yield run
-
-
-def _recipe_in(run_id: str) -> dict[str, str]:
-    """The params of a training run that belong to its recipe; none if the store does not know it."""
-    run = find_run(run_id)
-    params = run.store.get_run(run_id).data.params if run else {}
-    return {key: value for key, value in params.items() if is_of_recipe(key, stages()[TRAIN])}
 
 
 def give_up(run_id: str) -> None:

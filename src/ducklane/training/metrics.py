@@ -87,13 +87,13 @@ COMPUTED = {
 }
 """Metrics that are computed from several values of RLlib's result -> what each means."""
 
-SUMMARIZED = (EPISODE_REWARD_MEAN, EPISODE_LEN_MEAN, "value/explained_variance")
-"""The metrics of whose curves a summary is logged at the end, for the columns of MLflow's list of runs."""
+SUMMARIZED = (EPISODE_REWARD_MEAN, EPISODE_LEN_MEAN)
+"""The metrics of whose curves summaries are logged at the end, for the columns of MLflow's list of runs."""
 
 SUMMARIES = {
     "best": "in the iteration of the best checkpoint, of which the model is made",
     "last": "in the last iteration",
-    "mean": "mean of all iterations: of two curves with the same end, the higher one learned faster",
+    "mean": "mean of all iterations: of two curves with the same end, the higher one rose sooner",
 }
 """What precedes the name of such a metric -> what its value is."""
 
@@ -169,26 +169,24 @@ def named_metrics(result: Mapping[str, Any]) -> dict[str, float]:
     return metrics | dict(_reward_components(result.get(EPISODES, {})))
 
 
-def summaries(
-    rows: Sequence[Mapping[str, float]], best_step: int | None
-) -> Iterator[tuple[int, dict[str, float]]]:
-    """The summaries of a learning curve, under the names of SUMMARIES.
+def summaries(rows: Sequence[Mapping[str, float]], best_step: int | None) -> dict[str, float]:
+    """The summaries of a learning curve under their names; those without a value are left out.
 
     Args:
         rows: the named metrics of all iterations, in order.
         best_step: `timesteps_total` of the best checkpoint, None without one.
-
-    Yields:
-        a step, and the summaries that belong to it. A metric that no iteration has is left out.
     """
-    best = [row for row in rows if row[TIMESTEPS_TOTAL] == best_step]
-    for kind, of in (("best", best), ("last", rows[-1:]), ("mean", rows)):
-        values = {
-            name: [row[name] for row in of if math.isfinite(row.get(name, math.nan))] for name in SUMMARIZED
-        }
-        means = {f"{kind}/{name}": fmean(found) for name, found in values.items() if found}
-        if means:
-            yield int(of[-1][TIMESTEPS_TOTAL]), means
+    parts = {
+        "best": [row for row in rows if row[TIMESTEPS_TOTAL] == best_step],
+        "last": rows[-1:],
+        "mean": rows,
+    }
+    columns = {
+        f"{kind}/{name}": [row[name] for row in part if math.isfinite(row.get(name, math.nan))]
+        for name in SUMMARIZED
+        for kind, part in parts.items()
+    }
+    return {name: fmean(values) for name, values in columns.items() if values}
 
 
 def _reward_components(episodes: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

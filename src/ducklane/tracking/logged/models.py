@@ -37,7 +37,7 @@ def log_policy(
         path: the ONNX file.
         registered_name: name in the model registry.
         frames_shape: (frames, camera_height, camera_width, 3) of its input.
-        params: the settings that made it.
+        params: the settings that made the policy.
         tags: its origin.
 
     Returns:
@@ -52,12 +52,15 @@ def log_policy(
     outputs = TensorSpec(np.dtype(np.float32), (-1, 2), "wheels")
     mlflow.set_tracking_uri(store_uri())
     mlflow.set_registry_uri(store_uri())
+    store = client()
+    # MLflow itself would give it all params of the run, and these instead of its trial's
+    model = store.create_logged_model(
+        store.get_run(run_id).info.experiment_id, "policy", run_id, tags=dict(tags), params=dict(params)
+    )
     with mlflow.start_run(run_id=run_id):
         logged = mlflow.onnx.log_model(
             onnx.load(path),
-            name="policy",
-            params=dict(params),
-            tags=dict(tags),
+            model_id=model.model_id,
             # MLflow would give it all that the run logged at this step, without saying on which dataset
             step=NO_STEP,
             registered_model_name=registered_name,

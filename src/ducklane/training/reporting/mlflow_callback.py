@@ -20,6 +20,9 @@ from ducklane.training.state.training_state import TrainingState, TrialState
 RETRY_S = 20.0
 """Seconds between two tries while the store does not answer."""
 
+SUMMARY_STEP = 0
+"""At this one MLflow draws a metric as bars, one for each run, not as curves."""
+
 PATIENCE_S = 120.0
 """Seconds for which sending the last points is retried."""
 
@@ -126,13 +129,13 @@ def send_summary(run: Run, trial: TrialState, best: SavedCheckpoint | None) -> N
     Raises:
         TrackingError: the store does not answer.
     """
-    for step, values in summaries(trial.rows, best.timesteps if best else None):
-        patiently(lambda step=step, values=values: _send_once(run, values, step))  # type: ignore[misc]
+    values = summaries(trial.rows, best.timesteps if best else None)
+    patiently(lambda: _send_once(run, values))
 
 
-def _send_once(run: Run, values: Mapping[str, float], step: int) -> None:
-    if run.last_step(next(iter(values))) != step:
-        run.log_metrics(values, step)
+def _send_once(run: Run, values: Mapping[str, float]) -> None:
+    if values and run.last_step(next(iter(values))) != SUMMARY_STEP:
+        run.log_metrics(values, SUMMARY_STEP)
 
 
 def patiently(send: Callable[[], None]) -> None:
