@@ -20,7 +20,7 @@ from mlflow import MlflowClient
 from mlflow.entities import DatasetInput, Metric, Param, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS, MLFLOW_PARENT_RUN_ID
 from PIL import Image
 
 from ducklane.errors import Interrupted
@@ -137,19 +137,16 @@ class Run:
 
     @one_line()
     def log_table(self, artifact: str, columns: Mapping[str, Sequence[object]]) -> None:
-        """Log a table, which MLflow compares between runs row by row; it replaces one of the same name.
+        """Log the run's table, which MLflow compares between runs row by row; it replaces an earlier one.
 
         Args:
             artifact: name of the file among the run's artifacts, *.json.
             columns: name -> values; the first column names the rows.
         """
-        folder = artifact.rpartition("/")[0] or None
-        if artifact in {item.path for item in self.store.list_artifacts(self.id, folder)}:
-            # to this MLflow would add the rows
-            rows = list(zip(*columns.values(), strict=True))
-            self.store.log_dict(self.id, {"columns": list(columns), "data": rows}, artifact)
-        else:
-            self.store.log_table(self.id, dict(columns), artifact)
+        rows = list(zip(*columns.values(), strict=True))
+        # not by log_table, which would add these rows to the earlier ones
+        self.store.log_dict(self.id, {"columns": list(columns), "data": rows}, artifact)
+        self.set_tags({MLFLOW_LOGGED_ARTIFACTS: json.dumps([{"path": artifact, "type": "table"}])})
 
     @one_line()
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
