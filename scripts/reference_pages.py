@@ -96,6 +96,8 @@ def metrics() -> str:
         "One point at the model's `timesteps_total`, over the drives from the fixed starts in the stock "
         "simulator. `results/evaluate/scores.json` has more: the gate's numbers, and laps with intervals.",
         _table({f"evaluate/{name}": meaning for name, meaning in {**EVALUATED, **scored}.items()}),
+        "Where several seeds were scored, also of each column of scores in `results/evaluate/seeds.csv` "
+        "`seeds/<score>_median`, and `_low` and `_high`, the bounds of its 95 % interval over seeds.",
         "## export",
         "One point at the same step, of the ONNX file.",
         _table({f"export/{name}": meaning for name, meaning in EXPORTED.items()}),
