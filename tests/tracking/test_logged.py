@@ -141,9 +141,18 @@ def test_the_use_of_the_machine_is_logged_again_after_the_store_was_away(
     assert printed.out + printed.err == ""
 
 
-def test_a_store_that_is_away_from_the_start_stops_no_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("MLFLOW_TRACKING_URI", "http://127.0.0.1:1"),
+        ("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "often"),
+    ],
+)
+def test_training_goes_on_where_the_machine_cannot_be_watched(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv(variable, value)
     trained = False
     with system_metrics("0" * 32):
         trained = True

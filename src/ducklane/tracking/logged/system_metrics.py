@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psutil
-from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 from ducklane.tracking.store.opening import store_uri
@@ -24,15 +23,15 @@ logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)
 def system_metrics(run_id: str) -> Iterator[None]:
     """Log the use of this machine to a run, as `system/...`, every ten seconds until the context ends.
 
-    The steps continue those that the run has. No error of the store comes from here: while it does not
-    answer, points are left out.
+    The steps continue those that the run has. No error comes from here, as training matters more: while the
+    store does not answer, points are left out.
 
     Args:
         run_id: of a run that is RUNNING.
     """
     try:
         monitor = _Monitor(run_id)
-    except (MlflowException, OSError):
+    except Exception:  # of the store, of psutil where a container hides the network, or a wrong interval
         yield
         return
     monitor.start()
@@ -57,7 +56,8 @@ class _Monitor(SystemMetricsMonitor):  # type: ignore[misc]
         # psutil tells what the CPUs did since it was last asked: the first sample would be zero
         psutil.cpu_percent()
         while not self._ends.wait(self.sampling_interval):
-            super().monitor()
+            with suppress(Exception):
+                super().monitor()
 
     def finish(self) -> None:
         """Send what is left, and end."""
