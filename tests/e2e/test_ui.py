@@ -14,6 +14,8 @@ from selenium.webdriver import Chrome
 from ducklane.tracking.runs import PARENT_RUN
 
 LR = {"lr-1": "0.0005", "lr-2": "0.002"}
+WIDE = (3000, 1000)
+"""Pixels of a window with room for all columns: those that are out of sight are not drawn."""
 
 # the whole session is typed before the first test
 pytestmark = pytest.mark.timeout(3600)
@@ -50,7 +52,8 @@ def test_the_runs_are_listed_by_the_names_of_their_experiments(session: Session,
     listed = pages.listed()
     assert len(listed) == 1 + len(EXPERIMENTS)
     assert listed.keys() > set(EXPERIMENTS)
-    pages.toggle_columns("Dataset", "Models", METRIC)
+    pages.browser.set_window_size(*WIDE)
+    pages.toggle_columns(METRIC)
     for name, lr in LR.items():
         assert pages.cell(listed[name], "params.`rllib.lr`") == lr
         reward = pages.cell(listed[name], f"metrics.`{METRIC}`")
@@ -58,7 +61,7 @@ def test_the_runs_are_listed_by_the_names_of_their_experiments(session: Session,
 
 
 def test_the_page_opens_on_the_columns_by_which_runs_are_compared(session: Session, pages: Pages) -> None:
-    pages.browser.set_window_size(3000, 1000)  # columns that are out of sight are not drawn
+    pages.browser.set_window_size(*WIDE)
     run = session.run_of("slower")
     logged = run.data.metrics
     for name in ("best/episode_reward_mean", "evaluate/distance_m", "evaluate/survived"):
@@ -85,7 +88,7 @@ def test_nested_runs_are_folded_under_their_experiment(nested: tuple[str, str], 
     parent, child = nested
     assert child not in pages.listed().values()
     pages.unfold(parent)
-    assert pages.cell(child, "attributes.`Run Name`") == "evaluate: episodes 3"
+    assert "evaluate: episodes 3" in pages.cell(child, "attributes.`Run Name`")
 
 
 def test_a_run_shows_its_datasets_and_its_model_the_scores(
