@@ -174,6 +174,20 @@ class Pages:
         """What stands in the list; a column as metrics.`loss/total` or params.`rllib.lr`."""
         return self._find(f'//*[@row-id="{run_id}"]//*[@col-id="{column}"][normalize-space()]').text
 
+    def unfold(self, run_id: str) -> None:
+        """Show the runs that are nested in one."""
+        self._click(f'//*[@row-id="{run_id}"]//*[contains(@col-id, "Run Name")]//button')
+
+    def wait_for_text(self, *texts: str) -> None:
+        """Wait until a page shows all of these."""
+        body = "//body"
+
+        def shown() -> bool:
+            read = self._find(body).text
+            return all(text in read for text in texts)
+
+        self._until(shown, ", ".join(texts))
+
     def select(self, *run_ids: str) -> None:
         """Tick runs in the list."""
         for run_id in run_ids:
@@ -284,9 +298,9 @@ def main() -> None:
         with make_ui(project) as address, chromium() as browser:
             pages = Pages(browser)
             pages.open(address)
-            pages.toggle_columns("Dataset", "Source", "Models", "rllib.lr", METRIC)
+            pages.toggle_columns("Dataset", "Models")
             pages.select(*pages.listed().values())
-            pages.picture(IMAGES / "runs.png", (1100, 560), top="//h2")
+            pages.picture(IMAGES / "runs.png", (1300, 560), top="//h2")
             pages.compare()
             pages.differing_params()
             details = '//*[@role="button"][.//*[@aria-label="collapse Run details"]]'

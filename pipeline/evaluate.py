@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 BASELINES = RESULTS / "baselines/scores.json"
 SCORED = RESULTS / "evaluate"
+TRAJECTORIES = SCORED / "trajectories.png"
 
 
 def main() -> None:
@@ -39,6 +40,7 @@ def _evaluate_checkpoint(settings: Settings) -> None:
 
     with Evaluator(settings) as evaluator:
         # imported here: MLflow takes seconds to load, in which the other processes start
+        from ducklane.tracking.logged.datasets import scoring_data
         from ducklane.tracking.runs import continued_run
 
         training_id = policy.spec.provenance.mlflow_run_id
@@ -48,6 +50,7 @@ def _evaluate_checkpoint(settings: Settings) -> None:
                 ids = {"run_id": run.nested_in or run.id}
                 ids |= {"scored_in": run.id} if run.nested_in else {}
                 write_json(SCORED / "scores.json", {**scores, "mlflow": ids})
+            run.log_datasets(scoring_data(settings, scores["task"]))
             _log(run, scores, seeds)
 
 
@@ -159,7 +162,7 @@ def _film(settings: Settings, evaluator: Evaluator, policy: TrainedPolicy) -> Ev
         DriveVideo(draft, map_image, policy.transform, settings.evaluate.video_seconds) as video,
     ):
         evaluation = evaluator.evaluate(policy, on_frame=video.add)
-    with replacing(SCORED / "trajectories.png") as draft:
+    with replacing(TRAJECTORIES) as draft:
         save_trajectories(draft, map_image, evaluation.episodes)
     return evaluation
 
@@ -201,8 +204,21 @@ def _log(run: Run, scores: dict[str, Any], seeds: list[SeedScores]) -> None:
         trial = seed.origin
         if trial.trial_run_id and not run.nested_in and (trial_run := find_run(trial.trial_run_id)):
             trial_run.log_metrics(_named("evaluate/", seed.scores()), trial.timesteps_total)
+    run.log_image(TRAJECTORIES, origin.timesteps_total)
+    run.log_table("evaluate/drives.json", _drives(seeds))
     for output in sorted(SCORED.iterdir()):
-        run.log_artifact(output, "evaluate")
+        if output != TRAJECTORIES and not output.name.startswith("."):  # DVC keeps a .gitignore there
+            run.log_artifact(output, "evaluate")
+
+
+def _drives(seeds: list[SeedScores]) -> dict[str, list[object]]:
+    """The main scores of each drive, as columns: MLflow shows CSV as a table, but cannot compare it."""
+    rows = [
+        {"drive": f"seed {seed.seed}, start {number}", **drive.readable(), "survived": drive.survived}
+        for seed in seeds
+        for number, drive in enumerate(seed.drives)
+    ]
+    return {name: [row[name] for row in rows] for name in rows[0]}
 
 
 def _named(prefix: str, values: dict[str, float | None]) -> dict[str, float]:

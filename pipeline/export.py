@@ -55,7 +55,10 @@ def _register(settings: Settings, evaluator: Evaluator, policy: TrainedPolicy, r
         with replacing(EXPORTED) as draft:
             check = _write_model(settings, evaluator, policy, draft)
             frames_shape = (policy.spec.observation.frame_stack, *_camera(policy))
-            model = run.log_policy(draft, registered_name=registered, frames_shape=frames_shape)
+            trained_in = origin.trial_run_id or origin.mlflow_run_id
+            model = run.log_policy(
+                draft, registered_name=registered, frames_shape=frames_shape, trained_in=trained_in
+            )
         ids = {"run_id": run.nested_in or run.id}
         ids |= {"logged_in": run.id} if run.nested_in else {}
         check |= {"mlflow": {**ids, "model": model}}
@@ -65,7 +68,7 @@ def _register(settings: Settings, evaluator: Evaluator, policy: TrainedPolicy, r
     run.log_metrics(measured, step=origin.timesteps_total)
     for output in (EXPORT_CHECK, CARD):
         run.log_artifact(output, "export")
-    decision = _crown(model, registered, origin.weights_sha256)
+    decision = _judge(model, registered, origin.weights_sha256)
     print(
         f"{EXPORTED}: {check['onnx_bytes']} bytes, {check['latency_ms']} ms a frame, differs from torch by "
         f"at most {check['max_abs_difference']:.1e} on {check['frames']} frames; registered as {model}"
@@ -85,13 +88,18 @@ def _write_card(settings: Settings, scored: Scored, check: dict[str, Any]) -> No
     describe(name, version, without_front(card))
 
 
-def _crown(model: str, name: str, weights_sha256: str) -> str:
-    """Make the policy the registry's champion if it drives best; return the decision in one line."""
+def _judge(model: str, name: str, weights_sha256: str) -> str:
+    """Give the policy its scores, and make it the champion if it drives best; the decision in one line."""
+    from ducklane.tracking.logged.models import add_scores
     from ducklane.tracking.registry import crown
+    from ducklane.tracking.runs import find_run
 
     scores = read_json(SCORES, "evaluate")
     if scores.get("model_sha256") != weights_sha256:
         return f"champion stays: {SCORES} is of another model; run `dvc repro`"
+    ids = scores.get("mlflow", {})
+    if (scored_in := ids.get("scored_in", ids.get("run_id"))) and find_run(scored_in):
+        add_scores(model, scored_in)
     gate = scores["gate"]
     if not gate["must"]:
         return "champion stays: the gate was not passed"

@@ -90,6 +90,7 @@ def _train(
     settings: Settings, trials: list[Trial], state: TrainingState, beginning: SavedCheckpoint | None
 ) -> None:
     # imported here: Ray, torch and MLflow take seconds to load
+    from ducklane.tracking.logged.system_metrics import system_metrics
     from ducklane.tracking.runs import training_run
     from ducklane.tracking.store.opening import shown_store
     from ducklane.training.reporting.mlflow_callback import ExperimentLogger
@@ -108,7 +109,8 @@ def _train(
                 one.end("KILLED")
 
         if remaining := unfinished(settings.tune, state, newest):
-            _train_on(trials, state, logger, remaining, abandon)
+            with system_metrics(run.id):
+                _train_on(trials, state, logger, remaining, abandon)
         with _resumed_by_the_same_command(abandon):
             logger.finish()
             begun = beginning.timesteps if beginning else 0
@@ -223,14 +225,18 @@ def _confirmed(training: Training, number: int, saved: SavedCheckpoint, is_one_o
 
 
 def _log(training: Training, number: int, models: dict[int, Model]) -> None:
-    """Send the confirmations, each to its trial's run, and all of the best trial to the training's."""
-    from ducklane.training.reporting.mlflow_callback import send_curve, send_point
+    """Send each trial's summary and confirmation to its run, and all of the best trial to the training's."""
+    from ducklane.training.reporting.mlflow_callback import send_curve, send_point, send_summary
 
+    score, trials = training.settings.tune.checkpoint_score_attr, training.state.trials
+    targets = list(zip(training.runs, range(len(trials)), strict=True))
     if len(training.runs) > 1:
-        send_curve(training.run, training.state.trials[number])
-        send_point(training.run, models[number].confirmation.metrics, models[number].saved.timesteps)
-    for other, model in models.items():
-        send_point(training.runs[other], model.confirmation.metrics, model.saved.timesteps)
+        send_curve(training.run, trials[number])
+        targets.append((training.run, number))
+    for run, trial in targets:
+        send_summary(run, trials[trial], next(iter(trials[trial].best(1, score)), None))
+        if model := models.get(trial):
+            send_point(run, model.confirmation.metrics, model.saved.timesteps)
 
 
 def _write_models(models: dict[int, Model], number: int) -> None:

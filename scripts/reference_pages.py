@@ -75,7 +75,7 @@ def metrics() -> str:
     """All metrics of an MLflow run and their meanings as Markdown, by the stage that logs them."""
     # imported here: Ray takes seconds to load
     from ducklane.training.confirmation import CONFIRMED
-    from ducklane.training.metrics import COMPUTED, METRICS
+    from ducklane.training.metrics import COMPUTED, METRICS, SUMMARIES, SUMMARIZED
 
     reported = {name: metric.meaning for name, metric in METRICS.items()} | COMPUTED
     scored = {name: f"median: {meaning[:1].lower()}{meaning[1:]}" for name, meaning in _score_meanings()}
@@ -88,10 +88,20 @@ def metrics() -> str:
         "One point at the best checkpoint's `timesteps_total`, from drives in the batched simulator on "
         "training's own task.",
         _table(CONFIRMED),
+        "At the end, one point of each of these, for the columns of MLflow's list of runs (at step 0: MLflow "
+        "draws it as bars). Where there are several trials, each has its own, and the experiment's are those "
+        "of its best trial.",
+        _table({f"{kind}/{name}": of for name in SUMMARIZED for kind, of in SUMMARIES.items()}),
+        "Every ten seconds (`MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL`), MLflow's system metrics of the "
+        "machine that trains, on the experiment's run: `system/cpu_utilization_percentage`, "
+        "`system/system_memory_usage_percentage` and others of memory, disk and network; of a GPU where "
+        "`nvidia-ml-py` is installed.",
         "## evaluate",
         "One point at the model's `timesteps_total`, over the drives from the fixed starts in the stock "
         "simulator. `results/evaluate/scores.json` has more: the gate's numbers, and laps with intervals.",
         _table({f"evaluate/{name}": meaning for name, meaning in {**EVALUATED, **scored}.items()}),
+        "Where several seeds were scored, also of each column of scores in `results/evaluate/seeds.csv` "
+        "`seeds/<score>_median`, and `_low` and `_high`, the bounds of its 95 % interval over seeds.",
         "## export",
         "One point at the same step, of the ONNX file.",
         _table({f"export/{name}": meaning for name, meaning in EXPORTED.items()}),

@@ -16,6 +16,7 @@ from clones import REPOSITORY, Project, clone, set_param
 from comparing import REPRO, Session
 
 from ducklane.export.onnx_policy import OnnxPolicy
+from ducklane.training.metrics import SUMMARIZED
 
 # the whole session is typed before the first test
 pytestmark = pytest.mark.timeout(3600)
@@ -103,6 +104,7 @@ def test_one_mlflow_run_holds_all_three_stages(project: Project) -> None:
         128,
     }
     logged = run.data.metrics
+    provenance = project.json("models/checkpoint/policy.json")["provenance"]
     assert logged.keys() >= {
         "reward/progress",
         "reward/lateral",
@@ -119,27 +121,52 @@ def test_one_mlflow_run_holds_all_three_stages(project: Project) -> None:
         "loss/state",
         "export/max_abs_difference",
     }
-    assert (
-        20
-        <= len([name for name in logged if not name.startswith(("confirmed/", "evaluate/", "export/"))])
-        <= 30
-    )
+    summaries = {f"{kind}/{name}" for kind in ("best", "last", "mean") for name in SUMMARIZED}
+    assert logged.keys() > summaries
+    assert logged["best/episode_reward_mean"] == provenance["episode_reward_mean"]
+    named = {
+        name for name in logged if not name.startswith(("confirmed/", "evaluate/", "export/", "system/"))
+    }
+    assert 20 <= len(named - summaries) <= 30
     documented = (REPOSITORY / "docs" / "metrics.md").read_text()
     assert not [
-        name for name in logged if not name.startswith("reward/") and f"| `{name}` |" not in documented
+        name
+        for name in logged
+        if not name.startswith(("reward/", "system/")) and f"| `{name}` |" not in documented
     ]
     tags = run.data.tags
     assert tags["git_commit"] == project.type("git rev-parse HEAD").strip()
-    provenance = project.json("models/checkpoint/policy.json")["provenance"]
     assert tags["model_sha256"] == provenance["weights_sha256"]
     assert tags["params_digest"] == provenance["params_digest"]
     artifacts = {item.path for item in project.store.list_artifacts(run_id, "evaluate")}
-    assert artifacts >= {"evaluate/scores.json", "evaluate/drive.mp4", "evaluate/trajectories.png"}
-    assert "evaluate/tiles.csv" in artifacts
+    files = {
+        "comparison.md",
+        "drive.mp4",
+        "drives.json",
+        "episodes.csv",
+        "laps.csv",
+        "scores.json",
+        "seeds.csv",
+    }
+    assert artifacts == {f"evaluate/{name}" for name in (*files, "tiles.csv")}
+    assert any("trajectories" in item.path for item in project.store.list_artifacts(run_id, "images"))
     assert "report.html" in {item.path for item in project.store.list_artifacts(run_id)}
     assert "export/model_card.md" in {item.path for item in project.store.list_artifacts(run_id, "export")}
     for stage in ("evaluate/scores", "export/check"):
         assert project.json(f"results/{stage}.json")["mlflow"]["run_id"] == run_id
+
+
+def test_the_exported_model_has_its_scores(project: Project) -> None:
+    run = project.store.get_run(project.json("results/train/summary.json")["mlflow"]["run_id"])
+    datasets = [data.dataset.name for data in run.inputs.dataset_inputs]
+    assert sorted(datasets) == ["loop_empty", "loop_empty: 2 starts", "recipe"]
+    (model,) = project.store.search_logged_models(["1"])
+    scored = {
+        point.key: point.value for point in model.metrics if point.dataset_name == "loop_empty: 2 starts"
+    }
+    logged = {key: value for key, value in run.data.metrics.items() if key.startswith("evaluate/")}
+    assert scored == logged
+    assert model.params["rllib.lr"] == "0.001"
 
 
 def test_scores_are_official_readable_and_listed_beside_the_baselines(project: Project) -> None:

@@ -30,6 +30,7 @@ from ducklane.export.onnx_policy import OnnxPolicy
 from ducklane.policy import Observations
 from ducklane.tracking import registry
 from ducklane.tracking import runs as tracking
+from ducklane.tracking.view import COLUMNS, TAG, save_view
 
 PAGE = (REPOSITORY / "docs" / "stores.md").read_text()
 COMMANDS = "".join(re.findall(r"^```\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)).splitlines()
@@ -235,6 +236,13 @@ def test_a_server_on_postgresql_holds_the_whole_experiment(
         assert Path(server.download_artifacts(run.info.run_id, artifact)).read_bytes() == local.read_bytes()
     (version,) = server.search_model_versions("name = 'ducklane-policy'")
     assert version.run_id == run.info.run_id
+    datasets = {data.dataset.name for data in run.inputs.dataset_inputs}
+    assert datasets == {"loop_empty", "recipe", "loop_empty: 2 starts"}
+    (model,) = server.search_logged_models([run.info.experiment_id])
+    assert {point.dataset_name for point in model.metrics} == {"loop_empty: 2 starts"}
+    (distance,) = [point.value for point in model.metrics if point.key == "evaluate/distance_m"]
+    assert distance == run.data.metrics["evaluate/distance_m"]
+    assert len(server.get_metric_history(run.info.run_id, "evaluate/distance_m")) == 1
     assert not (project.root / "mlflow.db").exists()
     assert not (project.root / "mlartifacts").exists()
     query = ["psql", "--tuples-only", "--no-align", "--command", "select status from runs", "mlflow"]
@@ -446,6 +454,18 @@ def test_a_servers_experiment_is_refused_when_its_database_is_used_directly(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
     with pytest.raises(tracking.TrackingError, match="a server keeps the files of its experiment"):
         tracking.prepare_store("of the server")
+
+
+def test_the_columns_of_the_list_of_runs_are_kept_by_a_server(
+    monkeypatch: pytest.MonkeyPatch, port: int
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    experiment_id = tracking.prepare_store("columns")
+    for _ in range(2):
+        save_view(experiment_id)
+    view = json.loads(tracking.client().get_experiment(experiment_id).tags[TAG])
+    assert json.loads(view["state"])["selectedColumns"] == list(COLUMNS)
+    assert view["createdAt"] == view["updatedAt"]
 
 
 def test_a_server_under_another_name_is_reported_with_allowed_hosts(

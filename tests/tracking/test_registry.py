@@ -21,6 +21,7 @@ from ducklane.policy import Observations, TrainedPolicy
 from ducklane.settings import Settings
 from ducklane.tracking import registry
 from ducklane.tracking import runs as tracking
+from ducklane.tracking.store.opening import store_uri
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 WEIGHTS = "5ca1ab1e"
@@ -129,7 +130,7 @@ def decide(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, register: Callable[[], str]
 ) -> Callable[..., str]:
     """What the export stage says about a policy that it has just registered, given these scores."""
-    crown = runpy.run_path(str(REPOSITORY / "pipeline" / "export.py"))["_crown"]
+    crown = runpy.run_path(str(REPOSITORY / "pipeline" / "export.py"))["_judge"]
     monkeypatch.chdir(tmp_path)
     shutil.copy(REPOSITORY / "dvc.yaml", tmp_path)
     (tmp_path / "results" / "evaluate").mkdir(parents=True)
@@ -170,8 +171,8 @@ def test_the_champion_is_the_exported_file_and_drives(
 ) -> None:
     crown(name, register(), 7.0)
     model = f"models:/{name}@champion"
-    mlflow.set_tracking_uri(tracking.store_uri())
-    mlflow.set_registry_uri(tracking.store_uri())
+    mlflow.set_tracking_uri(store_uri())
+    mlflow.set_registry_uri(store_uri())
     downloaded = Path(mlflow.artifacts.download_artifacts(model, dst_path=str(tmp_path)))
     assert (downloaded / "model.onnx").read_bytes() == policy_file.read_bytes()
     frames, expected = drive(OnnxPolicy(downloaded / "model.onnx"))
@@ -193,7 +194,7 @@ def test_a_registered_policy_contains_no_code_and_is_small(
     name: str, register: Callable[[], str], policy_file: Path, tmp_path: Path
 ) -> None:
     register()
-    mlflow.set_tracking_uri(tracking.store_uri())
+    mlflow.set_tracking_uri(store_uri())
     folder = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/1", dst_path=str(tmp_path)))
     files = {path.name: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
     text = {"MLmodel", "conda.yaml", "python_env.yaml", "registered_model_meta", "requirements.txt"}

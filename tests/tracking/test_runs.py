@@ -12,16 +12,12 @@ import pytest
 from ducklane.settings import Settings
 from ducklane.tracking import registry
 from ducklane.tracking import runs as tracking
+from ducklane.tracking.store.opening import store_uri
 
 
 @pytest.fixture(autouse=True)
-def store(tmp_path: Path, empty_store: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository's root, as DVC would name it, with a store that holds no run."""
-    empty_store(tmp_path)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    for name in ("MLFLOW_TRACKING_URI", "DVC_EXP_NAME", "MLFLOW_EXPERIMENT_ID"):
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path
+def store(own_store: Path) -> Path:
+    return own_store
 
 
 def test_the_store_is_at_the_root_even_from_a_copy(
@@ -39,12 +35,12 @@ def test_without_dvc_the_root_is_where_dvc_yaml_is(tmp_path: Path, monkeypatch: 
     (tmp_path / "dvc.yaml").touch()
     (tmp_path / "pipeline").mkdir()
     monkeypatch.chdir(tmp_path / "pipeline")
-    assert tracking.store_uri() == f"sqlite:///{tmp_path}/mlflow.db"
+    assert store_uri() == f"sqlite:///{tmp_path}/mlflow.db"
 
 
 def test_a_server_is_used_if_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
-    assert tracking.store_uri() == "http://127.0.0.1:1"
+    assert store_uri() == "http://127.0.0.1:1"
 
 
 def test_preparing_twice_has_no_further_effect() -> None:
@@ -85,7 +81,7 @@ def test_mlflow_variables_in_the_environment_do_not_divert_runs(
     monkeypatch.setenv("MLFLOW_RUN_ID", other)
     monkeypatch.setenv("MLFLOW_REGISTRY_URI", "http://127.0.0.1:1")
     # what is set here for MLflow itself goes away again
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking.store_uri())
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri())
     with tracking.training_run(settings, None) as run:
         run.log_policy(smallest_policy, registered_name="policy", frames_shape=(1, 2, 2, 3))
     experiment = tracking.prepare_store(settings.mlflow.experiment_name)

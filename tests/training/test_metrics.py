@@ -9,7 +9,7 @@ import pytest
 from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 
 from ducklane.training.metric_names import rank
-from ducklane.training.metrics import ResultMetrics, named_metrics
+from ducklane.training.metrics import ResultMetrics, named_metrics, summaries
 
 
 def result(*workers: list[float], steps: int = 100) -> dict[str, Any]:
@@ -69,3 +69,21 @@ def test_a_mean_of_few_episodes_ranks_behind_one_of_a_hundred() -> None:
     ranks = [rank(metrics, "episode_reward_mean") for metrics in (lucky, full, better)]
     assert ranks == sorted(ranks)
     assert ranks[0] < ranks[1] < ranks[2]
+
+
+def test_a_curve_is_summed_up_by_its_best_checkpoint_its_end_and_its_mean() -> None:
+    rows = [
+        {"timesteps_total": 64.0, "episode_len_mean": 10.0},  # before any episode had ended
+        {"timesteps_total": 128.0, "episode_reward_mean": 9.0, "episode_len_mean": 20.0},
+        {"timesteps_total": 192.0, "episode_reward_mean": 5.0, "episode_len_mean": 30.0},
+    ]
+    summed = summaries(rows, best_step=128)
+    assert summed == {
+        "best/episode_reward_mean": 9,
+        "last/episode_reward_mean": 5,
+        "mean/episode_reward_mean": 7,
+        "best/episode_len_mean": 20,
+        "last/episode_len_mean": 30,
+        "mean/episode_len_mean": 20,
+    }
+    assert summaries(rows[:1], best_step=None) == {"last/episode_len_mean": 10, "mean/episode_len_mean": 10}

@@ -8,6 +8,7 @@ the other stages depend on that record. Files of packages are left out: the pack
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -88,12 +89,26 @@ def unseen(files: Iterable[Path]) -> list[Path]:
     return [path for path in files if not any(Path(os.path.abspath(path)).is_relative_to(s) for s in seen)]
 
 
+def map_digest(name: str) -> str:
+    """Hexadecimal SHA-256 of all files that a map depends on, those of packages too; the same on any machine.
+
+    Args:
+        name: name of a map that `check_map` accepts, or path of its file.
+    """
+    files = {shown(path): digest(path) for path in map_inputs(name)}
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+
+
 def digests(files: Iterable[Path]) -> dict[str, str]:
-    """Hexadecimal SHA-256 of each file, by its path: relative inside the working directory, else absolute."""
-    return {_shown(path): digest(path) for path in files}
+    """Hexadecimal SHA-256 of each file, by its path as `shown`."""
+    return {shown(path): digest(path) for path in files}
 
 
-def _shown(path: Path) -> str:
+def shown(path: Path) -> str:
+    """A path: relative inside the working directory and among the packaged files, else absolute."""
+    real = path.resolve()
+    if real.is_relative_to(packaged_folder()):
+        return str(real.relative_to(packaged_folder().parent.parent))
     below = os.path.relpath(path)
     return str(path) if below.startswith(os.pardir) else below
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import NoReturn
 
-from ducklane.tracking.store.address import address
+from ducklane.tracking.store.address import TrackingError, address
 from ducklane.tracking.store.opening import prepare_store, shown_store, store_uri
+from ducklane.tracking.view import save_view
 
 
 def main() -> None:
@@ -30,8 +32,12 @@ def main() -> None:
 def _page(port: str, experiment_id: str) -> str:
     """The address of an experiment's runs, on the store's server or at a port of this machine."""
     server = address().uri if address().is_server else f"http://127.0.0.1:{port}"
-    # without the query MLflow 3 opens its page for generative AI
-    return f"{server}/#/experiments/{experiment_id}?workflowType=machine_learning"
+    # without this MLflow 3 opens its page for generative AI
+    query = ["workflowType=machine_learning"]
+    # who may only read a server's runs sees them in MLflow's own columns
+    with suppress(TrackingError):
+        query.append(save_view(experiment_id))
+    return f"{server}/#/experiments/{experiment_id}/runs?{'&'.join(query)}"
 
 
 def _show(port: str) -> NoReturn:

@@ -12,26 +12,27 @@ import json
 import math
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunStatus, RunTag
+from mlflow.entities import DatasetInput, Metric, Param, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS, MLFLOW_PARENT_RUN_ID
+from PIL import Image
 
 from ducklane.errors import Interrupted
 from ducklane.project import provenance
 from ducklane.project.code import code_digest
 from ducklane.project.recipe import flatten, recipe_digest
-from ducklane.project.stages import stages
+from ducklane.project.stages import TRAIN, stages
 from ducklane.settings import Settings
+from ducklane.tracking.logged.datasets import training_data
+from ducklane.tracking.logged.models import log_policy
 from ducklane.tracking.store.address import TrackingError as TrackingError
-from ducklane.tracking.store.opening import client, one_line, prepare_store, reach, store_uri
+from ducklane.tracking.store.opening import client, one_line, prepare_store, reach
 
 PARAMS_PER_BATCH = 100
 """MLflow's limit for one call."""
@@ -124,45 +125,65 @@ class Run:
         self.store.log_batch(self.id, tags=[RunTag(key, str(value)) for key, value in tags.items()])
 
     @one_line()
+    def log_image(self, path: Path, step: int) -> None:
+        """Log a picture, by the file's name; MLflow shows it among the charts, beside those of other runs.
+
+        Args:
+            path: of a PNG or another file that Pillow reads.
+            step: at which it stands.
+        """
+        with Image.open(path) as image:
+            self.store.log_image(self.id, image, key=path.stem, step=step)
+
+    @one_line()
+    def log_table(self, artifact: str, columns: Mapping[str, Sequence[object]]) -> None:
+        """Log the run's table, which MLflow compares between runs row by row; it replaces an earlier one.
+
+        Args:
+            artifact: name of the file among the run's artifacts, *.json.
+            columns: name -> values; the first column names the rows.
+        """
+        rows = list(zip(*columns.values(), strict=True))
+        # not by log_table, which would add these rows to the earlier ones
+        self.store.log_dict(self.id, {"columns": list(columns), "data": rows}, artifact)
+        self.set_tags({MLFLOW_LOGGED_ARTIFACTS: json.dumps([{"path": artifact, "type": "table"}])})
+
+    @one_line()
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         """Copy a file to the run's artifacts."""
         self.store.log_artifact(self.id, str(path), folder)
 
     @one_line()
-    def log_policy(self, path: Path, *, registered_name: str, frames_shape: tuple[int, ...]) -> str:
-        """Log an ONNX policy with its signature, and register it.
+    def log_datasets(self, used: Sequence[DatasetInput]) -> None:
+        """Log datasets that it used; what it has already stays as it is."""
+        self.store.log_inputs(self.id, used)
 
-        It gets no input example: MLflow would store the camera frames as 80 MB of text.
+    @one_line()
+    def log_policy(
+        self,
+        path: Path,
+        *,
+        registered_name: str,
+        frames_shape: tuple[int, ...],
+        trained_in: str | None = None,
+    ) -> str:
+        """Log an ONNX policy with its origin, and register it.
 
         Args:
             path: the ONNX file.
             registered_name: name in the model registry.
             frames_shape: (frames, camera_height, camera_width, 3) of its input.
+            trained_in: id of the run that trained it, whose settings become its params; this run by default,
+                and if the store does not know that one.
 
         Returns:
             the registered version as models:/<name>/<version>.
         """
-        import mlflow
-        import onnx
-        from mlflow.models import ModelSignature
-        from mlflow.types import Schema, TensorSpec
-
-        inputs = TensorSpec(np.dtype(np.uint8), (-1, *frames_shape), "frames")
-        outputs = TensorSpec(np.dtype(np.float32), (-1, 2), "wheels")
-        mlflow.set_tracking_uri(store_uri())
-        mlflow.set_registry_uri(store_uri())
-        with mlflow.start_run(run_id=self.id):
-            logged = mlflow.onnx.log_model(
-                onnx.load(path),
-                name="policy",
-                registered_model_name=registered_name,
-                signature=ModelSignature(inputs=Schema([inputs]), outputs=Schema([outputs])),
-                pip_requirements=[f"{name}=={version(name)}" for name in ("mlflow", "onnx", "onnxruntime")],
-                onnx_execution_providers=["CPUExecutionProvider"],
-                # keep it a single file, which can be driven and traced after a download
-                save_as_external_data=False,
-            )
-        return f"models:/{registered_name}/{logged.registered_model_version}"
+        trained = (find_run(trained_in) if trained_in else None) or self
+        params = self.store.get_run(trained.id).data.params
+        made_by = {key: value for key, value in params.items() if stages()[TRAIN].depends_on(key)}
+        tags = {key: value for key, value in self.described()[1].items() if key in DESCRIBING}
+        return log_policy(self.id, path, registered_name, frames_shape, made_by, tags)
 
     @one_line()
     def end(self, status: str) -> None:
@@ -219,6 +240,7 @@ def _run_of(
         run.store.update_run(run.id, "RUNNING")
     with _closing(run):
         run.log_params(flatten(settings.as_dict()))
+        run.log_datasets(training_data(settings))
         run.set_tags(_origin(settings))
         yield run
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -82,8 +82,6 @@ METRICS = {
     "time/iteration_s": Reported("time_this_iter_s", "seconds of this iteration"),
     "time/sample_s": Reported("timers/env_runner_sampling_timer", "of these, spent sampling (smoothed)"),
     "time/learn_s": Reported("timers/learner_update_timer", "of these, spent learning (smoothed)"),
-    "machine/cpu_percent": Reported("perf/cpu_util_percent", "use of the machine's CPUs by all programs"),
-    "machine/ram_percent": Reported("perf/ram_util_percent", "use of its memory by all programs"),
 }
 """Our name of a metric -> where it comes from, and what it means."""
 
@@ -92,6 +90,16 @@ COMPUTED = {
     "reward/<part>": "sum of a part of the reward (e.g. progress, lateral, crash) per episode, mean of 100",
 }
 """Metrics that are computed from several values of RLlib's result -> what each means."""
+
+SUMMARIZED = (EPISODE_REWARD_MEAN, EPISODE_LEN_MEAN)
+"""The metrics of whose curves summaries are logged at the end, for the columns of MLflow's list of runs."""
+
+SUMMARIES = {
+    "best": "in the iteration of the best checkpoint, of which the model is made",
+    "last": "in the last iteration",
+    "mean": "mean of all iterations: of two curves with the same end, the higher one rose sooner",
+}
+"""What precedes the name of such a metric -> what its value is."""
 
 REWARD_PREFIX = "reward_"
 """What precedes the name of a reward component in an episode's record."""
@@ -163,6 +171,26 @@ def named_metrics(result: Mapping[str, Any]) -> dict[str, float]:
     """The metrics of one RLlib result under our names; those that are missing in it are left out."""
     metrics = {name: value for name, (path, _) in METRICS.items() if (value := _at(result, path)) is not None}
     return metrics | dict(_reward_components(result.get(EPISODES, {})))
+
+
+def summaries(rows: Sequence[Mapping[str, float]], best_step: int | None) -> dict[str, float]:
+    """The summaries of a learning curve under their names; those without a value are left out.
+
+    Args:
+        rows: the named metrics of all iterations, in order.
+        best_step: `timesteps_total` of the best checkpoint, None without one.
+    """
+    parts = {
+        "best": [row for row in rows if row[TIMESTEPS_TOTAL] == best_step],
+        "last": rows[-1:],
+        "mean": rows,
+    }
+    columns = {
+        f"{kind}/{name}": [row[name] for row in part if math.isfinite(row.get(name, math.nan))]
+        for name in SUMMARIZED
+        for kind, part in parts.items()
+    }
+    return {name: fmean(values) for name, values in columns.items() if values}
 
 
 def _reward_components(episodes: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

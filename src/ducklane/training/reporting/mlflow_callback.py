@@ -12,11 +12,16 @@ from ray.air.integrations.mlflow import MLflowLoggerCallback
 from ducklane.tracking.runs import Run
 from ducklane.tracking.store.address import TrackingError
 from ducklane.training.metric_names import TIMESTEPS_TOTAL
+from ducklane.training.metrics import summaries
 from ducklane.training.state.checkpoints import TRIAL
+from ducklane.training.state.saved import SavedCheckpoint
 from ducklane.training.state.training_state import TrainingState, TrialState
 
 RETRY_S = 20.0
 """Seconds between two tries while the store does not answer."""
+
+SUMMARY_STEP = 0
+"""At this one MLflow draws a metric as bars, one for each run, not as curves."""
 
 PATIENCE_S = 120.0
 """Seconds for which sending the last points is retried."""
@@ -121,10 +126,24 @@ def send_point(run: Run, metrics: Mapping[str, float], step: int) -> None:
     """
 
     def send() -> None:
-        if run.last_step(next(iter(metrics))) != step:
+        if metrics and run.last_step(next(iter(metrics))) != step:
             run.log_metrics(metrics, step)
 
     patiently(send)
+
+
+def send_summary(run: Run, trial: TrialState, best: SavedCheckpoint | None) -> None:
+    """Send the summary of a trial's learning curve to a run, unless it has it already.
+
+    Args:
+        run: of the trial, or of the experiment whose model it is.
+        trial: with all its points.
+        best: its best checkpoint, None without one.
+
+    Raises:
+        TrackingError: the store does not answer.
+    """
+    send_point(run, summaries(trial.rows, best.timesteps if best else None), SUMMARY_STEP)
 
 
 def patiently(send: Callable[[], None]) -> None:
