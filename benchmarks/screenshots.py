@@ -167,7 +167,9 @@ class Pages:
             search = self._find('//input[@placeholder="Search columns"]')
             search.send_keys(Keys.CONTROL, "a")
             search.send_keys(name)
-            self._click(f'//*[@data-testid="column-selector-tree"]//*[normalize-space()="{name}"]')
+            # not the part of a longer name that the search makes bold
+            whole = f'*[normalize-space()="{name}" and not(self::strong)]'
+            self._click(f'//*[@data-testid="column-selector-tree"]//{whole}')
         search.send_keys(Keys.ESCAPE)
 
     def cell(self, run_id: str, column: str) -> str:
