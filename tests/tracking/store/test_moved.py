@@ -52,12 +52,12 @@ WORK = """
 import mlflow
 from pathlib import Path
 from ducklane.tracking import runs as tracking
+from ducklane.tracking.store.opening import store_uri
 run = tracking.find_run(Path("run.txt").read_text())
 Path("check.json").write_text("{}")
 run.log_artifact(Path("check.json"), "export")
 assert run.fetch("evaluate", Path("fetched")) is not None
-place = tracking.store_uri()
-mlflow.artifacts.download_artifacts("models:/policy/1", dst_path="registered", tracking_uri=place)
+mlflow.artifacts.download_artifacts("models:/policy/1", dst_path="registered", tracking_uri=store_uri())
 print(run.id, tracking.client().create_run(tracking.prepare_store("ducklane")).info.artifact_uri)
 """
 """What evaluate, export and lineage do, in a process of its own: MLflow remembers where a run's files are."""
