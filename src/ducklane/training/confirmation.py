@@ -21,10 +21,14 @@ from ducklane.network import PolicyNetwork
 from ducklane.settings import Settings
 
 DRIVES = 128
-"""Enough to tell a share of 0.99 from one of 0.95, in a few seconds on two cores."""
+"""As many as take a few seconds on two cores."""
 
-SEED = 2_000_000_011
-"""Of the starts: the same for every training run, whatever its own seed, and of no other use."""
+SEED = 0
+"""Of the starts, the same for every training run, whatever its own seed.
+
+Random starts may be so far off the lane that no policy stays on the road, and luck with them sways a mean of
+so few. These are ordinary ones: the default policy survives 80 % of them, and 77 % of 4096 others.
+"""
 
 ROBOTS_WITH_LENSES = 16
 """Each drives several episodes: `simulator.camera_rand` gives each a lens, which takes a second to make."""
@@ -38,6 +42,12 @@ CONFIRMED = {
     SURVIVED_SHARE: "share of these episodes, 0 to 1, that lasted `simulator.max_steps`: no crash",
 }
 """Metrics of the best checkpoint -> what each means."""
+
+DOUBT = 3.0
+"""Standard errors by which the reward without noise must be lower before that is called a contradiction.
+
+More than the usual two: `episode_reward_mean` is the highest of many means, and so about one too high.
+"""
 
 _BOUND = NormalDist().inv_cdf(0.975)
 """In standard errors: the bound of a 95 % interval. For this many drives Student's t is the same."""
@@ -77,10 +87,10 @@ class Confirmation:
         )
 
     def warning(self, noisy: Sequence[float]) -> str | None:
-        """What to do if the mean reward is certainly lower than with noise; None otherwise.
+        """What to do if the reward is lower than with noise by more than chance explains; None otherwise.
 
-        It is where the 95 % interval of the difference (Welch's) lies below zero, which allows for chance
-        among the drives and among the episodes with noise.
+        The standard error of the difference (Welch's) allows for chance among the drives and among the
+        episodes with noise, DOUBT for the choice of the highest mean.
 
         Args:
             noisy: sums of the rewards of the episodes behind `episode_reward_mean`; fewer than two tell
@@ -89,7 +99,7 @@ class Confirmation:
         if len(noisy) < 2:
             return None
         error = math.hypot(_error(self.rewards), _error(noisy))
-        if self.reward_mean + _BOUND * error >= fmean(noisy):
+        if self.reward_mean + DOUBT * error >= fmean(noisy):
             return None
         low, high = self.interval
         return (
