@@ -79,7 +79,8 @@ def test_the_model_is_confirmed_without_noise(session: Session, project: Project
         assert (point.step, point.value) == (steps, confirmed[name])
     survived = round(128 * confirmed["survived_share"])
     said = (
-        f"confirmed by 128 drives without exploration noise: reward {confirmed['episode_reward_mean']:.1f} "
+        "confirmed by 128 drives from training's starts, without noise: reward "
+        f"{confirmed['episode_reward_mean']:.1f} "
         f"({summary['episode_reward_mean']:.1f} with noise), {survived} of 128 reach the end"
     )
     assert said in session.printed[REPRO].splitlines()

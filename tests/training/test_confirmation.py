@@ -125,6 +125,6 @@ def test_a_lower_reward_without_noise_warns_only_where_chance_does_not_explain_i
 
 def test_the_line_says_reward_and_survival() -> None:
     assert Confirmation([640.0, 644.2, 642.0], survived=2).line(617.31) == (
-        "confirmed by 3 drives without exploration noise: reward 642.1 (617.3 with noise), "
+        "confirmed by 3 drives from training's starts, without noise: reward 642.1 (617.3 with noise), "
         "2 of 3 reach the end"
     )
