@@ -80,6 +80,8 @@ def _film(path: Path) -> None:
 
 
 def _train(folder: Path) -> None:
+    confirmed = {"drives": 128, "episode_reward_mean": 612.34, "survived_share": 0.8}
+    change(folder / "summary.json", {"confirmed": confirmed})
     trials = [(str(number), seed) for number, seed in enumerate(DISTANCES, 1)]
     # a fourth one, of another recipe, whose model was not scored
     write_csv(
