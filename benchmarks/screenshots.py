@@ -214,7 +214,10 @@ class Pages:
 
     def open_metric(self, name: str) -> None:
         """Of runs that are being compared draw the curves of a metric."""
-        self._click(f'//a[normalize-space()="{name}"]')
+        link = f'//a[normalize-space()="{name}"]'
+        # it may be out of sight in a table that scrolls by itself
+        self.browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", self._find(link))
+        self._click(link)
         self._until(lambda: self.lines() and len(self.lines()) == len(self.legend()), CHART)
 
     def legend(self) -> list[str]:
