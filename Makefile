@@ -58,7 +58,7 @@ test-full: setup-tests ## run all tests, also long ones that repeat what others 
 suite-times: setup ## write into CONTRIBUTING.md where the time of the last make test went
 	@$(IN_VENV) python benchmarks/suite_times.py
 
-reference: setup ## write docs/parameters.md and docs/metrics.md from what the code says
+reference: setup ## write docs/parameters.md and docs/metrics.md from what the code says, and the benchmarks' tables into other pages
 	@$(IN_VENV) python scripts/reference_pages.py
 
 format: setup ## fix style
@@ -78,11 +78,11 @@ bench-simulator: setup ## measure both simulators side by side (about ten minute
 bench-transfer: setup ## drive the trained policy in both simulators (after make repro; about ten minutes)
 	@$(IN_VENV) python benchmarks/transfer.py
 
-seeds: setup ## train with three seeds and score each (about half an hour)
+seeds: setup ## train the default recipe with three seeds and score each (about a quarter of an hour)
 	@$(IN_VENV) python -m ducklane.tracking
 	@$(IN_VENV) python benchmarks/seeds.py
 
-study: setup ## train with each choice of the recipe changed (about three hours)
+study: setup ## compare recipes that differ from the default in one choice, three seeds each (about three hours)
 	@$(IN_VENV) python -m ducklane.tracking
 	@$(IN_VENV) python benchmarks/study.py
 
@@ -106,7 +106,7 @@ bench-training: setup ## measure PPO beside a bare loop and the stock simulator 
 bench-coverage: setup ## how often the interval of ducklane compare holds the truth (about four minutes)
 	@$(IN_VENV) OPENBLAS_NUM_THREADS=1 python benchmarks/intervals.py
 
-bench-confirmation: setup ## whether choosing checkpoints by drives without noise would pay (about half an hour)
+bench-confirmation: setup ## whether choosing checkpoints by drives without noise would pay (about twenty minutes)
 	@$(IN_VENV) python benchmarks/confirmation.py
 
 tune-controller: setup ## search the gains of the controller that policies are compared with (about five minutes)

@@ -1,134 +1,191 @@
-"""Why the defaults are what they are: each choice taken back by itself, and the last candidates.
+"""Why the defaults are what they are: recipes that differ in one choice, compared with the default.
 
-`make study` runs them as DVC experiments, one after the other. After each it writes
-benchmarks/results/study.json and the table in docs/training.md. What stands in that file is not run again
-while params.yaml holds what it held; a setting that came later, with its default, changes nothing.
+`make study` trains and scores each recipe with several seeds, one DVC experiment after the other, and
+compares it with the default as `ducklane compare` does. After each it writes benchmarks/results/study.json
+and study.md. An interrupted study goes on: experiments of the present commit are not run again, and DVC takes
+from its cache what was run at another one with the same code and settings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import experiments
 import typer
-from reports import interval, machine, write_section
+from reports import machine, write_report
 
-from ducklane import settings as ducklane_settings
-from ducklane.project.outputs import write_json
-from ducklane.project.recipe import flatten
+from ducklane.comparing.comparison import NOT_SHOWN, SCORES, Comparison, Score, compare
 
-RESULTS = Path(__file__).parent / "results" / "study.json"
-PAGE = Path("docs/training.md")
+RESULTS = Path(__file__).parent / "results"
 
 QUICK = {"evaluate.episodes": 4}
-"""The 128 long drives tell variants apart; a few in the stock simulator tell whether they hold there."""
+"""The 128 long drives tell recipes apart; a few in gym-duckietown tell whether they hold there."""
+
+COMPARED_IN = "long drives"
+"""The simulator whose scores the table shows."""
+
+DECIDING = tuple(score for score in SCORES if score.column in ("survived", "distance_m", "lateral_mean_m"))
+"""The scores that verdicts rest on, chosen beforehand."""
 
 Changes = dict[str, object]
 Row = dict[str, Any]
-"""What a trial changed and reached, and how long its training took."""
+"""A recipe's figures, as `ducklane compare --json` gives them, with its name and what it changes."""
 
-VARIANTS: dict[str, Changes] = {
+DEFAULT = "as it is"
+
+CHOICES: dict[str, Changes] = {
+    "other seeds": {"simulator.seed": 4},
+    "lr 0.0003": {"rllib.lr": 0.0003},
+    "critic by the image": {"network.critic": "image"},
     "1 frame": {"observation.frame_stack": 1},
-    "2 frames": {"observation.frame_stack": 2},
+    "noise not bounded": {"rllib.std_end": 0.6},
+    "lr kept at 0.001": {"rllib.lr_end": 0.001},
+    "no auxiliary task": {"rllib.state_coeff": 0.0},
+    "value errors clipped": {"rllib.vf_clip_param": 1000.0},
+    "reward fades at 0.30 m": {"reward.lane_width_m": 0.3},
+    "starts within 40 degrees": {"simulator.accept_start_angle_deg": 40},
+    "2 epochs": {"rllib.num_epochs": 2},
+    "64 robots": {"rllib.env_per_worker": 64},
+    "gradients not clipped": {"rllib.grad_clip": 1000.0},
+    "steering alone": {"action.type": "steering"},
+    "in colour": {"observation.color": "rgb"},
+    "gamma 0.99": {"rllib.gamma": 0.99},
     "32 x 64 pixels": {
         "observation.height": 32,
         "observation.width": 64,
         "network.conv_filters": "[[16,8,4],[32,3,2],[32,3,1]]",
     },
-    "64 x 128 pixels": {"observation.height": 64, "observation.width": 128},
-    "in colour": {"observation.color": "rgb"},
-    "throttle and steering": {"action.type": "velocity_steering"},
-    "steering alone": {"action.type": "steering"},
-    "stock reward": {"reward.type": "stock"},
-    "reward fades at 0.30 m": {"reward.lane_width_m": 0.3},
-    "2 epochs": {"rllib.num_epochs": 2},
-    "6 epochs": {"rllib.num_epochs": 6},
-    "16 robots": {"rllib.env_per_worker": 16},
-    "64 robots": {"rllib.env_per_worker": 64},
-    "starts within 40 degrees": {"simulator.accept_start_angle_deg": 40},
-    "noise not bounded": {"rllib.std_end": 0.6},
-    "mean actions held within bounds": {"rllib.bound_coeff": 1.0},
-    "lr 0.0003": {"rllib.lr": 0.0003},
-    "lr kept at 0.001": {"rllib.lr_end": 0.001},
-    "gamma 0.99": {"rllib.gamma": 0.99},
-    "critic by the image": {"network.critic": "image"},
-    "no second task": {"rllib.state_coeff": 0.0},
+    "2 frames": {"observation.frame_stack": 2},
 }
-"""Name -> what differs from params.yaml."""
-
-CANDIDATES: dict[str, Changes] = {
-    "as it is": {},
-    "in colour": VARIANTS["in colour"],
-    "noise not bounded": VARIANTS["noise not bounded"],
-}
-"""Run with several seeds: one proves little."""
+"""Name -> what differs from params.yaml. The first changes no choice: it shows what luck alone does."""
 
 
-def main(candidate_seeds: int = 3) -> None:
-    """Run what is missing, and write the results."""
-    settings = flatten(ducklane_settings.load().as_dict())
-    known = experiments.trials_in(RESULTS, settings)
-    done: list[Row] = []
-    trials = list(_trials(candidate_seeds))
-    for n, (name, seed, changes) in enumerate(trials, 1):
-        print(f"study {n}/{len(trials)}: {name}, seed {seed}", flush=True)
-        changes = {**QUICK, "simulator.seed": seed, **changes}
-        found = next((row for row in known if row["changes"] == changes), None)
-        if found is None:
-            found = _run(name, seed, changes)
-            known.append(found)
-        done.append({**found, "name": name})
-        write_json(RESULTS, {"settings": settings, "trials": known})
-        write_section(PAGE, "make study", table(done))
-    print(table(done))
+def main(seeds: int = 3, choices: int = len(CHOICES)) -> None:
+    """Run what is missing, and write the results.
+
+    Args:
+        seeds: of each recipe.
+        choices: how many, from the first.
+    """
+    _run(DEFAULT, {}, seeds)
+    rows: list[Row] = []
+    for n, (name, changes) in enumerate(list(CHOICES.items())[:choices], 1):
+        print(f"study {n}/{choices}: {name}", flush=True)
+        _run(name, changes, seeds)
+        rows.append(_compared(name, changes))
+        report = _report(rows)
+        write_report(RESULTS, "study", report, page(report))
+    print(table(report))
 
 
-def _run(name: str, seed: int, changes: Changes) -> Row:
-    experiment = experiments.named("study", name, f"seed{seed}")
-    experiments.run(experiment, changes)
-    scores, summary = experiments.reached(experiment)
+def _run(name: str, changes: Changes, seeds: int) -> None:
+    experiments.run(_experiment(name), {**QUICK, "tune.num_samples": seeds, **changes})
+
+
+def _experiment(name: str) -> str:
+    return experiments.named("study", name)
+
+
+def _compared(name: str, changes: Changes) -> Row:
+    """A recipe against the default."""
+    names = [str(experiments.revision(_experiment(each))) for each in (DEFAULT, name)]
+    (comparison,) = compare(names)
+    return {**_without_name(comparison), "choice": name, "changes": changes, "training_s": _seconds(name)}
+
+
+def _without_name(comparison: Comparison) -> Row:
+    figures = comparison.as_dict()
+    # of a commit that only this clone has
+    del figures["name"]
+    return figures
+
+
+def _seconds(name: str) -> float:
+    """How long its training took."""
+    summary = experiments.read(_experiment(name), "results/train/summary.json")
+    return float(json.loads(summary)["wall_s"])
+
+
+def _report(rows: Sequence[Row]) -> dict[str, Any]:
     return {
-        "name": name,
-        "seed": seed,
-        "changes": changes,
         "machine": machine("ray", "torch"),
-        "stock": {key: scores["gate"][key] for key in ("survived", "episodes", "distance_m_median")},
-        "laps": scores["laps"]["trained"],
-        "train": {key: summary[key] for key in ("episode_reward_mean", "timesteps_total", "wall_s")},
+        "headline": {
+            "choices": len(rows),
+            "seeds_per_choice_min": min(len(row["seeds"]) for row in rows),
+            "shown_differences": sum(bool(list(_shown(row))) for row in rows),
+            "scores_compared": len(rows) * len(DECIDING),
+            "training_hours": round((sum(row["training_s"] for row in rows) + _seconds(DEFAULT)) / 3600, 1),
+        },
+        "choices": list(rows),
     }
 
 
-def _trials(candidate_seeds: int) -> Iterator[tuple[str, int, Changes]]:
-    """Each (name, seed, changes) once: the candidates with all seeds, the rest with the first."""
-    for name, changes in CANDIDATES.items():
-        for seed in range(1, candidate_seeds + 1):
-            yield name, seed, changes
-    for name, changes in VARIANTS.items():
-        if name not in CANDIDATES:
-            yield name, 1, changes
+def _shown(row: Row) -> Iterator[tuple[str, str]]:
+    """("better" or "worse", name) of each deciding score that differs."""
+    for score in DECIDING:
+        verdict = _figures(row, score)["verdict"]
+        if verdict in ("better", "worse"):
+            yield verdict, score.name
 
 
-def table(rows: Iterable[Row]) -> str:
-    """The trials as Markdown."""
+def _figures(row: Row, score: Score) -> dict[str, Any]:
+    figures: dict[str, Any] = row["scores"][COMPARED_IN][score.column]
+    return figures
+
+
+def page(report: dict[str, Any]) -> str:
+    """The report as a page."""
+    headline = report["headline"]
+    return "\n\n".join([
+        "# One choice changed",
+        "`make study` writes this file. Each row is a recipe that differs from the default in one choice, "
+        f"trained with {headline['seeds_per_choice_min']} seeds or more, each scored by one-minute drives in "
+        "the batched simulator. A cell shows the mean over seeds and, for the changed recipes, how much that "
+        "is more than the default's, with the 95 % interval over seeds and starts; in bold if it leaves out "
+        f"zero. Of {headline['scores_compared']} such intervals about "
+        f"{0.05 * headline['scores_compared']:.1f} would leave out zero if no choice made any difference.",
+        table(report),
+    ])  # fmt: skip
+
+
+def table(report: dict[str, Any]) -> str:
+    """The report as a Markdown table."""
+    rows = report["choices"]
+    names = [f"{score.name} ({score.unit})" for score in DECIDING]
+    base = [_number(score, _figures(rows[0], score)["a"]["mean"]) for score in DECIDING]
     lines = [
-        "| | seed | survived | distance (m) [95 %] | off centre | stock: survived | stock: m | trained in |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-        *map(_row, rows),
+        f"| choice | changes | {' | '.join(names)} | against the default |",
+        f"| --- | --- |{' ---: |' * len(names)} --- |",
+        f"| {DEFAULT} | | {' | '.join(base)} | |",
+        *map(_line, rows),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _row(row: Row) -> str:
-    laps, stock, official = row["laps"], row["stock"], row["laps"]["official"]
-    off_centre = official["deviation-center-line"]["median"] / official["survival_time"]["median"]
-    return (
-        f"| {row['name']} | {row['seed']} | {laps['survived']} of {laps['episodes']} "
-        f"| {interval(official['driven_lanedir_consec'])} | {100 * off_centre:.1f} cm "
-        f"| {stock['survived']} of {stock['episodes']} | {stock['distance_m_median']:.2f} "
-        f"| {row['train']['wall_s'] / 60:.1f} min |"
-    )
+def _line(row: Row) -> str:
+    changes = ", ".join(f"`{key.split('.')[-1]}: {value}`" for key, value in row["changes"].items())
+    cells = [_cell(score, _figures(row, score)) for score in DECIDING]
+    return f"| {row['choice']} | {changes} | {' | '.join(cells)} | {_verdict(row)} |"
+
+
+def _cell(score: Score, figures: dict[str, Any]) -> str:
+    difference, low, high = (_number(score, figures[key], "+") for key in ("difference", "low", "high"))
+    text = f"{_number(score, figures['b']['mean'])}: {difference} [{low}, {high}]"
+    return f"**{text}**" if figures["verdict"] in ("better", "worse") else text
+
+
+def _number(score: Score, value: float | None, sign: str = "") -> str:
+    return "-" if value is None else f"{value * score.per_unit:{sign}z.{score.digits}f}"
+
+
+def _verdict(row: Row) -> str:
+    """In words."""
+    found = list(_shown(row))
+    kinds = {kind: [name for verdict, name in found if verdict == kind] for kind in ("better", "worse")}
+    return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names) or NOT_SHOWN
 
 
 if __name__ == "__main__":

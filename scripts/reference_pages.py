@@ -1,4 +1,4 @@
-"""Generates the pages of all settings and all metrics from params.yaml and the code.
+"""Generates the pages of all settings and all metrics from params.yaml and the code, and tables in others.
 
 `make reference` writes them; a test fails when they are out of date.
 """
@@ -21,6 +21,10 @@ from ducklane.settings.refusals import allowed
 
 PARAMETERS_PAGE = Path("docs", "parameters.md")
 METRICS_PAGE = Path("docs", "metrics.md")
+
+RESULTS = Path("benchmarks", "results")
+TABLES = {Path("README.md"): "seeds", Path("docs", "training.md"): "study"}
+"""Page -> name of the benchmark whose table it shows."""
 
 _COMMENT = re.compile(r"^(?P<indent> *)(?P<key>[\w]+):[^#]*# (?P<comment>.+)$")
 _SECTION = re.compile(r"^# (?P<comment>.+)\n(?P<name>\w+):$", re.MULTILINE)
@@ -151,9 +155,19 @@ def _score_meanings() -> Iterator[tuple[str, str]]:
         yield name, meanings[name.replace("-", "_")]
 
 
+def with_table(page: Path, benchmark: str) -> str:
+    """A page with the table of a benchmark's report between the marks that name it."""
+    report = (RESULTS / f"{benchmark}.md").read_text().splitlines()
+    table = "\n".join(line for line in report if line.startswith("|"))
+    begin, end = f"<!-- the table of {RESULTS}/{benchmark}.md -->\n", "\n<!-- until here -->"
+    before, rest = page.read_text().split(begin)
+    return f"{before}{begin}{table}{end}{rest.split(end, maxsplit=1)[1]}"
+
+
 def main() -> None:
     """Write the pages."""
-    for page, text in {PARAMETERS_PAGE: parameters(), METRICS_PAGE: metrics()}.items():
+    tables = {page: with_table(page, benchmark) for page, benchmark in TABLES.items()}
+    for page, text in {PARAMETERS_PAGE: parameters(), METRICS_PAGE: metrics(), **tables}.items():
         with replacing(page) as draft:
             draft.write_text(text)
 

@@ -30,6 +30,12 @@ def test_the_metrics_page_is_up_to_date() -> None:
     assert (REPOSITORY / reference.METRICS_PAGE).read_text() == reference.metrics(), "run `make reference`"
 
 
+@pytest.mark.parametrize("page", reference.TABLES)
+def test_a_benchmarks_table_is_up_to_date(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    assert page.read_text() == reference.with_table(page, reference.TABLES[page]), "run `make reference`"
+
+
 def test_every_setting_is_on_the_page_with_its_default_and_its_meaning() -> None:
     found = rows(reference.parameters(PARAMS))
     content = settings.read_yaml(PARAMS)
@@ -43,8 +49,11 @@ def test_every_setting_is_on_the_page_with_its_default_and_its_meaning() -> None
 
 
 def test_a_changed_setting_changes_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for file in (PARAMS, *(REPOSITORY / page for page in reference.TABLES)):
+        (tmp_path / file.relative_to(REPOSITORY)).parent.mkdir(exist_ok=True)
+        shutil.copy(file, tmp_path / file.relative_to(REPOSITORY))
+    shutil.copytree(REPOSITORY / reference.RESULTS, tmp_path / reference.RESULTS)
     monkeypatch.chdir(tmp_path)
-    shutil.copy(PARAMS, tmp_path)
     reference.main()
     before = rows(reference.PARAMETERS_PAGE.read_text())
     text = PARAMS.read_text()

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import recipes
+import seeds
 import study
 from ruamel.yaml import YAML
 
 from ducklane.baselines import ProportionalController
+from ducklane.comparing import statistics
 from ducklane.settings import Settings
 from ducklane.simulator.town.maps import check_maps
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-EXPERIMENTS = {**study.VARIANTS, **study.CANDIDATES, **recipes.RECIPES}
+EXPERIMENTS = {**study.CHOICES, **recipes.RECIPES}
 
 
 def with_changes(settings: Settings, changes: Mapping[str, object]) -> Settings:
@@ -84,60 +86,76 @@ def test_drivers_are_driven_in_both_simulators(changed: Callable[..., Settings])
     assert f"several maps 100% of the controller's distance, 0 of {5 * len(recipes.UNSEEN)} crashed" in text
 
 
-def trial(name: str, seed: int) -> dict[str, Any]:
-    official = {
-        "driven_lanedir_consec": {"median": 32.44, "low": 32.25, "high": 33.0},
-        "deviation-center-line": {"median": 0.9, "low": 0.8, "high": 1.0},
-        "survival_time": {"median": 30.0, "low": 30.0, "high": 30.0},
+def recipe(distances: list[float], base: list[float]) -> dict[str, Any]:
+    """A row of a study: seeds that differ in their long drives' distance alone."""
+    figures = {
+        score.column: {
+            "a": {"mean": 1.0},
+            "b": {"mean": 1.0},
+            "difference": 0.0,
+            "low": 0.0,
+            "high": 0.0,
+            "verdict": "the same",
+        }
+        for score in study.DECIDING
     }
-    return {
-        "name": name,
-        "seed": seed,
-        "stock": {"survived": 3, "episodes": 4, "distance_m_median": 8.0},
-        "laps": {"survived": 120, "episodes": 128, "official": official},
-        "train": {"wall_s": 150.0},
+    found = statistics.difference(
+        *(np.repeat(np.array([seeds]).T, 8, axis=1) for seeds in (base, distances)), [np.arange(8)]
+    )
+    figures["distance_m"] = {
+        "a": {"mean": found.mean_a},
+        "b": {"mean": found.mean_b},
+        "difference": found.difference,
+        "low": found.low,
+        "high": found.high,
+        "verdict": "worse" if found.shown else "no difference shown",
     }
+    seeds = [{"seed": str(n)} for n in range(len(distances))]
+    return {"scores": {"long drives": figures}, "seeds": seeds, "training_s": 1800.0}
 
 
-def test_each_trial_is_one_line() -> None:
-    *_, line = study.table([trial("1 frame", 2)]).splitlines()
-    assert line == "| 1 frame | 2 | 120 of 128 | 32.4 [32.2, 33.0] | 3.0 cm | 3 of 4 | 8.00 | 2.5 min |"
+def test_a_study_says_which_choices_make_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study, "_seconds", lambda name: 1800.0)
+    base = [32.0, 32.2, 32.1]
+    rows = [
+        {"choice": "other seeds", "changes": {"simulator.seed": 4}, **recipe([32.1, 32.0, 32.2], base)},
+        {"choice": "slow", "changes": {"rllib.lr": 0.0003}, **recipe([20.0, 21.0, 20.5, 20.4], base)},
+    ]
+    report = study._report(rows)
+    assert report["headline"] == {
+        "choices": 2,
+        "seeds_per_choice_min": 3,
+        "shown_differences": 1,
+        "scores_compared": 6,
+        "training_hours": 1.5,
+    }
+    _, _, default, same, slow = study.table(report).splitlines()
+    assert default == "| as it is | | 100.0 | 32.10 | 100.00 | |"
+    assert same.startswith("| other seeds | `seed: 4` | 100.0: +0.0 [+0.0, +0.0] | 32.10: +0.00 [-")
+    assert same.endswith(" | no difference shown |")
+    assert slow.startswith("| slow | `lr: 0.0003` | ")
+    assert "| **20.48: -11.6" in slow
+    assert slow.endswith(" | worse: distance |")
 
 
-def test_a_study_resumes_where_it_was_interrupted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    page, ran = tmp_path / "page.md", []
-    page.write_text("before\n<!-- make study writes what follows -->\n<!-- until here -->\nafter\n")
-
-    def run(name: str, seed: int, changes: object) -> dict[str, Any]:
-        if len(ran) == 3:
-            raise KeyboardInterrupt
-        ran.append(name)
-        return {**trial(name, seed), "changes": changes}
-
-    monkeypatch.setattr(study, "RESULTS", tmp_path / "study.json")
-    monkeypatch.setattr(study, "PAGE", page)
-    monkeypatch.setattr(study, "_run", run)
-    monkeypatch.setattr(study, "VARIANTS", dict(list(study.VARIANTS.items())[:2]))
-    monkeypatch.setattr(study, "CANDIDATES", {"as it is": {}})
-    with pytest.raises(KeyboardInterrupt):
-        study.main(candidate_seeds=2)
-    first = list(ran)
-    ran.clear()
-    study.main(candidate_seeds=2)
-    assert [*first, *ran] == ["as it is", "as it is", *study.VARIANTS]
-    before, *lines, after = page.read_text().splitlines()
-    assert (before, after) == ("before", "after")
-    assert len(lines) == 2 + 2 + 4  # marks, head, trials
-    ran.clear()
-    study.main(candidate_seeds=2)
-    assert not ran
-    # a setting that was not there yet does not matter, another value does
-    content = json.loads((tmp_path / "study.json").read_text())
-    del content["settings"]["reward.detour_margin_m"]
-    (tmp_path / "study.json").write_text(json.dumps(content))
-    study.main(candidate_seeds=2)
-    assert not ran
-    content["settings"]["rllib.lr"] = 0.5
-    (tmp_path / "study.json").write_text(json.dumps(content))
-    with pytest.raises(KeyboardInterrupt):
-        study.main(candidate_seeds=2)
+def test_the_seeds_of_a_recipe_stand_beside_their_median_and_the_controller() -> None:
+    scores = {
+        "survived_share": 1.0,
+        "distance_m": 8.0,
+        "lateral_mean_m": 0.02,
+        "in_lane_share": 1.0,
+        "laps_survived_share": 0.75,
+        "laps_distance_m": 32.7,
+    }
+    over = {name: {"median": value, "low": None, "high": None} for name, value in scores.items()}
+    report = {
+        "drives": {"gate": 20, "laps": 128},
+        "seeds": [{"seed": 3, **scores}],
+        "over_seeds": over,
+        "controller": scores,
+        "training_s": 300.0,
+    }
+    *_, seed, median, controller = seeds.table(report).splitlines()
+    assert seed == "| trained, seed 3 | 20 | 8.00 | 2.0 | 100.0 | 96 | 32.7 |"
+    assert median.startswith("| median over seeds [95 %] | 20 [-, -] | 8.00 [-, -] | 2.0 [-, -] |")
+    assert controller.startswith("| controller that knows the lane | 20 | 8.00 | ")

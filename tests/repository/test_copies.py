@@ -221,6 +221,9 @@ def test_a_copy_of_a_project_inside_a_larger_repository_is_recognised(
     assert done.returncode == 0, done.stdout
     said = json.loads(experiments.read("far", "summary.json"))
     assert said == {"root": str(project), "commit": head, "dirty": False, "experiment": "far"}
+    # an interrupted study goes on: what has been run is not run again
+    experiments.run("far", {"lr": 0.5}, "train")
+    assert json.loads(experiments.read("far", "summary.json")) == said
 
 
 def test_dvc_loses_nothing_of_a_shallow_clone(
