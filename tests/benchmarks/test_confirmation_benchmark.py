@@ -38,10 +38,10 @@ def test_each_rule_chooses_its_checkpoint() -> None:
     assert steps == {"the mean": 200, "confirmation": 100, "the best kept": 300, "the worst kept": 200}
 
 
-def test_the_gain_is_counted_drive_by_drive_over_all_seeds() -> None:
-    assert confirmation.gains(ROWS) == [0.0, 21.0, 0.0, 0.0, 0.0, 0.0]
+def test_seeds_are_the_unit_of_what_confirmation_adds() -> None:
+    assert confirmation.gains(ROWS) == [7.0, 0.0]
     text = confirmation.table(ROWS)
-    assert "instead of by the mean: +3.50 [-5.50, +12.50] m a drive, over all seeds." in text
+    assert "instead of by the mean: +3.50 [-40.97, +47.97] m a drive, over seeds [95 %]." in text
     lines = [line for line in text.splitlines() if line.startswith(("| 1 ", "| 2 "))]
     assert len(lines) == 8
     assert lines[0].startswith("| 1 | the mean of 3 | 200 | 510.0 | 600.0 | 2 of 3 | 24.00 [")
