@@ -303,15 +303,14 @@ def main() -> None:
         with make_ui(project) as address, chromium() as browser:
             pages = Pages(browser)
             pages.open(address)
-            pages.toggle_columns("Dataset", "Models")
             pages.select(*pages.listed().values())
-            pages.picture(IMAGES / "runs.png", (1300, 560), top="//h2")
+            pages.picture(IMAGES / "runs.png", (1280, 560), top="//h2")
             pages.compare()
             pages.differing_params()
             details = '//*[@role="button"][.//*[@aria-label="collapse Run details"]]'
-            pages.picture(IMAGES / "compare.png", (1100, 960), top=details)
+            pages.picture(IMAGES / "compare.png", (1280, 960), top=details)
             pages.open_metric(METRIC)
-            pages.picture(IMAGES / "curves.png", (1400, 900), top=CHART, what=CHART)
+            pages.picture(IMAGES / "curves.png", (1280, 900), top=CHART, what=CHART)
     print(f"wrote {IMAGES}")
 
 

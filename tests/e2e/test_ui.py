@@ -69,9 +69,6 @@ def test_the_page_opens_on_the_columns_by_which_runs_are_compared(session: Sessi
         assert float(shown.rstrip("…").rstrip(".")) == pytest.approx(logged[name], rel=1e-3, abs=1e-3)
     assert pages.cell(run.info.run_id, "params.`rllib.lr`") == "0.0003"
     assert pages.cell(run.info.run_id, "tags.`recipe_digest`") == run.data.tags["recipe_digest"]
-    used = run.inputs.dataset_inputs[0].dataset
-    assert f"{used.name} ({used.digest})" in pages.cell(run.info.run_id, "attributes.`Dataset`")
-    assert "ducklane-policy" in pages.cell(run.info.run_id, "attributes.`Models`")
 
 
 @pytest.fixture

@@ -19,8 +19,6 @@ TAG = f"mlflow.sharedViewState.{KEY}"
 """Tag of the experiment that holds the view."""
 
 COLUMNS = (
-    "attributes.`Dataset`",
-    "attributes.`Models`",
     "metrics.`best/episode_reward_mean`",
     "metrics.`evaluate/distance_m`",
     "metrics.`evaluate/survived`",
@@ -31,7 +29,10 @@ COLUMNS = (
     "params.`simulator.seed`",
     "tags.`recipe_digest`",
 )
-"""What stands beside a run's name, as MLflow calls columns. It leaves out those that no run has."""
+"""What stands beside a run's name, as MLflow calls columns. It leaves out those that no run has.
+
+Datasets and models are left to the run's own page: their columns would push the scores out of sight.
+"""
 
 
 @one_line()
