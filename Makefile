@@ -82,7 +82,7 @@ seeds: setup ## train the default recipe with three seeds and score each (about 
 	@$(IN_VENV) python -m ducklane.tracking
 	@$(IN_VENV) python benchmarks/seeds.py
 
-study: setup ## compare recipes that differ from the default in one choice, three seeds each (about three hours)
+study: setup ## compare recipes that differ from the default in one choice, three seeds each (about two and a half hours)
 	@$(IN_VENV) python -m ducklane.tracking
 	@$(IN_VENV) python benchmarks/study.py
 
