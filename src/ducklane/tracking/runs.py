@@ -180,8 +180,8 @@ class Run:
             the registered version as models:/<name>/<version>.
         """
         trained = (find_run(trained_in) if trained_in else None) or self
-        params = self.store.get_run(trained.id).data.params
-        made_by = {key: value for key, value in params.items() if stages()[TRAIN].depends_on(key)}
+        params, depends_on = self.store.get_run(trained.id).data.params, stages()[TRAIN].depends_on
+        made_by = {key: value for key, value in params.items() if depends_on(key)}
         tags = {key: value for key, value in self.described()[1].items() if key in DESCRIBING}
         return log_policy(self.id, path, registered_name, frames_shape, made_by, tags)
 
