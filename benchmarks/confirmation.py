@@ -121,16 +121,7 @@ def _policy(settings: Settings, saved: SavedCheckpoint) -> TrainedPolicy:
         seed=settings.simulator.seed,
         weights_sha256=weights_digest(network),
     )
-    camera = settings.simulator
-    spec = PolicySpec(
-        camera_width=camera.camera_width,
-        camera_height=camera.camera_height,
-        observation=settings.observation,
-        action=settings.action,
-        network=settings.network,
-        provenance=origin,
-    )
-    return TrainedPolicy(spec, network)
+    return TrainedPolicy(PolicySpec.of(settings, origin), network)
 
 
 def chosen(rows: Sequence[Row]) -> dict[str, Row]:

@@ -307,15 +307,7 @@ def _policy_of(training: Training, number: int, best: SavedCheckpoint) -> tuple[
         trial_run_id=trial_run.id if trial_run is not run else None,
         changes=trial.changes,
     )
-    spec = PolicySpec(
-        camera_width=trial_settings.simulator.camera_width,
-        camera_height=trial_settings.simulator.camera_height,
-        observation=trial_settings.observation,
-        action=trial_settings.action,
-        network=trial_settings.network,
-        provenance=origin,
-    )
-    return spec, network
+    return PolicySpec.of(trial_settings, origin), network
 
 
 if __name__ == "__main__":

@@ -131,23 +131,16 @@ def make_policy() -> Callable[[Settings], TrainedPolicy]:
         torch.manual_seed(0)
         network = PolicyNetwork(settings.observation.shape, settings.action.size, settings.network)
         torch.nn.init.orthogonal_(network.action_head.weight, 0.5)
-        spec = PolicySpec(
-            camera_width=settings.simulator.camera_width,
-            camera_height=settings.simulator.camera_height,
-            observation=settings.observation,
-            action=settings.action,
-            network=settings.network,
-            provenance=Provenance(
-                mlflow_run_id="none",
-                git_commit="none",
-                params_digest=settings.digest(),
-                episode_reward_mean=0.0,
-                timesteps_total=1,
-                map_name=", ".join(settings.simulator.map_names),
-                seed=0,
-                weights_sha256=weights_digest(network),
-            ),
+        origin = Provenance(
+            mlflow_run_id="none",
+            git_commit="none",
+            params_digest=settings.digest(),
+            episode_reward_mean=0.0,
+            timesteps_total=1,
+            map_name=", ".join(settings.simulator.map_names),
+            seed=0,
+            weights_sha256=weights_digest(network),
         )
-        return TrainedPolicy(spec, network)
+        return TrainedPolicy(PolicySpec.of(settings, origin), network)
 
     return make

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ducklane.errors import UserError
 from ducklane.network import PolicyNetwork
-from ducklane.settings import ActionSettings, NetworkSettings, ObservationSettings
+from ducklane.settings import ActionSettings, NetworkSettings, ObservationSettings, Settings
 from ducklane.task.action import action_mapping
 from ducklane.task.observation import FrameStack, FrameTransform
 
@@ -98,6 +98,18 @@ class PolicySpec(BaseModel):
     action: ActionSettings
     network: NetworkSettings
     provenance: Provenance
+
+    @classmethod
+    def of(cls, settings: Settings, provenance: Provenance) -> PolicySpec:
+        """Of a policy that was trained with these settings."""
+        return cls(
+            camera_width=settings.simulator.camera_width,
+            camera_height=settings.simulator.camera_height,
+            observation=settings.observation,
+            action=settings.action,
+            network=settings.network,
+            provenance=provenance,
+        )
 
     def build_network(self) -> PolicyNetwork:
         """A network of this shape, untrained."""
