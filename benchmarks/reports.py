@@ -45,7 +45,7 @@ def write_report(folder: Path, name: str, report: dict[str, Any], table: str) ->
 
 
 def write_section(page: Path, command: str, text: str) -> None:
-    """Replace what stands on a page between the marks of a command, as `make seeds`."""
+    """Replace what stands on a page between the marks of a command, as `make suite-times`."""
     begin, end = f"<!-- {command} writes what follows -->\n", "<!-- until here -->\n"
     before, rest = page.read_text().split(begin)
     _, after = rest.split(end, maxsplit=1)

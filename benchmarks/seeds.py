@@ -18,6 +18,7 @@ import typer
 from matplotlib.figure import Figure
 from reports import machine, write_report
 
+from ducklane.comparing.scored import csv_value
 from ducklane.project.outputs import replacing
 
 RESULTS = Path(__file__).parent / "results"
@@ -48,7 +49,7 @@ def collect(experiment: str) -> dict[str, Any]:
     return {
         "machine": machine("ray", "torch"),
         "drives": {"gate": scores["episodes"], "laps": scores["laps"]["trained"]["episodes"]},
-        "seeds": [{key: _value(text) for key, text in row.items()} for row in seeds],
+        "seeds": [{key: csv_value(text) for key, text in row.items()} for row in seeds],
         "over_seeds": scores["seeds"],
         "controller": _controller(baselines["proportional"], scores["laps"]["proportional"]),
         "training_s": summary["wall_s"],
@@ -57,13 +58,6 @@ def collect(experiment: str) -> dict[str, Any]:
 
 def _rows(experiment: str, file: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(experiments.read(experiment, file))))
-
-
-def _value(text: str) -> object:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def _controller(gate: Row, laps: Row) -> Row:
@@ -102,17 +96,9 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _line(driver: str, scores: Row, gate: int, laps: int) -> str:
+def _columns(gate: int, laps: int) -> tuple[tuple[str, int, int], ...]:
+    """Name, what one is in the table's unit, and digits after the point, of each score."""
     return (
-        f"| {driver} | {gate * scores['survived_share']:.0f} | {scores['distance_m']:.2f} "
-        f"| {100 * scores['lateral_mean_m']:.1f} | {100 * scores['in_lane_share']:.1f} "
-        f"| {laps * scores['laps_survived_share']:.0f} | {scores['laps_distance_m']:.1f} |"
-    )
-
-
-def _over_seeds(found: dict[str, Any], gate: int, laps: int) -> str:
-    """The median over the seeds with its interval."""
-    columns = (
         ("survived_share", gate, 0),
         ("distance_m", 1, 2),
         ("lateral_mean_m", 100, 1),
@@ -120,8 +106,17 @@ def _over_seeds(found: dict[str, Any], gate: int, laps: int) -> str:
         ("laps_survived_share", laps, 0),
         ("laps_distance_m", 1, 1),
     )
+
+
+def _line(driver: str, scores: Row, gate: int, laps: int) -> str:
+    cells = [f"{unit * scores[name]:.{digits}f}" for name, unit, digits in _columns(gate, laps)]
+    return f"| {driver} | {' | '.join(cells)} |"
+
+
+def _over_seeds(found: dict[str, Any], gate: int, laps: int) -> str:
+    """The median over the seeds with its interval."""
     cells = []
-    for name, unit, digits in columns:
+    for name, unit, digits in _columns(gate, laps):
         median, low, high = (
             "-" if found[name][part] is None else f"{unit * found[name][part]:.{digits}f}"
             for part in ("median", "low", "high")

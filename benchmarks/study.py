@@ -17,7 +17,7 @@ import experiments
 import typer
 from reports import machine, write_report
 
-from ducklane.comparing.comparison import NOT_SHOWN, SCORES, Comparison, Score, compare
+from ducklane.comparing.comparison import NOT_SHOWN, SCORES, Score, compare
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -93,14 +93,7 @@ def _compared(name: str, changes: Changes) -> Row:
     """A recipe against the default."""
     names = [str(experiments.revision(_experiment(each))) for each in (DEFAULT, name)]
     (comparison,) = compare(names)
-    return {**_without_name(comparison), "choice": name, "changes": changes, "training_s": _seconds(name)}
-
-
-def _without_name(comparison: Comparison) -> Row:
-    figures = comparison.as_dict()
-    # of a commit that only this clone has
-    del figures["name"]
-    return figures
+    return {**comparison.as_dict(), "name": name, "changes": changes, "training_s": _seconds(name)}
 
 
 def _seconds(name: str) -> float:
@@ -155,7 +148,7 @@ def table(report: dict[str, Any]) -> str:
     """The report as a Markdown table."""
     rows = report["choices"]
     names = [f"{score.name} ({score.unit})" for score in DECIDING]
-    base = [_number(score, _figures(rows[0], score)["a"]["mean"]) for score in DECIDING]
+    base = [score.text(_figures(rows[0], score)["a"]["mean"]) for score in DECIDING]
     lines = [
         f"| choice | changes | {' | '.join(names)} | against the default |",
         f"| --- | --- |{' ---: |' * len(names)} --- |",
@@ -168,17 +161,13 @@ def table(report: dict[str, Any]) -> str:
 def _line(row: Row) -> str:
     changes = ", ".join(f"`{key.split('.')[-1]}: {value}`" for key, value in row["changes"].items())
     cells = [_cell(score, _figures(row, score)) for score in DECIDING]
-    return f"| {row['choice']} | {changes} | {' | '.join(cells)} | {_verdict(row)} |"
+    return f"| {row['name']} | {changes} | {' | '.join(cells)} | {_verdict(row)} |"
 
 
 def _cell(score: Score, figures: dict[str, Any]) -> str:
-    difference, low, high = (_number(score, figures[key], "+") for key in ("difference", "low", "high"))
-    text = f"{_number(score, figures['b']['mean'])}: {difference} [{low}, {high}]"
+    difference, low, high = (score.text(figures[key], "+") for key in ("difference", "low", "high"))
+    text = f"{score.text(figures['b']['mean'])}: {difference} [{low}, {high}]"
     return f"**{text}**" if figures["verdict"] in ("better", "worse") else text
-
-
-def _number(score: Score, value: float | None, sign: str = "") -> str:
-    return "-" if value is None else f"{value * score.per_unit:{sign}z.{score.digits}f}"
 
 
 def _verdict(row: Row) -> str:

@@ -118,8 +118,8 @@ def test_a_study_says_which_choices_make_a_difference(monkeypatch: pytest.Monkey
     monkeypatch.setattr(study, "_seconds", lambda name: 1800.0)
     base = [32.0, 32.2, 32.1]
     rows = [
-        {"choice": "other seeds", "changes": {"simulator.seed": 4}, **recipe([32.1, 32.0, 32.2], base)},
-        {"choice": "slow", "changes": {"rllib.lr": 0.0003}, **recipe([20.0, 21.0, 20.5, 20.4], base)},
+        {"name": "other seeds", "changes": {"simulator.seed": 4}, **recipe([32.1, 32.0, 32.2], base)},
+        {"name": "slow", "changes": {"rllib.lr": 0.0003}, **recipe([20.0, 21.0, 20.5, 20.4], base)},
     ]
     report = study._report(rows)
     assert report["headline"] == {

@@ -34,6 +34,18 @@ class Score:
     """a seed's score from its drives'"""
     higher_is_better: bool = True
 
+    def text(self, value: float | None, sign: str = "", digits: int | None = None) -> str:
+        """A value of the file's in `unit`; "-" if it is not known.
+
+        Args:
+            value: None or NaN if not known.
+            sign: "+" to write it always.
+            digits: after the point; those of the score by default.
+        """
+        if value is None or math.isnan(value):
+            return "-"
+        return f"{value * self.per_unit:{sign}z.{self.digits if digits is None else digits}f}"
+
 
 SCORES = (
     Score("survived", "survived", "%", 100, 1, np.mean),

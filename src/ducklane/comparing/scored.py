@@ -218,10 +218,10 @@ def _settings(source: Source, run_id: str) -> dict[str, object]:
         file.write_text(source.read(PARAMS) or "{}")
         content: Any = settings.read_yaml(file)
     changed: Row = next((row for row in _rows(source, TRIALS) if row["mlflow_run_id"] == run_id), {})
-    return flatten(content) | {key: _value(text) for key, text in changed.items() if "." in key}
+    return flatten(content) | {key: csv_value(text) for key, text in changed.items() if "." in key}
 
 
-def _value(text: str) -> object:
+def csv_value(text: str) -> object:
     """A value from a CSV file, as it would stand in params.yaml."""
     try:
         return json.loads(text)

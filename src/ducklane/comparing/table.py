@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Iterator, Sequence
 
@@ -110,22 +109,16 @@ def _table(letter: str, comparison: Comparison) -> Table:
 def _row(compared: Compared, sure: bool) -> list[str]:
     score, found = compared.score, compared.found
     name = f" {score.name} ({score.unit})"
-    means = [_number(compared, value) for value in (found.mean_a, found.mean_b)]
+    means = [score.text(value) for value in (found.mean_a, found.mean_b)]
     if found.low is None or found.high is None:
-        return [name, *means, _number(compared, found.difference, "+"), *(["", "unknown"] if sure else [])]
+        return [name, *means, score.text(found.difference, "+"), *(["", "unknown"] if sure else [])]
     bounds = (found.difference, found.low, found.high)
     # more digits than that mean nothing, and do not fit on 80 columns
     wide = max(map(abs, bounds)) * score.per_unit >= WIDE
     digits = min(score.digits, 1) if wide else score.digits
-    difference, low, high = (_number(compared, bound, "+", digits) for bound in bounds)
+    difference, low, high = (score.text(bound, "+", digits) for bound in bounds)
     interval = f"{difference} [{low}, {high}]"
     return [name, *means, interval, f"{compared.probability_better:.0%}", compared.verdict]
-
-
-def _number(compared: Compared, value: float, sign: str = "", digits: int | None = None) -> str:
-    score = compared.score
-    digits = score.digits if digits is None else digits
-    return "-" if math.isnan(value) else f"{value * score.per_unit:{sign}z.{digits}f}"
 
 
 def _outlook(comparison: Comparison) -> Iterator[str]:
@@ -139,7 +132,7 @@ def _outlook(comparison: Comparison) -> Iterator[str]:
     sizes: dict[str, list[str]] = {}
     for each in comparison.scores:
         if each.verdict == NOT_SHOWN:
-            size = f"{each.score.name} {_number(each, visible(each.found, more))} {each.score.unit}"
+            size = f"{each.score.name} {each.score.text(visible(each.found, more))} {each.score.unit}"
             sizes.setdefault(each.simulator, []).append(size)
     if sizes:
         listed = "; ".join(f"{', '.join(of_it)} ({simulator})" for simulator, of_it in sizes.items())
