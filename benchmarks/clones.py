@@ -52,11 +52,10 @@ class Project:
         return subprocess.Popen(
             shlex.split(command),
             cwd=self.root,
-            env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            **options,
+            **{"env": self.environment, **options},
         )
 
     def type(self, command: str, code: int = 0) -> str:

@@ -26,19 +26,39 @@ def project(tmp_path: Path) -> Project:
     return project
 
 
-def stop_at(project: Project, command: str, steps: int | None, sent: signal.Signals) -> tuple[int, str]:
-    """Run a command, and send its training run a signal after some steps; its exit code and its output.
+STOPPED_ONCE_CHOSEN = """
+import builtins, os, signal
 
-    With `steps` None that is once the best checkpoint is chosen, while it is confirmed.
-    """
+say = print
+
+def print(*values, **options):
+    say(*values, **options)
+    if "".join(map(str, values)).startswith("best checkpoint: "):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+builtins.print = print
+"""
+"""A sitecustomize.py: after the last step less than a second is left, too little for a test to aim at."""
+
+
+def stop_once_chosen(project: Project, command: str, folder: Path) -> tuple[int, str]:
+    """Run a command whose training run gets SIGTERM once the best checkpoint is chosen."""
+    (folder / "sitecustomize.py").write_text(STOPPED_ONCE_CHOSEN)
+    paths = f"{folder}:{project.environment.get('PYTHONPATH', '')}"
+    process = project.start(command, env={**project.environment, "PYTHONPATH": paths})
+    printed, _ = process.communicate()
+    return process.returncode, printed
+
+
+def stop_at(project: Project, command: str, steps: int, sent: signal.Signals) -> tuple[int, str]:
+    """Run a command, and send its training run a signal after some steps; its exit code and its output."""
     process = project.start(command, start_new_session=True)
     printed = []
     assert process.stdout is not None
     for line in process.stdout:
         printed.append(line)
         found = re.match(r"train (\d+)/", line)
-        chosen = line.startswith("best checkpoint: ")
-        if chosen if steps is None else (found and int(found[1]) >= steps):
+        if found and int(found[1]) >= steps:
             subprocess.run(["pkill", f"-{sent.value}", "-s", str(process.pid), "-f", "pipeline/train.py"])
             break
     printed.append(process.stdout.read())
@@ -101,7 +121,7 @@ def go_on_from_an_older_policy(project: Project) -> None:
     assert project.json("results/train/summary.json")["timesteps_total"] == steps[-1] >= before + 128
 
 
-def test_a_training_run_that_is_stopped_repeatedly_ends_complete(project: Project) -> None:
+def test_a_training_run_that_is_stopped_repeatedly_ends_complete(project: Project, tmp_path: Path) -> None:
     older = project.root / "models" / "checkpoint" / "policy.json"
     older.parent.mkdir()
     older.write_text("an older model")
@@ -118,7 +138,7 @@ def test_a_training_run_that_is_stopped_repeatedly_ends_complete(project: Projec
     assert "train 64/" not in printed
     # what it wrote last is damaged: the checkpoint before is there
     truncate_the_newest_checkpoint(project)
-    code, printed = stop_at(project, "python pipeline/train.py", None, signal.SIGTERM)
+    code, printed = stop_once_chosen(project, "python pipeline/train.py", tmp_path)
     assert code == 130, printed
     assert re.search(r"resuming from \d+ of 512 steps", printed)
     assert printed.endswith("interrupted after the last step; the same command goes on from there\n")
