@@ -41,7 +41,7 @@ from ducklane.simulator.camera import ground, render
 from ducklane.simulator.camera.sampling import GROUPS, SAMPLES
 from ducklane.simulator.stepping import World
 from ducklane.simulator.stock.simulator import StockSimulator
-from ducklane.simulator.town.road import LEVELS, TILE_TEXELS
+from ducklane.simulator.town.road import TILE_TEXELS
 from ducklane.simulator.world import robots
 from ducklane.task.observation import FrameTransform
 
@@ -306,49 +306,43 @@ def _start(environment: dict[str, str]) -> dict[str, float]:
     return found
 
 
-FOLLOW, PLACE, SHADE, SKY = range(4)
+FIND, READ, SHADE = range(3)
+"""Stages of drawing the ground; each is timed with those before it."""
 REPEATS = 25
 
 
 @kernel
-def _ground_stage(world: World, image: NDArray[np.uint8], stage: int) -> None:
-    """One stage of draw_ground alone, for all robots.
-
-    Reading textures is none of them: it would find the same texels in the processor's cache each time.
-    """
+def _ground_stages(world: World, last: int) -> None:
+    """The first stages of draw_ground, for all robots."""
     cameras, places = world.cameras, world.robots
     chunk, rays, road, lamp = cameras.chunk, cameras.rays, world.scene.road, cameras.conditions
-    sights, samples, sums, colors = chunk.sights[0], chunk.places[0], chunk.sums[0], chunk.colors[0]
     for i in range(places.x.shape[0]):
-        m, x, z, angle, first = places.map_index[i], places.x[i], places.z[i], places.angle[i], 0
+        m, x, z, angle, first, begin = places.map_index[i], places.x[i], places.z[i], places.angle[i], 0, 0
         for group in range(GROUPS):
             level, count = group // len(SAMPLES), SAMPLES[group % len(SAMPLES)]
             side, end = TILE_TEXELS >> level, rays.group_end[0, group]
-            gaze = ground._gaze(lamp, i, x, z, angle, side, side / road.tile_size[m])
-            while first < end:
-                stop = min(first + ground.CHUNK, end)
-                pixels = rays.pixels[0, first:stop]
-                if stage == FOLLOW:
-                    ground._follow(cameras.views, 0, pixels, level == LEVELS - 1, np.float32(0), sights)
-                if stage == PLACE:
-                    for n in range(count):
-                        part = (2 * n + 1) / count - 1
-                        ground._place_samples(road, m, level, gaze, stop - first, part, sights, samples)
-                if stage == SHADE:
-                    light = cameras.lit[i, first:stop]
-                    ground._shade(pixels, count, sights, sums, light, lamp, i, colors, image)
-                first = stop
-        if stage == SKY:
-            ground._fill_sky(rays.pixels[0, first:], lamp, i, image)
+            gaze, in_group = ground._gaze(x, z, angle, side, side / road.tile_size[m]), end - first
+            for start in range(first, end, ground.CHUNK):
+                size = min(ground.CHUNK, end - start)
+                for n in range(count):
+                    at = begin + n * in_group + start - first
+                    ahead, right = rays.ahead[0, at : at + size], rays.right[0, at : at + size]
+                    ground._find(road, m, level, gaze, ahead, right, n * size, chunk, 0)
+                if last >= READ:
+                    ground._add(road, m, level, count, size, chunk, 0)
+                if last >= SHADE:
+                    sky, light = rays.sky[0, start : start + size], cameras.lit[i, start : start + size]
+                    ground._shade(count, sky, light, chunk.sums[0], lamp, i, chunk.colors[0])
+            begin, first = begin + count * in_group, end
 
 
 @kernel
-def _grounds(world: World, image: NDArray[np.uint8]) -> None:
+def _grounds(world: World) -> None:
     cameras, places = world.cameras, world.robots
     rays, road, lamp, chunk = cameras.rays, world.scene.road, cameras.conditions, cameras.chunk
     for i in range(places.x.shape[0]):
         m, x, z, angle, lit = places.map_index[i], places.x[i], places.z[i], places.angle[i], cameras.lit[i]
-        ground.draw_ground(road, m, cameras.views, 0, rays, 0, x, z, angle, lit, lamp, i, chunk, 0, image)
+        ground.draw_ground(road, m, rays, 0, x, z, angle, lit, lamp, i, chunk, 0)
 
 
 @kernel
@@ -380,28 +374,22 @@ def parts(world: SimulatorSettings, observation: ObservationSettings) -> dict[st
     copied = np.ones_like(frames)
     commands = forward_commands(ROBOTS, 0)
     least = _least_microseconds({
-        "follow": lambda: _ground_stage(looking._world, image, FOLLOW),
-        "place": lambda: _ground_stage(looking._world, image, PLACE),
-        "shade": lambda: _ground_stage(looking._world, image, SHADE),
-        "sky": lambda: _ground_stage(looking._world, image, SKY),
-        "ground": lambda: _grounds(looking._world, image),
+        "find": lambda: _ground_stages(looking._world, FIND),
+        "read": lambda: _ground_stages(looking._world, READ),
+        "shade": lambda: _ground_stages(looking._world, SHADE),
+        "ground": lambda: _grounds(looking._world),
         "frame": lambda: _frames(looking._world, image),
         "drive": lambda: _drive(driving._world, next(commands)),
-        "new": lambda: np.empty_like(frames).fill(0),
-        "old": lambda: frames.fill(0),
         "copy": lambda: np.copyto(copied, frames),
         "step": lambda: stepping.step(next(commands)),
     })  # fmt: skip
     found = {
-        "following pixels": least["follow"],
-        "placing samples": least["place"],
-        "reading textures": least["ground"]
-        - sum(least[name] for name in ("follow", "place", "shade", "sky")),
-        "light, colours, writing": least["shade"],
-        "sky": least["sky"],
-        "objects": least["frame"] - least["ground"],
+        "finding texels": least["find"],
+        "reading them": least["read"] - least["find"],
+        "light, colours": least["shade"] - least["read"],
+        "putting pixels into place, sky": least["ground"] - least["shade"],
+        "objects, writing": least["frame"] - least["ground"],
         "physics, lane, collisions": least["drive"],
-        "memory of a new frame": least["new"] - least["old"],
     }
     found["the rest"] = least["step"] - sum(found.values())
     found["a step in all"] = least["step"]

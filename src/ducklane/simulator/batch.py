@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ducklane.machine.hardware import usable_cpus
 from ducklane.settings import SimulatorSettings
+from ducklane.simulator.buffers import Buffers
 from ducklane.simulator.camera.view import Blocks, whole_frame
 from ducklane.simulator.interface import FRAMES_PER_SECOND, StartError, only_option
 from ducklane.simulator.stepping import (
@@ -96,6 +97,7 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
         self._restart = np.ones(num_envs, np.bool_)
         self._anywhere = np.full((num_envs, 3), np.nan)
         self._no_commands = np.zeros((num_envs, 2))
+        self._buffers = Buffers((num_envs, *self.image_shape))
         self._last: Outcome | None = None
         self._pool = ThreadPoolExecutor(self.threads - 1) if self.threads > 1 else None
         self.closed = False
@@ -225,9 +227,10 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
 
     def _advance(self, commands: NDArray[np.float64], poses: Poses, new_world: bool) -> Outcome:
         """Step all robots, an equal share on each thread; kernels release Python's global lock."""
-        n, shape = self.num_envs, (self.num_envs, *self.image_shape)
-        frames = np.empty(shape, np.uint8) if self.camera_on else np.zeros(shape, np.uint8)
-        flags = [np.zeros(n, np.bool_) for _ in range(3)]
+        frames = self._buffers.take()
+        if not self.camera_on:
+            frames[:] = 0
+        flags = [np.zeros(self.num_envs, np.bool_) for _ in range(3)]
         outcome = Outcome(frames, *flags)
 
         def work(thread: int) -> None:

@@ -22,7 +22,7 @@ from ducklane.machine.folders import cache_folder
 from ducklane.settings import SimulatorSettings
 from ducklane.simulator.stock import adaptations, upstream
 from ducklane.simulator.stock.simulator import StockSimulator
-from ducklane.simulator.town import layout, map_format, meshes, road, textures
+from ducklane.simulator.town import layout, map_format, meshes, palette, road, textures
 from ducklane.simulator.town.layout import Layout, bake_layout
 from ducklane.simulator.town.maps import map_file, map_inputs
 from ducklane.simulator.town.meshes import Meshes, bake_meshes
@@ -34,7 +34,7 @@ _BAKERS = [
     Path(__file__),
     *(
         Path(str(module.__file__))
-        for module in (layout, map_format, meshes, road, textures, adaptations, upstream)
+        for module in (layout, map_format, meshes, palette, road, textures, adaptations, upstream)
     ),
 ]
 

@@ -109,7 +109,7 @@ def _new_cameras(settings: SimulatorSettings, scene: Scene, n: int, blocks: Bloc
         own_rays=own_rays,
         conditions=new_conditions(n),
         canvas=new_canvas(threads, len(blocks.row_weights), len(blocks.column_weights), scene.meshes),
-        chunk=new_chunk(threads),
+        chunk=new_chunk(threads, pixels),
     )
 
 

@@ -1,12 +1,12 @@
 """Road, ground and sky of a picture.
 
-Each pixel's samples are projected onto the ground, read from the tiles there at a fitting resolution
-(`sampling.Rays`), averaged and lit; the ground beside the road and the sky fill the rest. Pixels with the
-same plan are drawn in chunks that fit the processor's L1 cache, in plain loops that the compiler can
-vectorise: hence the single precision, the 32-bit integers and the passes over separate arrays.
+Each pixel's samples, whose places before the robot are known (`sampling.Rays`), are turned and moved with it
+onto the map, read from the pictures there, averaged and lit; the ground beside the road and the sky fill the
+rest. Pixels with the same plan are drawn in chunks that fit the processor's L1 cache, in plain loops that the
+compiler can vectorise: hence the single precision, the 32-bit integers and the passes over separate arrays.
 
-Frames: the image plane of view.py; the ground in texels along the map's columns (x) and rows (z), shifted by
-one tile, for empty tiles surround the map (`Road`).
+Frames: the ground in texels along the map's columns (x) and rows (z), shifted by one tile, for empty tiles
+surround the map (`Road`).
 """
 
 from __future__ import annotations
@@ -19,63 +19,57 @@ from numpy.typing import NDArray
 
 from ducklane.kernel import inner_kernel, lean_kernel
 from ducklane.simulator.camera.conditions import Conditions
+from ducklane.simulator.camera.filtering import CHOICES
 from ducklane.simulator.camera.sampling import GROUPS, SAMPLES, Rays, horizon, on_ground, sky_share
 from ducklane.simulator.camera.view import View
-from ducklane.simulator.duckiebot import FORWARD_M
-from ducklane.simulator.town.road import LEVELS, TILE_TEXELS, Road
+from ducklane.simulator.town.road import SEAMLESS, TILE_TEXELS, Road
 
 CHUNK = 512
 """Pixels drawn at a time."""
+
+_MOST = max(SAMPLES)
 _TILE_BITS = TILE_TEXELS.bit_length() - 1
 """log2 of a tile's side in texels: shifts and masks take the place of divisions"""
 
 
 class Chunk(NamedTuple):
-    """Working memory of T threads for the pixels of one chunk.
+    """Working memory of T threads for the pixels of one chunk."""
 
-    The first two hold one quantity after another, each for all pixels of the chunk.
-    """
-
-    sights: NDArray[np.float32]
-    """(T, 5 * CHUNK): x and y of the footprint's middle on the image plane; x and y from there to its near
-    edge; fraction of the pixel that is sky"""
-    places: NDArray[np.uint32]
-    """(T, 2 * CHUNK): tile under a sample of each pixel; texel within that tile"""
+    tiles: NDArray[np.uint32]
+    """(T, most samples * CHUNK) tile under each sample"""
+    texels: NDArray[np.uint32]
+    """(T, most samples * CHUNK) texel under each sample, within its picture"""
     sums: NDArray[np.uint32]
     """(T, 2, CHUNK) sums over a pixel's texels, 16 bits each: red (low) and blue (high); green and road"""
-    colors: NDArray[np.uint8]
-    """(T, 3, CHUNK) red, green, blue"""
+    colors: NDArray[np.uint32]
+    """(T, CHUNK) red, green, blue, a byte each"""
+    picture: NDArray[np.uint32]
+    """(T, P) the same for all pixels of a picture: small enough for a cache, where results of many steps are
+    not"""
 
 
 class Gaze(NamedTuple):
-    """Projection from a point (x, y) of the image plane to a texel on the ground, for one robot and one
-    level.
+    """From a place before the robot, metres ahead and to the right, to a texel, for one robot and one level.
 
-    The ray through (x, y) meets the road at depth = height / (sink - sink_y * y), in metres along the
-    camera's axis, at texel column + depth * (column_ahead + column_y * y + column_x * x); likewise for the
-    row.
+    A point lies at texel column + ahead * column_ahead + right * column_right; likewise for the row.
     """
 
-    height: np.float32
-    sink: np.float32
-    sink_y: np.float32
     column: np.float32
     column_ahead: np.float32
-    column_y: np.float32
-    column_x: np.float32
+    column_right: np.float32
     row: np.float32
     row_ahead: np.float32
-    row_y: np.float32
-    row_x: np.float32
+    row_right: np.float32
 
 
-def new_chunk(threads: int) -> Chunk:
-    """Working memory for this many threads."""
+def new_chunk(threads: int, pixels: int) -> Chunk:
+    """Working memory for this many threads, for pictures of this many pixels."""
     return Chunk(
-        np.zeros((threads, 5 * CHUNK), np.float32),
-        np.zeros((threads, 2 * CHUNK), np.uint32),
+        np.zeros((threads, _MOST * CHUNK), np.uint32),
+        np.zeros((threads, _MOST * CHUNK), np.uint32),
         np.zeros((threads, 2, CHUNK), np.uint32),
-        np.zeros((threads, 3, CHUNK), np.uint8),
+        np.zeros((threads, CHUNK), np.uint32),
+        np.zeros((threads, pixels), np.uint32),
     )
 
 
@@ -83,8 +77,6 @@ def new_chunk(threads: int) -> Chunk:
 def draw_ground(
     road: Road,
     m: int,
-    view: View,
-    v: int,
     rays: Rays,
     c: int,
     x: float,
@@ -95,15 +87,12 @@ def draw_ground(
     i: int,
     chunk: Chunk,
     thread: int,
-    image: NDArray[np.uint8],
 ) -> None:
-    """Draw all pixels of one picture.
+    """Draw all pixels of one picture into `Chunk.picture`.
 
     Args:
         road: the ground of all maps.
         m: the map.
-        view: of all images.
-        v: the image's index in `view`.
         rays: of all cameras.
         c: the camera's index in `rays`.
         x, z, angle: pose of the robot, with the camera's noise; metres, radians.
@@ -112,184 +101,172 @@ def draw_ground(
         i: the robot.
         chunk: working memory of all threads.
         thread: the one that draws.
-        image: (P, 3), output.
     """
-    sights, places = chunk.sights[thread], chunk.places[thread]
-    sums, colors = chunk.sums[thread], chunk.colors[thread]
-    end = np.float32(horizon(conditions.height[i], conditions.pitch[i], conditions.tangent[i]))
-    first = 0
-    for level in range(LEVELS):
-        side = TILE_TEXELS >> level
-        gaze = _gaze(conditions, i, x, z, angle, side, side / road.tile_size[m])
-        for choice in range(len(SAMPLES)):
-            samples, behind = SAMPLES[choice], rays.group_end[c, level * len(SAMPLES) + choice]
-            while first < behind:
-                stop = min(first + CHUNK, behind)
-                pixels = rays.pixels[c, first:stop]
-                _follow(view, v, pixels, level == LEVELS - 1, end, sights)
-                sums[:, : stop - first] = 0
+    picture, colors, sums = chunk.picture[thread], chunk.colors[thread], chunk.sums[thread]
+    first, begin = 0, 0
+    for group in range(GROUPS):
+        level, choice = group // len(CHOICES), group % len(CHOICES)
+        samples, behind, size = SAMPLES[choice], rays.group_end[c, group], 0
+        pixels_of_group = behind - first
+        if pixels_of_group > 0:
+            side = TILE_TEXELS >> level
+            gaze = _gaze(x, z, angle, side, side / road.tile_size[m])
+            for start in range(first, behind, CHUNK):
+                stop = min(start + CHUNK, behind)
+                size = stop - start
                 for n in range(samples):
-                    _place_samples(
-                        road, m, level, gaze, stop - first, (2 * n + 1) / samples - 1, sights, places
-                    )
-                    _add_samples(road, m, level, stop - first, places, sums)
-                _shade(pixels, samples, sights, sums, lit[first:stop], conditions, i, colors, image)
-                first = stop
-    _fill_sky(rays.pixels[c, first:], conditions, i, image)
+                    at = begin + n * pixels_of_group + start - first
+                    ahead, right = rays.ahead[c, at : at + size], rays.right[c, at : at + size]
+                    _find(road, m, level, gaze, ahead, right, n * size, chunk, thread)
+                _add(road, m, level, samples, size, chunk, thread)
+                sky, share = rays.sky[c, start:stop], lit[start:stop]
+                _shade(samples, sky, share, sums, conditions, i, colors)
+                for k in range(size):
+                    picture[rays.pixels[c, start + k]] = colors[k]
+        begin, first = begin + samples * pixels_of_group, behind
+    sky_color = _sky(conditions, i)
+    for k in range(first, rays.pixels.shape[1]):
+        picture[rays.pixels[c, k]] = sky_color
 
 
 @inner_kernel
-def _gaze(
-    conditions: Conditions, i: int, x: float, z: float, angle: float, margin: float, per_metre: float
-) -> Gaze:
-    """The projection for robot i.
-
-    With f, r, u for forward, right and up in the robot's frame, the ray through (x, y) of the image plane has
-    the direction f: cos(pitch) + t y sin(pitch), r: t x, u: -(sin(pitch) - t y cos(pitch)), where t is the
-    tangent of half the field of view. The heading is (cos, -sin) in (x, z), the right-hand side (sin, cos).
+def _gaze(x: float, z: float, angle: float, margin: float, per_metre: float) -> Gaze:
+    """The projection for a robot. Its heading is (cos, -sin) in (x, z), the right-hand side (sin, cos).
 
     Args:
-        conditions: of all robots.
-        i: the robot.
         x, z, angle: its pose.
         margin: texels of the empty tiles before the map.
         per_metre: texels per metre.
     """
-    pitch, tangent = conditions.pitch[i], conditions.tangent[i]
     cos, sin = math.cos(angle) * per_metre, math.sin(angle) * per_metre
-    ahead, up = math.cos(pitch), tangent * math.sin(pitch)
     return Gaze(
-        np.float32(conditions.height[i]),
-        np.float32(math.sin(pitch)),
-        np.float32(tangent * math.cos(pitch)),
-        np.float32(margin + x * per_metre + cos * FORWARD_M),
-        np.float32(cos * ahead),
-        np.float32(cos * up),
-        np.float32(sin * tangent),
-        np.float32(margin + z * per_metre - sin * FORWARD_M),
-        np.float32(-sin * ahead),
-        np.float32(-sin * up),
-        np.float32(cos * tangent),
+        np.float32(margin + x * per_metre),
+        np.float32(cos),
+        np.float32(sin),
+        np.float32(margin + z * per_metre),
+        np.float32(-sin),
+        np.float32(cos),
     )
 
 
 @inner_kernel
-def _follow(
-    view: View,
-    v: int,
-    pixels: NDArray[np.int32],
-    horizon_near: bool,
-    end: np.float32,
-    sights: NDArray[np.float32],
-) -> None:
-    """Write `sights`: the footprints of a chunk's pixels on the image plane, cut off at the horizon.
-
-    Args:
-        view: of all images.
-        v: the image's index.
-        pixels: the chunk's.
-        horizon_near: some of them may reach above the horizon.
-        end: y of the horizon on the image plane.
-        sights: as in `Chunk`, output.
-    """
-    xs, ys, dxs, dys = view.x[v], view.y[v], view.down_x[v], view.down_y[v]
-    one = np.float32(1)
-    for k in range(pixels.shape[0]):
-        p = pixels[k]
-        sights[k], sights[k + CHUNK] = xs[p], ys[p]
-        sights[k + 2 * CHUNK], sights[k + 3 * CHUNK] = dxs[p], dys[p]
-    sights[4 * CHUNK : 4 * CHUNK + pixels.shape[0]] = 0
-    if not horizon_near:
-        return
-    for k in range(pixels.shape[0]):
-        dx, dy = sights[k + 2 * CHUNK], sights[k + 3 * CHUNK]
-        sky = sky_share(sights[k + CHUNK], dy, end)
-        # the footprint's lower part remains: its middle moves down, and its half shrinks
-        sights[k] += sky * dx
-        sights[k + CHUNK] += sky * dy
-        sights[k + 2 * CHUNK], sights[k + 3 * CHUNK] = (one - sky) * dx, (one - sky) * dy
-        sights[k + 4 * CHUNK] = sky
-
-
-@inner_kernel
-def _place_samples(
+def _find(
     road: Road,
     m: int,
     level: int,
     gaze: Gaze,
-    pixels: int,
-    part: float,
-    sights: NDArray[np.float32],
-    places: NDArray[np.uint32],
+    ahead: NDArray[np.float32],
+    right: NDArray[np.float32],
+    first: int,
+    chunk: Chunk,
+    thread: int,
 ) -> None:
-    """Write `places`: tile and texel under one sample of each pixel.
+    """Write tiles and texels, from `first` on, under one sample of each pixel; without tiles in a map's whole
+    picture.
 
-    `part` is the sample's position along the footprint, from -1 at its far edge to 1 at its near edge.
+    Beyond the map, samples lie in the last row or column of empty tiles. A negative coordinate wraps to a
+    huge unsigned one, so a single `min` serves all sides.
     """
-    here = np.float32(part)
+    size = ahead.shape[0]
+    tiles, texels = chunk.tiles[thread, first : first + size], chunk.texels[thread, first : first + size]
     bits = np.uint32(_TILE_BITS - level)
     mask = np.uint32((1 << bits) - 1)
     last_row = np.uint32((road.size[m, 0] << bits) - 1)
     last_column = np.uint32((road.size[m, 1] << bits) - 1)
-    stride = np.uint32(road.first.shape[3])
-    for k in range(pixels):
-        x = sights[k] + here * sights[k + 2 * CHUNK]
-        y = sights[k + CHUNK] + here * sights[k + 3 * CHUNK]
-        depth = gaze.height / (gaze.sink - gaze.sink_y * y)
-        left = gaze.column + depth * (gaze.column_ahead + gaze.column_y * y + gaze.column_x * x)
-        top = gaze.row + depth * (gaze.row_ahead + gaze.row_y * y + gaze.row_x * x)
-        # Beyond the map, clamp to the last row or column of empty tiles. A negative coordinate wraps to a
-        # huge unsigned one, so a single `min` serves all sides.
-        column = min(np.uint32(np.int32(left)), last_column)
-        row = min(np.uint32(np.int32(top)), last_row)
-        places[k] = np.uint32((row >> bits) * stride + (column >> bits))
-        places[k + CHUNK] = np.uint32(((row & mask) << bits) + (column & mask))
+    if level >= SEAMLESS:
+        stride = np.uint32(road.size[m, 1] << bits)
+        for k in range(size):
+            column, row = _texel(gaze, ahead[k], right[k], last_column, last_row)
+            texels[k] = row * stride + column
+        return
+    in_row = np.uint32(road.first.shape[3])
+    for k in range(size):
+        column, row = _texel(gaze, ahead[k], right[k], last_column, last_row)
+        tiles[k] = (row >> bits) * in_row + (column >> bits)
+        texels[k] = ((row & mask) << bits) + (column & mask)
 
 
 @inner_kernel
-def _add_samples(
-    road: Road,
-    m: int,
-    level: int,
-    pixels: int,
-    places: NDArray[np.uint32],
-    sums: NDArray[np.uint32],
-) -> None:
-    """Add the texels under one sample of each pixel, two channels at a time in one integer.
+def _texel(
+    gaze: Gaze, ahead: np.float32, right: np.float32, last_column: np.uint32, last_row: np.uint32
+) -> tuple[np.uint32, np.uint32]:
+    column = gaze.column + gaze.column_ahead * ahead + gaze.column_right * right
+    row = gaze.row + gaze.row_ahead * ahead + gaze.row_right * right
+    return (
+        min(np.uint32(np.int32(column)), last_column),
+        min(np.uint32(np.int32(row)), last_row),
+    )
+
+
+@inner_kernel
+def _add(road: Road, m: int, level: int, samples: int, size: int, chunk: Chunk, thread: int) -> None:
+    """Write `sums`: a loop for each number of samples, which the compiler can then unroll."""
+    if samples == 1:
+        _add_samples(road, m, level, 1, size, chunk, thread)
+    elif samples == 2:
+        _add_samples(road, m, level, 2, size, chunk, thread)
+    elif samples == 3:
+        _add_samples(road, m, level, 3, size, chunk, thread)
+    elif samples == 4:
+        _add_samples(road, m, level, 4, size, chunk, thread)
+    elif samples == 6:
+        _add_samples(road, m, level, 6, size, chunk, thread)
+    else:
+        _add_samples(road, m, level, 8, size, chunk, thread)
+
+
+@inner_kernel
+def _add_samples(road: Road, m: int, level: int, samples: int, size: int, chunk: Chunk, thread: int) -> None:
+    """Add the texels under each pixel's samples, two channels at a time in one integer.
 
     8 samples of 255 fit 16 bits, so the sum of one channel never carries into the other.
     """
-    tiles, texels = road.first[m, level].reshape(-1), road.texels
-    evens, odds = sums[0], sums[1]
-    for k in range(pixels):
-        texel = texels[np.uint32(tiles[places[k]] + places[k + CHUNK])]
-        evens[k] += texel & np.uint32(0xFF00FF)
-        odds[k] += (texel >> np.uint32(8)) & np.uint32(0xFF00FF)
+    texels, colors = road.texels, road.colors
+    places, sums = chunk.texels[thread], chunk.sums[thread]
+    low, byte = np.uint32(0xFF00FF), np.uint32(8)
+    if level >= SEAMLESS:
+        first, palette = road.whole[m, level - SEAMLESS], road.whole_palette[m]
+        for k in range(size):
+            even, odd = np.uint32(0), np.uint32(0)
+            for n in range(samples):
+                texel = texels[np.uint32(first + places[n * size + k])]
+                color = colors[np.uint32(palette + texel)]
+                even += color & low
+                odd += (color >> byte) & low
+            sums[0, k], sums[1, k] = even, odd
+        return
+    tiles, of_tile, palettes = (
+        chunk.tiles[thread],
+        road.first[m, level].reshape(-1),
+        road.palette[m].reshape(-1),
+    )
+    for k in range(size):
+        even, odd = np.uint32(0), np.uint32(0)
+        for n in range(samples):
+            tile = tiles[n * size + k]
+            texel = texels[np.uint32(of_tile[tile] + places[n * size + k])]
+            color = colors[np.uint32(palettes[tile] + texel)]
+            even += color & low
+            odd += (color >> byte) & low
+        sums[0, k], sums[1, k] = even, odd
 
 
 @inner_kernel
 def _shade(
-    pixels: NDArray[np.int32],
     samples: int,
-    sights: NDArray[np.float32],
-    sums: NDArray[np.uint32],
+    skies: NDArray[np.float32],
     lit: NDArray[np.float32],
+    sums: NDArray[np.uint32],
     conditions: Conditions,
     i: int,
-    colors: NDArray[np.uint8],
-    image: NDArray[np.uint8],
+    colors: NDArray[np.uint32],
 ) -> None:
-    """Light a chunk's pixels, blend them with ground and sky, and write them into the image."""
-    none, high, skies = np.uint32(0), np.uint32(16), sights[4 * CHUNK :]
-    _shade_channel(samples, skies, sums[0], none, sums[1], lit, conditions, i, 0, colors[0])
-    _shade_channel(samples, skies, sums[1], none, sums[1], lit, conditions, i, 1, colors[1])
-    _shade_channel(samples, skies, sums[0], high, sums[1], lit, conditions, i, 2, colors[2])
-    flat = image.reshape(-1)
-    for k in range(pixels.shape[0]):
-        place = np.uint32(3) * np.uint32(pixels[k])
-        flat[place] = colors[0, k]
-        flat[np.uint32(place + np.uint32(1))] = colors[1, k]
-        flat[np.uint32(place + np.uint32(2))] = colors[2, k]
+    """Write a chunk's `colors`: light its pixels, and blend them with ground and sky."""
+    none, high = np.uint32(0), np.uint32(16)
+    colors[: lit.shape[0]] = 0
+    _shade_channel(samples, skies, sums[0], none, sums[1], lit, conditions, i, 0, colors)
+    _shade_channel(samples, skies, sums[1], none, sums[1], lit, conditions, i, 1, colors)
+    _shade_channel(samples, skies, sums[0], high, sums[1], lit, conditions, i, 2, colors)
 
 
 @inner_kernel
@@ -303,9 +280,9 @@ def _shade_channel(
     conditions: Conditions,
     i: int,
     channel: int,
-    color: NDArray[np.uint8],
+    colors: NDArray[np.uint32],
 ) -> None:
-    """Write one channel of a chunk's pixels, rounded.
+    """Add one channel of a chunk's pixels, rounded, to their colours.
 
     Texels are premultiplied with how much of them is road. OpenGL multiplies a texture (GL_MODULATE) with the
     white tile's lit colour, which it clamps to 1.
@@ -320,9 +297,9 @@ def _shade_channel(
         conditions: of all robots.
         i: the robot.
         channel: 0, 1 or 2.
-        color: output.
+        colors: output.
     """
-    one, half = np.float32(1), np.float32(0.5)
+    one, half, place = np.float32(1), np.float32(0.5), np.uint32(8 * channel)
     share, part = np.float32(1 / samples), np.float32(1 / (255 * samples))
     ambient, diffuse = conditions.ambient[i, channel], conditions.diffuse[i, channel]
     ground, sky = conditions.ground[i, channel], conditions.sky[i, channel]
@@ -330,19 +307,18 @@ def _shade_channel(
         total = np.float32(np.int32((sums[k] >> shift) & np.uint32(0xFFFF))) * share
         covered = np.float32(np.int32(road[k] >> np.uint32(16))) * part
         below = total * min(one, ambient + diffuse * lit[k]) + ground * (one - covered)
-        color[k] = np.uint8(np.int32(below * (one - skies[k]) + sky * skies[k] + half))
+        color = np.uint32(np.int32(below * (one - skies[k]) + sky * skies[k] + half))
+        colors[k] |= color << place
 
 
 @inner_kernel
-def _fill_sky(pixels: NDArray[np.int32], conditions: Conditions, i: int, image: NDArray[np.uint8]) -> None:
-    """Write pixels that show nothing but sky."""
+def _sky(conditions: Conditions, i: int) -> np.uint32:
+    """The sky's colour."""
     half = np.float32(0.5)
-    red = np.uint8(conditions.sky[i, 0] + half)
-    green = np.uint8(conditions.sky[i, 1] + half)
-    blue = np.uint8(conditions.sky[i, 2] + half)
-    for k in range(pixels.shape[0]):
-        p = pixels[k]
-        image[p, 0], image[p, 1], image[p, 2] = red, green, blue
+    red = np.uint32(np.int32(conditions.sky[i, 0] + half))
+    green = np.uint32(np.int32(conditions.sky[i, 1] + half))
+    blue = np.uint32(np.int32(conditions.sky[i, 2] + half))
+    return red | (green << np.uint32(8)) | (blue << np.uint32(16))
 
 
 @lean_kernel

@@ -1,7 +1,7 @@
 """Objects on the map, from the vertices of their meshes to triangles on the image.
 
 Vertices are projected through camera and lens straight to the image's pixels; raster.py fills the triangles
-between them. Light is OpenGL's (light.py), one colour per triangle.
+between them. Light is OpenGL's, one colour per triangle.
 
 Frames: the map's (x, y, z), metres, y upwards; the camera's (right, up, ahead), metres, tilted by its pitch,
 as in OpenGL's eye coordinates but for the sign of the third; a mesh's own, which `Thing.scale` turns into
@@ -113,8 +113,9 @@ def project(
         radial = one + r2 * (k1 + r2 * (k2 + r2 * k3))
         bent_x = x * radial + two * p1 * x * y + p2 * (r2 + two * x * x)
         bent_y = y * radial + p1 * (r2 + two * y * y) + two * p2 * x * y
-        column = lens.bent[v, 0] * bent_x + lens.bent[v, 2]
-        row = lens.bent[v, 1] * bent_y + lens.bent[v, 3]
+        # half a pixel up and to the left: upstream rounds down
+        column = lens.bent[v, 0] * bent_x + lens.bent[v, 2] - half
+        row = lens.bent[v, 1] * bent_y + lens.bent[v, 3] - half
     return (column + half) * lens.columns[v], (row + half - lens.first_row[v]) * lens.rows[v]
 
 

@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ducklane.kernel import inner_kernel, lean_kernel
-from ducklane.simulator.camera.light import lit
 from ducklane.simulator.camera.view import SUBPIXELS, Projection
 from ducklane.simulator.town.meshes import SKIN_LEVELS, Meshes
 
@@ -90,7 +89,7 @@ def draw_triangle(
     row1 = min(depth.shape[0], int(max(ay, by, cy, -0.5) + 0.5))
     if column0 >= column1 or row0 >= row1:
         return
-    red, green, blue = lit(meshes, t, light_x, light_y, light_z, ambient, diffuse)
+    red, green, blue = _lit(meshes, t, light_x, light_y, light_z, ambient, diffuse)
     one = 1 / area
     dx, dy = column0 + 0.5 - ax, row0 + 0.5 - ay
     # barycentric weights of corners b and c at the first point, and their change per column and per row
@@ -109,6 +108,53 @@ def draw_triangle(
     w = _mixed(uv[0, 1] * az, uv[1, 1] * bz, uv[2, 1] * cz, b, c)
     level = _skin_level(meshes, t, skin, abs(area))
     _fill_skin(meshes, skin, level, box, b, c, near, u, w, red, green, blue, canvas, thread)
+
+
+@inner_kernel
+def _lit(
+    meshes: Meshes,
+    t: int,
+    x: float,
+    y: float,
+    z: float,
+    ambient: NDArray[np.float32],
+    diffuse: NDArray[np.float32],
+) -> tuple[float, float, float]:
+    """Colour (red, green, blue), 0 to 1, of triangle t, by OpenGL's fixed-function light.
+
+    OpenGL lights each corner, clamps it to 1 and interpolates between the corners (Gouraud shading). Here a
+    triangle, small by construction, has one colour: the one interpolated to its middle.
+
+    Args:
+        meshes: all meshes.
+        t: the triangle.
+        x, y, z: towards the lamp, in the mesh's frame; its length scales the diffuse light.
+        ambient, diffuse: (3,) factors of light.
+    """
+    normals, weights, colors = meshes.normals[t], meshes.weights[t], meshes.colors[t]
+    a, b, c = _falling(normals[0], x, y, z), _falling(normals[1], x, y, z), _falling(normals[2], x, y, z)
+    return (
+        _between(weights, colors[0], ambient[0], diffuse[0], a, b, c),
+        _between(weights, colors[1], ambient[1], diffuse[1], a, b, c),
+        _between(weights, colors[2], ambient[2], diffuse[2], a, b, c),
+    )
+
+
+@inner_kernel
+def _falling(normal: NDArray[np.float32], x: float, y: float, z: float) -> float:
+    return max(0.0, normal[0] * x + normal[1] * y + normal[2] * z)
+
+
+@inner_kernel
+def _between(
+    weights: NDArray[np.float32], color: float, ambient: float, diffuse: float, a: float, b: float, c: float
+) -> float:
+    """One channel in the middle of a triangle, from the diffuse factors a, b, c of its lit corners."""
+    return (
+        weights[0] * min(1.0, color * (ambient + diffuse * a))
+        + weights[1] * min(1.0, color * (ambient + diffuse * b))
+        + weights[2] * min(1.0, color * (ambient + diffuse * c))
+    )
 
 
 class Plane(NamedTuple):
@@ -228,15 +274,15 @@ def wipe(canvas: Canvas, thread: int) -> None:
 
 
 @lean_kernel
-def lay_over(canvas: Canvas, thread: int, lens: Projection, v: int, image: NDArray[np.uint8]) -> None:
-    """Blend what was drawn over an image.
+def lay_over(canvas: Canvas, thread: int, lens: Projection, v: int, picture: NDArray[np.uint32]) -> None:
+    """Blend what was drawn over a picture.
 
     Args:
         canvas: of all threads.
         thread: the one that drew.
         lens: projections of all images.
         v: the image's index in `lens`.
-        image: (height * width, 3), changed in place.
+        picture: (height * width,) red, green, blue, a byte each; changed in place.
     """
     width = canvas.color.shape[2] // SUBPIXELS
     color, spans = canvas.color[thread], canvas.spans[thread]
@@ -250,7 +296,7 @@ def lay_over(canvas: Canvas, thread: int, lens: Projection, v: int, image: NDArr
                         point = color[subrow, subcolumn]
                         even += point & np.uint32(0xFF00FF)
                         odd += (point >> np.uint32(8)) & np.uint32(0xFF00FF)
-                _blend(even, odd, row * width + column, image)
+                _blend(even, odd, row * width + column, picture)
     flat = color.reshape(-1)
     for q in range(lens.smeared.shape[1]):
         row, column = lens.smeared_at[v, q, 0], lens.smeared_at[v, q, 1]
@@ -260,20 +306,22 @@ def lay_over(canvas: Canvas, thread: int, lens: Projection, v: int, image: NDArr
                 point = flat[lens.smeared_from[v, q, n]]
                 even += point & np.uint32(0xFF00FF)
                 odd += (point >> np.uint32(8)) & np.uint32(0xFF00FF)
-            _blend(even, odd, lens.smeared[v, q], image)
+            _blend(even, odd, lens.smeared[v, q], picture)
 
 
 @inner_kernel
-def _blend(even: np.uint32, odd: np.uint32, p: int, image: NDArray[np.uint8]) -> None:
-    """Average the points of pixel p, given by their sums; empty points show the image behind."""
-    count, low = np.int32(odd >> np.uint32(16)), np.uint32(0xFFFF)
+def _blend(even: np.uint32, odd: np.uint32, p: int, picture: NDArray[np.uint32]) -> None:
+    """Average the points of pixel p, given by their sums; empty points show the picture behind."""
+    count, low, byte = np.int32(odd >> np.uint32(16)), np.uint32(0xFFFF), np.uint32(255)
     if count > 0:
-        image[p, 0] = _mean(np.int32(even & low), count, image[p, 0])
-        image[p, 1] = _mean(np.int32(odd & low), count, image[p, 1])
-        image[p, 2] = _mean(np.int32(even >> np.uint32(16)), count, image[p, 2])
+        behind = picture[p]
+        red = _mean(np.int32(even & low), count, np.int32(behind & byte))
+        green = _mean(np.int32(odd & low), count, np.int32((behind >> np.uint32(8)) & byte))
+        blue = _mean(np.int32(even >> np.uint32(16)), count, np.int32((behind >> np.uint32(16)) & byte))
+        picture[p] = red | (green << np.uint32(8)) | (blue << np.uint32(16))
 
 
 @inner_kernel
-def _mean(total: np.int32, count: np.int32, behind: int) -> np.int32:
+def _mean(total: np.int32, count: np.int32, behind: np.int32) -> np.uint32:
     points = np.int32(SUBPIXELS * SUBPIXELS)
-    return np.int32((total + (points - count) * np.int32(behind) + points // np.int32(2)) // points)
+    return np.uint32((total + (points - count) * behind + points // np.int32(2)) // points)

@@ -85,12 +85,10 @@ def draw_frame(
     conditions = cameras.conditions
     m, angle = robots.map_index[i], robots.angle[i]
     x, z = robots.x[i] + conditions.noise[i, 0], robots.z[i] + conditions.noise[i, 2]
-    v, c = _own(cameras, i)
+    _, c = _own(cameras, i)
     draw_ground(
         scene.road,
         m,
-        cameras.views,
-        v,
         cameras.rays,
         c,
         x,
@@ -101,10 +99,20 @@ def draw_frame(
         i,
         cameras.chunk,
         thread,
-        image,
     )
     if scene.layout.object_count[m] > 0:
-        _draw_things(scene, things, cameras, i, m, x, z, angle, thread, image)
+        _draw_things(scene, things, cameras, i, m, x, z, angle, thread)
+    _write(cameras.chunk.picture[thread], image)
+
+
+@inner_kernel
+def _write(picture: NDArray[np.uint32], image: NDArray[np.uint8]) -> None:
+    flat, byte, two = image.reshape(-1), np.uint32(8), np.uint32(16)
+    for p in range(picture.shape[0]):
+        color, place = picture[p], 3 * p
+        flat[place] = np.uint8(color)
+        flat[place + 1] = np.uint8(color >> byte)
+        flat[place + 2] = np.uint8(color >> two)
 
 
 @lean_kernel
@@ -118,7 +126,6 @@ def _draw_things(
     z: float,
     angle: float,
     thread: int,
-    image: NDArray[np.uint8],
 ) -> None:
     conditions, canvas = cameras.conditions, cameras.canvas
     pitch, light = conditions.pitch[i], conditions.light[i]
@@ -154,7 +161,7 @@ def _draw_things(
                 thread,
             )
     if drawn:
-        lay_over(canvas, thread, cameras.projection, v, image)
+        lay_over(canvas, thread, cameras.projection, v, cameras.chunk.picture[thread])
 
 
 @lean_kernel

@@ -1,9 +1,9 @@
 """How a camera samples the ground, planned once per camera.
 
-Far away, a pixel's footprint on the ground is long and narrow. Several samples cover it, one behind the
-other, each about as wide as the footprint: anisotropic filtering of mipmaps. How many samples and which level
-of the tiles' pictures depends only on the camera's height, pitch and field of view, so it is planned once
-(`aim`), and pixels with equal plans are stored together (`Rays`) to be drawn many at a time.
+Each pixel's footprint is cut into equal parts, on the image; what is in the middle of each is read from the
+tiles' pictures at one of several resolutions (`filtering`). Where these points lie from the robot depends
+only on the camera's height, pitch and field of view. They are projected once (`aim`), and pixels with equal
+plans are stored together (`Rays`) to be drawn many at a time.
 
 Ground: metres forward and to the right of the robot's centre of rotation.
 """
@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ducklane.kernel import inner_kernel, lean_kernel
-from ducklane.simulator.camera.view import Ints, Number, View
+from ducklane.simulator.camera.filtering import CHOICES, FINEST_TEXEL_M, SIZES, SMALLEST, STEP, best_plans
+from ducklane.simulator.camera.view import Floats, Ints, Number, View
 from ducklane.simulator.duckiebot import FORWARD_M
-from ducklane.simulator.town.road import LEVELS, TILE_TEXELS
+from ducklane.simulator.town.road import LEVELS
 
 GROUND_DEPTH_M = 0.008
 """How far the ground beside the road lies below the road: upstream's quad at -0.8, scaled by 0.01."""
@@ -26,45 +27,44 @@ GROUND_DEPTH_M = 0.008
 GROUND_REACH_M = 50.0
 """Where the ground ends and the sky begins: half the side of upstream's quad, here around the camera."""
 
-FINEST_TEXEL_M = 0.585 / TILE_TEXELS
-"""Width of a texel of the finest level on nearly all maps; a texel averages a square twice as wide."""
+SAMPLES = tuple(along * across for along, across in CHOICES)
+"""Numbers of samples a pixel may have."""
 
-SAMPLES = (1, 2, 3, 4, 6, 8)
-"""Numbers of samples a pixel may have; few choices, so that groups of pixels are large."""
-
-SAMPLES_PER_SQUARE = 1.25
-"""Samples per footprint width along the footprint's length; more would follow the length more closely."""
-
-BLUR = 0.8
-"""Width that a texel should average, as a fraction of a sample's: neighbouring samples overlap."""
-
-FINEST_FOR_TEXELS = 1.4
-"""The finest level is read only where a sample averages at most this many of its texels: frames larger than a
-policy's. It does not fit a processor's caches: at 84 x 84 pixels it would gain 1 dB of PSNR against the stock
-simulator and take half as long again."""
-
-GROUPS = LEVELS * len(SAMPLES)
-"""Groups of pixels drawn in the same way: by level and number of samples."""
+GROUPS = LEVELS * len(CHOICES)
+"""Groups of pixels drawn in the same way: by level and choice of samples."""
 
 
 class Rays(NamedTuple):
-    """How C cameras sample the ground through P pixels."""
+    """How C cameras sample the ground through P pixels, S samples at most."""
 
+    plans: Ints
+    """as `filtering.best_plans` gives them, the same for all cameras"""
     group: Ints
-    """(C, P) group of each pixel: level * len(SAMPLES) + index in SAMPLES; pixels on the horizon take the
-    last level, and GROUPS means nothing but sky"""
+    """(C, P) group of each pixel: level * len(CHOICES) + index in CHOICES; GROUPS means nothing but sky"""
     pixels: Ints
     """(C, P) pixels that see ground, group by group, then the others"""
     group_end: Ints
     """(C, GROUPS) index in `pixels` after the last pixel of each group"""
+    sky: Floats
+    """(C, P) share of each pixel that is above the horizon, in the order of `pixels`"""
+    ahead: Floats
+    """(C, S) forward places of samples: group by group, in each first one sample of all its pixels, then the
+    next"""
+    right: Floats
+    """(C, S) to the right, likewise"""
 
 
 def new_rays(cameras: int, pixels: int) -> Rays:
-    """Memory for the rays of this many cameras."""
+    """Memory for the rays of this many cameras; what is never written takes up none."""
+    samples = pixels * max(SAMPLES)
     return Rays(
+        plans=best_plans(),
         group=np.zeros((cameras, pixels), np.int32),
         pixels=np.zeros((cameras, pixels), np.int32),
         group_end=np.zeros((cameras, GROUPS), np.int32),
+        sky=np.zeros((cameras, pixels), np.float32),
+        ahead=np.zeros((cameras, samples), np.float32),
+        right=np.zeros((cameras, samples), np.float32),
     )
 
 
@@ -80,7 +80,9 @@ def horizon(height: float, pitch: float, tangent: float) -> float:
 def on_ground(x: float, y: float, height: float, pitch: float, tangent: float) -> tuple[float, float, float]:
     """Where the ray through (x, y) of the image plane meets the road: (depth, forward, right), metres.
 
-    Depth is along the camera's axis; see `_gaze` in ground.py for the ray's direction.
+    Depth is along the camera's axis. With f, r, u for forward, right and up in the robot's frame, the ray
+    through (x, y) has the direction f: cos(pitch) + t y sin(pitch), r: t x,
+    u: -(sin(pitch) - t y cos(pitch)), where t is the tangent of half the field of view.
     """
     # metres down per metre of depth
     down = math.sin(pitch) - y * tangent * math.cos(pitch)
@@ -102,12 +104,25 @@ def aim(view: View, v: int, rays: Rays, c: int, height: float, pitch: float, tan
         pitch: downwards, radians.
         tangent: of half the vertical field of view.
     """
-    # a counting sort of the pixels by group
     end = horizon(height, pitch, tangent)
+    _sort(view, v, rays, c, end, height, pitch, tangent)
+    begin, first = 0, 0
+    for group in range(GROUPS):
+        choice = group % len(CHOICES)
+        behind = rays.group_end[c, group]
+        _place(view, v, rays, c, first, behind, begin, choice, end, height, pitch, tangent)
+        begin, first = begin + (behind - first) * SAMPLES[choice], behind
+
+
+@lean_kernel
+def _sort(
+    view: View, v: int, rays: Rays, c: int, end: float, height: float, pitch: float, tangent: float
+) -> None:
+    """Sort the pixels by group: a counting sort."""
     ends, groups, pixels = rays.group_end[c], rays.group[c], rays.pixels[c]
     ends[:] = 0
     for p in range(groups.shape[0]):
-        group = _plan(view, v, p, end, height, pitch, tangent)
+        group = _plan(view, v, p, rays.plans, end, height, pitch, tangent)
         groups[p] = group
         if group < GROUPS:
             ends[group] += 1
@@ -124,6 +139,41 @@ def aim(view: View, v: int, rays: Rays, c: int, height: float, pitch: float, tan
             first += 1
 
 
+@lean_kernel
+def _place(
+    view: View,
+    v: int,
+    rays: Rays,
+    c: int,
+    first: int,
+    behind: int,
+    begin: int,
+    choice: int,
+    end: float,
+    height: float,
+    pitch: float,
+    tangent: float,
+) -> None:
+    """Write the places of the samples of one group: pixels [first, behind), samples from `begin` on."""
+    along, across = CHOICES[choice]
+    for k in range(first, behind):
+        p = rays.pixels[c, k]
+        x, y, dx, dy, sky = _below_horizon(view, v, p, end)
+        rays.sky[c, k] = sky
+        length = max(math.sqrt(dx * dx + dy * dy), 1e-9)
+        # a quarter turn from the footprint's length
+        side_x, side_y = -dy / length * view.half_width[v, p], dx / length * view.half_width[v, p]
+        at = begin + k - first
+        for n in range(along):
+            ahead = (2 * n + 1) / along - 1
+            for m in range(across):
+                aside = (2 * m + 1) / across - 1
+                _, rays.ahead[c, at], rays.right[c, at] = on_ground(
+                    x + ahead * dx + aside * side_x, y + ahead * dy + aside * side_y, height, pitch, tangent
+                )
+                at += behind - first
+
+
 @inner_kernel
 def sky_share(y: Number, down_y: Number, end: Number) -> Any:
     """Fraction of a pixel above the horizon, in the precision of the arguments.
@@ -137,27 +187,35 @@ def sky_share(y: Number, down_y: Number, end: Number) -> Any:
     return min(one, max(none, half + half * (y - end) / max(-down_y, np.float32(1e-9))))
 
 
+@inner_kernel
+def _below_horizon(view: View, v: int, p: int, end: float) -> tuple[float, float, float, float, float]:
+    """The part of pixel p's footprint that is ground, on the image plane.
+
+    Returns:
+        x and y of its middle, x and y from there to its lower edge, and the share of the pixel that is sky.
+    """
+    dx, dy = view.down_x[v, p], view.down_y[v, p]
+    sky = sky_share(view.y[v, p], dy, end)
+    return view.x[v, p] + sky * dx, view.y[v, p] + sky * dy, (1 - sky) * dx, (1 - sky) * dy, sky
+
+
 @lean_kernel
-def _plan(view: View, v: int, p: int, end: float, height: float, pitch: float, tangent: float) -> int:
+def _plan(
+    view: View, v: int, p: int, plans: Ints, end: float, height: float, pitch: float, tangent: float
+) -> int:
     """Group of pixel p, as in `Rays.group`."""
-    sky = sky_share(view.y[v, p], view.down_y[v, p], end)
+    x, y, dx, dy, sky = _below_horizon(view, v, p, end)
     if sky >= 1.0:
         return GROUPS
-    x, y = view.x[v, p], view.y[v, p]
-    dx, dy = view.down_x[v, p], view.down_y[v, p]
-    # along the pixel's height, from -1 at its upper edge to 1 at its lower: where its ground begins
-    top = 2 * sky - 1
-    middle = (top + 1) / 2
-    depth, _, _ = on_ground(x, y + middle * dy, height, pitch, tangent)
-    width = 2 * view.half_width[v, p] * tangent * depth
-    _, far_forward, far_right = on_ground(x + top * dx, y + top * dy, height, pitch, tangent)
+    depth, _, _ = on_ground(x, y, height, pitch, tangent)
+    _, far_forward, far_right = on_ground(x - dx, y - dy, height, pitch, tangent)
     _, near_forward, near_right = on_ground(x + dx, y + dy, height, pitch, tangent)
     length = math.hypot(far_forward - near_forward, far_right - near_right)
-    needed = math.ceil(SAMPLES_PER_SQUARE * min(length / width, 100.0) - 0.2)
-    choice = 0
-    while choice + 1 < len(SAMPLES) and SAMPLES[choice] < needed:
-        choice += 1
-    blur = BLUR * max(width, 0.5 * length / SAMPLES[choice])
-    finest = 0 if blur <= FINEST_FOR_TEXELS * FINEST_TEXEL_M else 1
-    level = min(LEVELS - 1, max(finest, round(math.log2(min(blur, 10.0) / (2 * FINEST_TEXEL_M)))))
-    return (LEVELS - 1 if sky > 0 else level) * len(SAMPLES) + choice
+    return plans[_size(2 * view.half_width[v, p] * tangent * depth), _size(length)]
+
+
+@inner_kernel
+def _size(side_m: float) -> int:
+    """Index in `best_plans` of a footprint's side."""
+    octaves = math.log2(max(side_m, 1e-6) / (FINEST_TEXEL_M * SMALLEST))
+    return min(max(int(octaves / STEP + 0.5), 0), SIZES - 1)

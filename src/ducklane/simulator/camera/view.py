@@ -265,7 +265,8 @@ def _pixel_of(points: Ints, columns: int) -> Ints:
 def _bent(lens: Lens, height: int, width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(row, column) on the distorted frame where the content of each of its pixels truly belongs.
 
-    OpenCV's exact model applied to what the numerical inverse shows there.
+    OpenCV's exact model applied to what the numerical inverse shows there, half a pixel up and to the left:
+    upstream rounds down.
     """
     column, row = _undistorted(height, width, lens)
     straight = straightened(lens, height, width)
@@ -281,4 +282,4 @@ def _bent(lens: Lens, height: int, width: int) -> tuple[NDArray[np.float64], NDA
         rays.reshape(-1, 1, 3), np.zeros(3), np.zeros(3), lens.matrix, lens.coefficients
     )
     flat = np.asarray(points, np.float64).reshape(height, width, 2)
-    return flat[..., 1], flat[..., 0]
+    return flat[..., 1] - 0.5, flat[..., 0] - 0.5

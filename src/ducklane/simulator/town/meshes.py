@@ -28,10 +28,10 @@ that its back faces need not be drawn. Those of the Duckiebot and the barrier ha
 LONGEST_EDGE = 0.15
 """Largest edge of a triangle, as a fraction of its mesh's longest side; longer ones are divided."""
 
-DETAILS = 7
+DETAILS = 9
 """Versions of a mesh."""
 
-COARSEST = 6
+COARSEST = 1.5
 """Cells along the longest side of a mesh in its coarsest version."""
 
 

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ducklane.simulator.town.textures import COLORS, in_palette
 from ducklane.simulator.town.textures import Image, packed, read_texture
 
 TILE_TEXELS = 512
@@ -21,19 +22,31 @@ TILE_TEXELS = 512
 LEVELS = 6
 """Resolutions of a tile's picture, each half of the one before."""
 SEAMLESS = 3
-"""First level that is averaged across the edges of tiles. At finer levels, where this would hardly show,
-tiles that look the same share one picture, so that the texels fit a processor's cache."""
+"""First level that is averaged across the edges of tiles: there a map is one picture. At finer levels, where
+this would hardly show, tiles that look the same share one picture, so that the texels fit a processor's
+cache."""
 
 
 class Road(NamedTuple):
-    """The ground of M maps: tiles, seen from above, at LEVELS resolutions."""
+    """The ground of M maps, seen from above, at LEVELS resolutions, each picture row by row along z.
 
-    texels: NDArray[np.uint32]
-    """pictures of tiles at all levels, each row by row along z; a byte each for red, green, blue and the
-    share of the texel that is road"""
+    A colour has a byte each for red, green, blue and the share of the texel that is road.
+    """
+
+    texels: NDArray[np.uint8]
+    """pictures of tiles at the levels below SEAMLESS, and of whole maps at the others: numbers of colours in
+    their palettes"""
+    colors: NDArray[np.uint32]
+    """palettes, one after the other"""
     first: NDArray[np.uint32]
-    """(M, LEVELS, J + 2, I + 2) index of the first texel of each tile; a border of empty tiles surrounds the
-    map"""
+    """(M, SEAMLESS, J + 2, I + 2) index of the first texel of each tile; a border of empty tiles surrounds
+    the map"""
+    palette: NDArray[np.uint32]
+    """(M, J + 2, I + 2) index of the first colour of each tile's palette"""
+    whole: NDArray[np.uint32]
+    """(M, LEVELS - SEAMLESS) index of the first texel of the map's picture, the border included"""
+    whole_palette: NDArray[np.uint32]
+    """(M,) index of the first colour of these pictures' palette"""
     size: NDArray[np.int32]
     """(M, 2) tiles along z and along x, the border included"""
     tile_size: NDArray[np.float32]
@@ -46,58 +59,94 @@ def bake_road(upstream: Any) -> Road:
     Args:
         upstream: gym-duckietown's simulator, freshly reset.
     """
-    album = _Album()
     lying, pictures = _kinds(upstream)
-    first = np.zeros((LEVELS, *lying.shape), np.uint32)
-    for level in range(LEVELS):
-        halves = (_halves(picture, TILE_TEXELS >> level) for picture in pictures)
-        tiles = _joined(lying, halves) if level >= SEAMLESS else _apart(lying, halves)
-        first[level] = np.array([album.add(tile) for tile in tiles]).reshape(lying.shape)
+    texels, colors = _Album(np.uint8), _Album(np.uint32)
+    first = np.zeros((SEAMLESS, *lying.shape), np.uint32)
+    palette = np.zeros(lying.shape, np.uint32)
+    for number, picture in enumerate(pictures):
+        levels = [_blurred(_halves(picture, TILE_TEXELS >> level)) for level in range(SEAMLESS)]
+        own, indexed = in_palette(levels)
+        palette[lying == number] = colors.add(own)
+        for level in range(SEAMLESS):
+            first[level, lying == number] = texels.add(indexed[level])
+    own, indexed = in_palette([_whole(lying, pictures, level) for level in range(SEAMLESS, LEVELS)])
+    whole = [texels.add(picture) for picture in indexed]
+    whole_palette = colors.add(own)
     return Road(
-        album.texels(),
-        first[None],
-        np.array([lying.shape], np.int32),
-        np.array([upstream.road_tile_size], np.float32),
+        texels=texels.joined(),
+        colors=colors.joined(),
+        first=first[None],
+        palette=palette[None],
+        whole=np.array([whole], np.uint32),
+        whole_palette=np.array([whole_palette], np.uint32),
+        size=np.array([lying.shape], np.int32),
+        tile_size=np.array([upstream.road_tile_size], np.float32),
     )
 
 
 def stack_roads(roads: Sequence[Road]) -> Road:
     """One road of M maps from M of one."""
-    album = _Album()
+    texels, colors = _Album(np.uint8), _Album(np.uint32)
     most = np.max([road.size[0] for road in roads], axis=0)
-    first = np.zeros((len(roads), LEVELS, *most), np.uint32)
+    first = np.zeros((len(roads), SEAMLESS, *most), np.uint32)
+    palette = np.zeros((len(roads), *most), np.uint32)
+    whole = np.zeros((len(roads), LEVELS - SEAMLESS), np.uint32)
+    whole_palette = np.zeros(len(roads), np.uint32)
     for m, road in enumerate(roads):
         rows, columns = road.size[0]
         for level in range(LEVELS):
-            starts, which = np.unique(road.first[0, level], return_inverse=True)
-            moved = [album.add(road.texels[begin:][: (TILE_TEXELS >> level) ** 2]) for begin in starts]
-            first[m, level, :rows, :columns] = np.array(moved)[which].reshape(rows, columns)
+            side = TILE_TEXELS >> level
+            if level < SEAMLESS:
+                first[m, level, :rows, :columns] = _moved(road.first[0, level], road.texels, side**2, texels)
+            else:
+                area = side**2 * rows * columns
+                whole[m, level - SEAMLESS] = texels.add(road.texels[road.whole[0, level - SEAMLESS] :][:area])
+        palette[m, :rows, :columns] = _moved(road.palette[0], road.colors, COLORS, colors)
+        whole_palette[m] = colors.add(road.colors[road.whole_palette[0] :][:COLORS])
     return Road(
-        album.texels(),
+        texels.joined(),
+        colors.joined(),
         first,
+        palette,
+        whole,
+        whole_palette,
         np.concatenate([road.size for road in roads]),
         np.concatenate([road.tile_size for road in roads]),
     )
 
 
-class _Album:
-    """Pictures, one after the other, without duplicates."""
+def _moved(first: NDArray[np.uint32], kept: NDArray[Any], size: int, album: _Album) -> NDArray[Any]:
+    """Where an album puts the parts, of this size, that begin at these indices."""
+    starts, which = np.unique(first, return_inverse=True)
+    return np.array([album.add(kept[start:][:size]) for start in starts])[which].reshape(first.shape)
 
-    def __init__(self) -> None:
+
+def _whole(lying: NDArray[np.int64], pictures: Sequence[Image], level: int) -> NDArray[np.uint32]:
+    """The picture of a whole map, averaged across the edges of tiles."""
+    halves = (_halves(picture, TILE_TEXELS >> level) for picture in pictures)
+    tiles = list(_joined(lying, halves))
+    columns = lying.shape[1]
+    return np.vstack([np.hstack(tiles[k : k + columns]) for k in range(0, len(tiles), columns)])
+
+
+class _Album:
+    """Arrays of one type, one after the other, without duplicates."""
+
+    def __init__(self, dtype: type[np.generic]) -> None:
         self._first: dict[bytes, int] = {}
-        self._kept: list[NDArray[np.uint32]] = []
+        self._kept: list[NDArray[Any]] = [np.zeros(0, dtype)]
         self._end = 0
 
-    def add(self, picture: NDArray[np.uint32]) -> int:
-        """Add a picture; return the index of its first texel."""
-        key = picture.tobytes()
+    def add(self, array: NDArray[Any]) -> int:
+        """Add an array; return the index of its first element."""
+        key = array.tobytes()
         if key not in self._first:
             self._first[key] = self._end
-            self._kept.append(picture.ravel())
-            self._end += picture.size
+            self._kept.append(array.ravel())
+            self._end += array.size
         return self._first[key]
 
-    def texels(self) -> NDArray[np.uint32]:
+    def joined(self) -> NDArray[Any]:
         return np.concatenate(self._kept)
 
 
@@ -116,12 +165,6 @@ def _kinds(upstream: Any) -> tuple[NDArray[np.int64], list[Image]]:
         i, j = tile["coords"]
         lying[j + 1, i + 1] = numbers[texture.id, angle]
     return lying, pictures
-
-
-def _apart(lying: NDArray[np.int64], halves: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.uint32]]:
-    """Pictures of all tiles, row by row, each averaged by itself."""
-    blurred = [_blurred(half) for half in halves]
-    return (blurred[number] for number in lying.ravel())
 
 
 def _joined(lying: NDArray[np.int64], halves: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.uint32]]:
