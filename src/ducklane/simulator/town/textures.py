@@ -1,12 +1,16 @@
-"""Reads OpenGL's textures, and packs texels into one integer each, as kernels read them."""
+"""Pictures as textures: decoded, and packed into one integer a texel, as kernels read them."""
 
 from __future__ import annotations
 
-import ctypes
-from typing import Any
+import io
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image as pillow
+
+from ducklane.errors import reason
+from ducklane.simulator.town.resources import MapError
 
 Image = NDArray[np.uint8]
 """[rows, columns, 3 or 4]"""
@@ -18,15 +22,23 @@ def packed(image: NDArray[np.floating]) -> NDArray[np.uint32]:
     return whole.view("<u4")[..., 0].astype(np.uint32)
 
 
-def read_texture(texture: Any) -> Image:
-    """RGB pixels of an OpenGL texture; in row 0 the second texture coordinate is 0."""
-    from pyglet import gl
+def decoded(content: bytes, path: Path) -> Image:
+    """RGB pixels of a picture, without its transparency; row 0 is the topmost.
 
-    pixels = np.zeros((texture.height, texture.width, 3), np.uint8)
-    gl.glBindTexture(texture.target, texture.id)
-    gl.glPixelStorei(gl.GL_PACK_ALIGNMENT, 1)
-    gl.glGetTexImage(
-        texture.target, 0, gl.GL_RGB, gl.GL_UNSIGNED_BYTE, pixels.ctypes.data_as(ctypes.POINTER(gl.GLubyte))
-    )
-    gl.glPixelStorei(gl.GL_PACK_ALIGNMENT, 4)
-    return pixels
+    The stock simulator shows the same, except for JPEG pictures whose width is not a multiple of 4: these it
+    skews, by how much depends on the image libraries that pyglet finds. Of the packaged ones only the circles
+    on a Duckiebot's back are of that kind.
+
+    Args:
+        content: of its file.
+        path: of its file, for the error.
+
+    Raises:
+        MapError: it is not a picture, or damaged.
+    """
+    try:
+        # not with OpenCV, which fills up what is missing of a damaged JPEG picture
+        with pillow.open(io.BytesIO(content)) as picture:
+            return np.asarray(picture.convert("RGB"))
+    except Exception as error:  # Pillow raises whatever its decoders run into
+        raise MapError(f"{path}: is not a picture ({reason(error)}); save it again as PNG or JPEG") from error
