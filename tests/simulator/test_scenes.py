@@ -35,18 +35,18 @@ TILES = [
     ["curve_left/S", "straight/E", "3way_left/E", "curve_right/S", "floor"],
     ["curve_right/W", "3way_right/S", "curve_right/N", "straight/N", "calibration_tile"],
 ]
-BALL = (
+GLOBE = (
     "v 0 0 0\nv 1 0 .2\nv 0 1 1\nvt 0 0\nvt 1 0\nvt .5 .9\nvn 0 0 1\n"
     "f 1//1 2//1 3//1\nusemtl skin\nf 1/1/1 2/2/1 3/3/1\n"
 )
-SKIN = "newmtl skin\nKd 1 .5 .25\nmap_Kd pictures/ball_skin.png\n"
+SKIN = "newmtl skin\nKd 1 .5 .25\nmap_Kd pictures/globe_skin.png\n"
 
 
 def of_every_kind() -> list[dict[str, Any]]:
     """Objects of nearly all kinds, placed, turned and scaled in all ways."""
     alike = {kind for kind in _object_kinds() if kind.startswith("sign_") and kind != "sign_blank"}
     slow = {"building", "house", "duckiebot"}  # a second each in gym-duckietown; one Duckiebot is below
-    kinds = [*sorted(_object_kinds() - alike - slow), "meshes/ball", "sign_mine", "meshes/ball"]
+    kinds = [*sorted(_object_kinds() - alike - slow), "meshes/globe", "sign_ours", "meshes/globe"]
     objects = [
         {"kind": kind, "pos": [0.37 * n % 5, 0.61 * n % 4], "rotate": 47 * n - 300, "height": 0.05 + 0.01 * n}
         for n, kind in enumerate(kinds)
@@ -63,18 +63,19 @@ def of_every_kind() -> list[dict[str, Any]]:
     ]
 
 
+# not the names of other tests' files: gym-duckietown keeps meshes by their names
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project's folder, with a mesh, its material and picture, and a sign."""
     monkeypatch.chdir(tmp_path)
     Path("maps/meshes").mkdir(parents=True)
-    Path("maps/meshes/ball.obj").write_text(BALL)
-    Path("maps/ball.mtl").write_text(SKIN)
+    Path("maps/meshes/globe.obj").write_text(GLOBE)
+    Path("maps/globe.mtl").write_text(SKIN)
     pixels = np.random.default_rng(0).integers(0, 256, (2, 6, 5, 4), np.uint8)
-    for name, picture in zip(("ball_skin", "sign_mine"), pixels, strict=True):
+    for name, picture in zip(("globe_skin", "sign_ours"), pixels, strict=True):
         iio.imwrite(Path("maps", f"{name}.png"), picture)
     write_map(
-        [["straight/W", "4way"]], [{"kind": kind, "pos": [1, 1]} for kind in ("meshes/ball", "sign_mine")]
+        [["straight/W", "4way"]], [{"kind": kind, "pos": [1, 1]} for kind in ("meshes/globe", "sign_ours")]
     )
     return tmp_path
 
@@ -232,10 +233,10 @@ def test_what_was_prepared_for_one_map_serves_all(tmp_path: Path, monkeypatch: p
     assert len(kept() - pictures) == 1
 
 
-CHANGES = {"mine.yaml": ("0.6", "0.5"), "meshes/ball.obj": ("v 1", "v 2"), "ball.mtl": ("Kd 1", "Kd 0")}
+CHANGES = {"mine.yaml": ("0.6", "0.5"), "meshes/globe.obj": ("v 1", "v 2"), "globe.mtl": ("Kd 1", "Kd 0")}
 
 
-@pytest.mark.parametrize("name", [*CHANGES, "ball_skin.png", "sign_mine.png"])
+@pytest.mark.parametrize("name", [*CHANGES, "globe_skin.png", "sign_ours.png"])
 def test_a_changed_file_changes_the_map(project: Path, name: str) -> None:
     before = flat(read_scene("mine"))
     path = Path("maps", name)
@@ -253,17 +254,17 @@ def test_a_changed_file_changes_the_map(project: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "problem"),
     [
-        ("ball_skin.png", b"", "ball_skin.png: is not a picture"),
-        ("ball_skin.png", None, "ball_skin.png: is not a picture"),
-        ("sign_mine.png", b"a picture", "sign_mine.png: is not a picture"),
-        ("ball.mtl", b"newmtl skin\nmap_Kd ball_skin.png", "material skin has no colour; give it one"),
-        ("ball.mtl", b"newmtl skin\nKd red", "ball.mtl: skin: got Kd red; give Kd and three numbers"),
-        ("ball.mtl", SKIN.replace("ball_skin", "none").encode(), "none.png: there is no such file"),
-        ("meshes/ball.obj", BALL.replace("3/3/1", "4/3/1").encode(), "export triangles and normals"),
-        ("meshes/ball.obj", BALL.replace("3/3/1", "3/4/1").encode(), "export triangles and normals"),
-        ("meshes/ball.obj", BALL.replace("v 1 0 .2", "v 1 0").encode(), "export triangles and normals"),
-        ("meshes/ball.obj", BALL.replace("v 1 0 .2", "v 1 0 x").encode(), "export triangles and normals"),
-        ("meshes/ball.obj", b"v 1 0 1", "export triangles and normals"),
+        ("globe_skin.png", b"", "globe_skin.png: is not a picture"),
+        ("globe_skin.png", None, "globe_skin.png: is not a picture"),
+        ("sign_ours.png", b"a picture", "sign_ours.png: is not a picture"),
+        ("globe.mtl", b"newmtl skin\nmap_Kd globe_skin.png", "material skin has no colour; give it one"),
+        ("globe.mtl", b"newmtl skin\nKd red", "globe.mtl: skin: got Kd red; give Kd and three numbers"),
+        ("globe.mtl", SKIN.replace("globe_skin", "none").encode(), "none.png: there is no such file"),
+        ("meshes/globe.obj", GLOBE.replace("3/3/1", "4/3/1").encode(), "export triangles and normals"),
+        ("meshes/globe.obj", GLOBE.replace("3/3/1", "3/4/1").encode(), "export triangles and normals"),
+        ("meshes/globe.obj", GLOBE.replace("v 1 0 .2", "v 1 0").encode(), "export triangles and normals"),
+        ("meshes/globe.obj", GLOBE.replace("v 1 0 .2", "v 1 0 x").encode(), "export triangles and normals"),
+        ("meshes/globe.obj", b"v 1 0 1", "export triangles and normals"),
     ],
 )
 def test_a_broken_file_is_named_in_one_line(
@@ -275,4 +276,4 @@ def test_a_broken_file_is_named_in_one_line(
         read_scene("mine")
     (line,) = str(refusal.value).splitlines()
     assert problem in line
-    assert path.name in line or "none.png" in line or "ball.obj" in line
+    assert path.name in line or "none.png" in line or "globe.obj" in line

@@ -66,15 +66,17 @@ def _digest(content: Iterable[bytes], code: Iterable[ModuleType]) -> str:
 
 def _read(path: Path) -> Arrays | None:
     try:
-        os.utime(path)  # used just now
         with np.load(path) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+            found = {name: arrays[name] for name in arrays.files}
     except FileNotFoundError:
         return None
     except Exception:  # reading damaged bytes can raise anything
         with contextlib.suppress(OSError):
             path.unlink()
         return None
+    with contextlib.suppress(OSError):  # it may belong to another user
+        os.utime(path)  # used just now
+    return found
 
 
 def _write(path: Path, arrays: Arrays) -> None:
