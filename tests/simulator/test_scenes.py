@@ -21,7 +21,7 @@ from ducklane.simulator.town.layout import Layout
 from ducklane.simulator.town.loading.models import drawn, read_model
 from ducklane.simulator.town.loading.wavefront import read_triangles
 from ducklane.simulator.town.map_format import _object_kinds, kind_of
-from ducklane.simulator.town.maps import read_map
+from ducklane.simulator.town.maps import map_inputs, read_map
 from ducklane.simulator.town.resources import MapError, content_of, tile_texture
 from ducklane.simulator.town.scene import Scene
 from ducklane.simulator.town.textures import decoded
@@ -98,9 +98,11 @@ def test_a_map_is_the_one_that_the_stock_simulator_loads(
     assert_same_objects(scene.layout, upstream)
     content = read_map("mine")
     things = drawn(content)
+    inputs = set(map_inputs("mine"))
     assert len(things) == len(upstream.objects) == scene.mesh.size > 15
     for thing, theirs, mesh in zip(things, upstream.objects, scene.mesh[0], strict=True):
         assert_same_looks(thing, theirs)
+        assert files_of(thing) <= inputs
         np.testing.assert_array_equal(scene.meshes.bounds[mesh, 0], theirs.min_coords)
     for tile in upstream.grid:
         i, j = tile["coords"]
@@ -170,6 +172,13 @@ def assert_same_looks(thing: Any, theirs: Any) -> None:
     for path, seen in zip(pictures, theirs.mesh.textures, strict=True):
         assert (path is None) == (seen is None)
         assert path is None or skewed(path) or same(path, seen)
+
+
+def files_of(thing: Any) -> set[Path]:
+    model = read_model(thing)
+    triangles = read_triangles(content_of(model.mesh), model.materials, model.mesh)
+    pictures = {picture for picture in map(model.picture, triangles.materials) if picture}
+    return {model.mesh, *pictures, *(model.patterns or ())}
 
 
 def same(path: Path, seen: Any) -> bool:

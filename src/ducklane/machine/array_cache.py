@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,9 +20,6 @@ from numpy.typing import NDArray
 from ducklane.machine.folders import cache_folder
 
 Arrays = Mapping[str, NDArray[Any]]
-
-_PACKAGES = ("numpy", "opencv-python", "pillow")
-"""What the arrays are computed with, besides the project's own code."""
 
 
 def cached_arrays(
@@ -41,8 +37,9 @@ def cached_arrays(
 
     Args:
         folder: name of a folder in the cache.
-        content: all that the arrays follow from, besides code.
-        code: the modules that compute them.
+        content: all that the arrays follow from, besides the project's code; also the versions of packages
+            that compute them.
+        code: the project's modules that compute them.
         compute: gives the arrays by name; of numbers and text, not of objects.
         limit_bytes: what all entries of the folder may take on the disk.
     """
@@ -59,8 +56,7 @@ def cached_arrays(
 
 def _digest(content: Iterable[bytes], code: Iterable[ModuleType]) -> str:
     sources = (Path(str(module.__file__)).read_bytes() for module in code)
-    packages = (f"{name} {version(name)}".encode() for name in _PACKAGES)
-    parts = [hashlib.sha256(part).digest() for part in (*content, *sources, *packages)]
+    parts = [hashlib.sha256(part).digest() for part in (*content, *sources)]
     return hashlib.sha256(b"".join(parts)).hexdigest()[:32]
 
 
