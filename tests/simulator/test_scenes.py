@@ -58,8 +58,8 @@ def of_every_kind() -> list[dict[str, Any]]:
         {"kind": "duckie", "pose": transform, "scale": 0.1, "static": False},
         {"kind": "checkerboard", "place": {"tile": [1, 2], "relative": transform}, "static": False},
         {"kind": "cone", "place": {"tile": [1, 0], "relative": {"~SE2Transform": {"theta": -3.5}}}},
-        {"kind": "sign_stop", "attach": {"tile": [2, 1], "slot": 5}, "rotate": 90, "optional": True},
-        {"kind": "tree", "attach": {"tile": [0, 3], "slot": 0}, "rotate": -180, "scale": 1},
+        {"kind": "sign_stop", "attach": {"tile": [2, 1], "slot": 5}, "rotate": 17, "optional": True},
+        {"kind": "tree", "attach": {"tile": [0, 3], "slot": 0}, "rotate": 180, "scale": 1},
     ]
 
 
