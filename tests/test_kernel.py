@@ -52,6 +52,18 @@ def test_damaged_files_are_recompiled(tmp_path: Path) -> None:
     assert called(project, tmp_path / "cache") == ["1.0", "0"]
 
 
+def test_kernels_of_old_sources_are_removed(tmp_path: Path) -> None:
+    project, cache = Path(ducklane.__file__).parents[1], tmp_path / "cache"
+    for age in range(2 * kernel.VERSIONS):
+        old = cache / "ducklane" / "kernels" / f"old{age}"
+        old.mkdir(parents=True)
+        (old / "kernel.nbc").touch()
+        os.utime(old, (10**9 - age, 10**9 - age))
+    called(project, cache)
+    kept = {path.name for path in (cache / "ducklane" / "kernels").iterdir()}
+    assert kept == {kernel._SOURCES, *(f"old{age}" for age in range(kernel.VERSIONS - 1))}
+
+
 def fill_the_disk() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 

@@ -10,7 +10,7 @@ import gc
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import update_wrapper
+from functools import cache, update_wrapper
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -18,12 +18,15 @@ import numba
 from numba.core import caching as _caching
 from numba.core import config as _config
 
-from ducklane.machine.folders import cache_folder
+from ducklane.machine.folders import cache_folder, keep_newest
 
 config: Any = _config  # numba creates its attributes at run time, unseen by mypy
 caching: Any = _caching
 
 Function = TypeVar("Function", bound=Callable[..., object])
+
+VERSIONS = 5
+"""Versions of the sources whose compiled kernels are kept, those used last: of a few branches or clones."""
 
 _LEAN: dict[str, Any] = {"_nrt": False, "no_cfunc_wrapper": True}
 """numba options: no runtime that counts references to arrays, and no wrapper to call the function from C"""
@@ -150,7 +153,14 @@ def _cache_folder(before: str) -> Path:
     numba checks only the file of the cached function: it would keep using the old code of a function that
     this one calls from another file.
     """
-    return Path(before) / _SOURCES if before else cache_folder(f"kernels/{_SOURCES}")
+    return Path(before) / _SOURCES if before else _own_folder()
+
+
+@cache
+def _own_folder() -> Path:
+    folder = cache_folder(f"kernels/{_SOURCES}")
+    keep_newest(folder, VERSIONS)
+    return folder
 
 
 def _digest_of_sources() -> str:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -227,35 +223,3 @@ def test_pictures_of_a_mirrored_map_are_mirrored(mirrored_pairs):
     assert means[SingleSimulator] <= means[StockSimulator] + 1
     assert np.max(apart[SingleSimulator]) <= np.max(apart[StockSimulator]) + 2
     assert means["same way"] > 3 * means[SingleSimulator]
-
-
-# --- kept on the disk --------------------------------------------------------------------------------------
-
-LOAD = """
-import hashlib, sys
-if sys.argv[1] == "blocked":
-    sys.modules.update({"pyglet.gl": None, "pyglet.window": None})
-from ducklane.simulator.stock.adaptations import GraphicsError
-from ducklane.simulator.scenes import _flat, load_scene
-try:
-    scene = load_scene(("small_loop", "4way"))
-except GraphicsError:
-    print("no OpenGL")
-else:
-    arrays = sorted(_flat(scene).items())
-    described = [f"{name} {array.dtype} {array.shape}".encode() + array.tobytes() for name, array in arrays]
-    print(hashlib.sha256(b"".join(described)).hexdigest())
-"""
-
-
-def test_a_map_that_was_read_once_needs_no_opengl(tmp_path):
-    def load(cache: Path, graphics: str) -> str:
-        environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
-        command = [sys.executable, "-c", LOAD, graphics]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-        return done.stdout.strip().splitlines()[-1]
-
-    first = load(tmp_path / "warm", "there")
-    assert len(first) == 64
-    assert load(tmp_path / "warm", "blocked") == first
-    assert load(tmp_path / "cold", "blocked") == "no OpenGL"

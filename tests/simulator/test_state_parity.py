@@ -1,5 +1,6 @@
 """The batched simulator's states against the stock simulator, stepped side by side."""
 
+import json
 import os
 from pathlib import Path
 
@@ -7,10 +8,10 @@ import numpy as np
 import pytest
 
 from ducklane.simulator.interface import State
+from ducklane.simulator.scenes import load_scene
 from ducklane.simulator.stock.simulator import StockSimulator
 from ducklane.simulator.stock_reward import stock_reward
-from ducklane.simulator.town.layout import bake_layout, stack_layouts
-from ducklane.simulator.town.maps import drivable_map_names
+from ducklane.simulator.town.maps import drivable_map_names, read_map
 from ducklane.simulator.world.draws import integers
 from ducklane.simulator.world.obstacles import valid_pose
 from ducklane.simulator.world.robots import (
@@ -59,7 +60,7 @@ class Twins:
         self.upstream = stock._upstream
         stock.camera_on = False
         settings = stock.settings
-        self.layout = bake_layout(self.upstream)
+        self.layout = load_scene(settings.map_names).layout
         self.things = new_things(1, self.layout)
         self.robots = new_robots(
             [0],
@@ -209,10 +210,9 @@ def test_recorded_episodes_are_reproduced(make_simulator, assert_recorded, map_n
 
 
 def test_maps_in_a_shared_layout_keep_their_behaviour(make_simulator):
-    stocks = [
-        make_simulator(map_name=name) for name in ("small_loop", "udem1", "MOOC_modcon", "loop_obstacles")
-    ]
-    layout = stack_layouts([bake_layout(stock._upstream) for stock in stocks])
+    maps = ("small_loop", "udem1", "MOOC_modcon", "loop_obstacles")
+    stocks = [make_simulator(map_name=name) for name in maps]
+    layout = load_scene(maps).layout
     things = new_things(len(stocks), layout)
     robots = new_robots(range(len(stocks)), seed=1, max_steps=100, max_start_angle_deg=40)
     for i, stock in enumerate(stocks):
@@ -333,11 +333,11 @@ def copy_visibility_at_resets(twins: Twins) -> None:
     twins.reset = adapted
 
 
-def test_checkerboards_move_as_in_the_stock_simulator(make_simulator):
-    stock = make_simulator(map_name="small_loop", max_steps=10_000)
-    board = {"kind": "checkerboard", "pos": [1.2, 1.4], "rotate": 20, "height": 0.3, "static": False}
-    stock._upstream.interpret_object("board", board)
-    twins = Twins(stock)
+def test_checkerboards_move_as_in_the_stock_simulator(make_simulator, tmp_path):
+    board = {"kind": "checkerboard", "pos": [1.2, 2.4], "rotate": 20, "height": 0.3, "static": False}
+    path = tmp_path / "board.yaml"
+    path.write_text(json.dumps({**read_map("small_loop"), "objects": [board]}), encoding="utf-8")
+    twins = Twins(make_simulator(map_name=str(path), max_steps=10_000))
     start = twins.things.position.copy()
     rng = np.random.default_rng(5)
     twins.reset(twins.random_pose(rng))
@@ -425,9 +425,9 @@ def test_optional_objects_are_seen_in_half_of_all_episodes(make_simulator):
     assert np.all(np.abs(np.mean(seen, axis=0)[optional] - 0.5) < 0.12)
 
 
-def test_robots_draw_independently_of_each_other(make_simulator):
+def test_robots_draw_independently_of_each_other():
     """What a robot draws does not depend on which other robots there are."""
-    layout = bake_layout(make_simulator(map_name="loop_pedestrians", domain_rand=True)._upstream)
+    layout = load_scene(("loop_pedestrians",)).layout
 
     def starts(n: int, order: list[int]) -> list[State]:
         things = new_things(n, layout)

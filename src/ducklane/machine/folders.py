@@ -60,6 +60,17 @@ def cache_folder(name: str) -> Path:
     return _first_writable(tuple(folder / name for folder in cache_folders()))
 
 
+def keep_newest(folder: Path, count: int) -> None:
+    """Mark a folder as used now, and remove those beside it but for the `count` used last."""
+    try:
+        os.utime(folder)
+        beside = [(path.stat().st_mtime, path) for path in folder.parent.iterdir() if path.is_dir()]
+    except OSError:  # another process is removing some; it may as well do this
+        return
+    for _, path in sorted(beside, reverse=True)[count:]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def cache_folders() -> Iterator[Path]:
     """$XDG_CACHE_HOME/ducklane, ~/.cache/ducklane, and the project's runs/cache.
 

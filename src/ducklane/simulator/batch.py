@@ -57,8 +57,7 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
         threads: to compute on; `settings.threads` if None.
 
     Raises:
-        MapError: a map does not exist, its file is wrong, or it has no road.
-        GraphicsError: a map has not been cached yet, and there is no OpenGL to read it with.
+        MapError: a map does not exist, its file or one that it names is wrong, or it has no road.
     """
 
     metadata = {  # noqa: RUF012 - gymnasium's

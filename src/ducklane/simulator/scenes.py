@@ -1,42 +1,37 @@
-"""Maps by name, as arrays, read through gym-duckietown's own loader.
+"""Maps by name, as arrays, read from their files.
 
-Reading a map takes OpenGL and some seconds, so the arrays are cached: in the process, and on disk under a
-name that changes with the map's file, its meshes and pictures, the packages that read them and the code that
-bakes them into arrays.
+What a tile's picture, a mesh or a texture becomes takes up to half a second to compute and is the same on
+every map, so it is kept on the disk. The rest of a map takes a tenth of a second.
 """
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
-import os
-from contextlib import suppress
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import cv2
 import numpy as np
-from numpy.typing import NDArray
+import PIL
 
-from ducklane.machine.folders import cache_folder
-from ducklane.settings import SimulatorSettings
-from ducklane.simulator.stock import adaptations, upstream
-from ducklane.simulator.stock.simulator import StockSimulator
-from ducklane.simulator.town import layout, map_format, meshes, palette, road, textures
-from ducklane.simulator.town.layout import Layout, bake_layout
-from ducklane.simulator.town.maps import map_file, map_inputs
-from ducklane.simulator.town.meshes import Meshes, bake_meshes
-from ducklane.simulator.town.road import Road, bake_road
+from ducklane.machine.array_cache import Arrays, cached_arrays
+from ducklane.simulator.town import meshes, road, textures
+from ducklane.simulator.town.loading import wavefront
+from ducklane.simulator.town.loading.layouts import read_layout
+from ducklane.simulator.town.loading.models import Model, drawn, looks, read_model
+from ducklane.simulator.town.loading.wavefront import read_triangles
+from ducklane.simulator.town.map_format import as_written, kind_of
+from ducklane.simulator.town.maps import is_own, read_map
+from ducklane.simulator.town.meshes import Meshes, Painted, Shape, Skin, bake_shape, bake_skin, join_meshes
+from ducklane.simulator.town.resources import MapError, content_of, tile_texture
+from ducklane.simulator.town.road import Road, TileLevels, Whole
 from ducklane.simulator.town.scene import Scene, stack_scenes
+from ducklane.simulator.town.textures import decoded
 
-_READERS = ("duckietown-gym-daffy", "duckietown-world-daffy")
-_BAKERS = [
-    Path(__file__),
-    *(
-        Path(str(module.__file__))
-        for module in (layout, map_format, meshes, palette, road, textures, adaptations, upstream)
-    ),
-]
+CACHE_BYTES = 100_000_000
+"""What the cache may take on the disk: all packaged maps take a third."""
 
 
 @cache
@@ -44,11 +39,10 @@ def load_scene(map_names: tuple[str, ...]) -> Scene:
     """The maps of these names, in this order.
 
     Args:
-        map_names: names of packaged maps, or paths of map files.
+        map_names: names of maps that `check_map` accepts, or paths of their files.
 
     Raises:
-        MapError: there is no such map.
-        GraphicsError: a map has not been cached yet, and there is no OpenGL to read it with.
+        MapError: a file from which a map is drawn is missing or cannot be read.
     """
     scenes = [_load_map(name) for name in map_names]
     if len(scenes) == 1:
@@ -58,82 +52,86 @@ def load_scene(map_names: tuple[str, ...]) -> Scene:
 
 @cache
 def _load_map(name: str) -> Scene:
-    cached = cache_folder("scenes") / f"{map_file(name).stem}-{_fingerprint(name)}.npz"
-    if cached.exists():
-        return _read(cached)
-    scene = _bake(name)
-    with suppress(OSError):  # a full disk only costs the cache
-        _write(cached, scene)
-    return scene
-
-
-def _bake(name: str) -> Scene:
-    simulator = StockSimulator(_plain_world(name))
-    stock = simulator._upstream
-    shapes, mesh = bake_meshes(stock.objects)
-    scene = Scene(bake_layout(stock), bake_road(stock), shapes, mesh[None])
-    simulator.close()
-    return scene
-
-
-def _plain_world(name: str) -> SimulatorSettings:
-    """Settings of a simulator to read a map from: the smallest camera, and nothing randomised."""
-    return SimulatorSettings.model_validate(
-        {
-            "backend": "gym-duckietown",
-            "seed": 0,
-            "map_name": name,
-            "max_steps": 1,
-            "camera_width": 16,
-            "camera_height": 16,
-            "accept_start_angle_deg": 180,
-            "full_transparency": False,
-            "distortion": False,
-            "domain_rand": False,
-            "dynamics_rand": False,
-            "camera_rand": False,
-            "threads": 1,
-        }
+    content: Any = read_map(name)
+    if is_own(name):  # packaged maps are read as gym-duckietown does
+        content = as_written(content)
+    things = drawn(content)
+    models = {looks(thing): read_model(thing) for thing in things}
+    shapes = {look: _shape(model) for look, model in models.items()}
+    numbers = {look: number for number, look in enumerate(models)}
+    return Scene(
+        read_layout(content, [shapes[looks(thing)].bounds for thing in things]),
+        _road(content),
+        _meshes([(model, shapes[look]) for look, model in models.items()]),
+        np.array([[numbers[looks(thing)] for thing in things]], np.int64),
     )
 
 
-# --- the cache on disk --------------------------------------------------------------------------------------
+def _road(content: Mapping[str, Any]) -> Road:
+    kinds = sorted({kind_of(tile) for row in content["tiles"] for tile in row})
+    pictures = {kind: _tile(kind) for kind in kinds}
+    lying = [repr(content["tiles"]).encode(), *(content_of(_picture(kind)) for kind in kinds)]
+    whole = Whole(**_cached(lying, [road, textures], lambda: road.bake_whole(content, pictures)._asdict()))
+    return road.join_tiles(content, pictures, whole)
 
 
-def _fingerprint(name: str) -> str:
-    digest = hashlib.sha256()
-    for path in map_inputs(name):
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    for package in _READERS:
-        digest.update(importlib.metadata.version(package).encode())
-    for module in _BAKERS:
-        digest.update(module.read_bytes())
-    return digest.hexdigest()[:16]
+def _meshes(kinds: Collection[tuple[Model, Shape]]) -> Meshes:
+    """The meshes, with their textures in the order in which they appear and lights' patterns last."""
+    skins: dict[tuple[Path, bool], int] = {}  # a picture and whether it is a light's: number
+    painted = []
+    for model, shape in kinds:
+        names = shape.materials.tolist()
+        pictures = [None if path is None else (path, False) for path in map(model.picture, names)]
+        if model.patterns:
+            pictures[0] = model.patterns[0], True
+        numbers = [skins.setdefault(picture, len(skins)) if picture else -1 for picture in pictures]
+        colors = np.array([model.color(name) for name in names], np.float32)
+        painted.append(Painted(shape, colors, np.array(numbers, np.int32)))
+    second: dict[int, int] = {}
+    for patterns in (model.patterns for model, _ in kinds if model.patterns):
+        first, other = (skins.setdefault((path, True), len(skins)) for path in patterns)
+        second[first] = other
+    return join_meshes(
+        painted, [_skin(path) for path, _ in skins], [second.get(skin, skin) for skin in range(len(skins))]
+    )
 
 
-_PARTS: dict[str, Any] = {"layout": Layout, "road": Road, "meshes": Meshes}
+# --- kept on the disk ---------------------------------------------------------------------------------------
 
 
-def _flat(scene: Scene) -> dict[str, NDArray[Any]]:
-    arrays = {
-        f"{part}.{name}": value for part in _PARTS for name, value in getattr(scene, part)._asdict().items()
-    }
-    return {**arrays, "mesh": scene.mesh}
+def _tile(kind: str) -> TileLevels:
+    path = _picture(kind)
+    content = content_of(path)
+    return TileLevels(
+        **_cached([content], [road, textures], lambda: road.bake_tile(decoded(content, path))._asdict())
+    )
 
 
-def _write(path: Path, scene: Scene) -> None:
-    draft = path.with_name(f".{os.getpid()}-{path.name}")  # several processes may bake the same map
-    try:
-        np.savez(draft, allow_pickle=False, **_flat(scene))
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+def _picture(kind: str) -> Path:
+    path = tile_texture(kind)
+    if path is None:
+        raise MapError(f"tiles: {kind} has no picture among the files of duckietown_world; install it again")
+    return path
 
 
-def _read(path: Path) -> Scene:
-    with np.load(path) as arrays:
-        parts = {
-            part: cls(**{name: np.ascontiguousarray(arrays[f"{part}.{name}"]) for name in cls._fields})
-            for part, cls in _PARTS.items()
-        }
-        return Scene(**parts, mesh=arrays["mesh"])
+def _skin(path: Path) -> Skin:
+    content = content_of(path)
+    return Skin(**_cached([content], [meshes, textures], lambda: bake_skin(decoded(content, path))._asdict()))
+
+
+def _shape(model: Model) -> Shape:
+    content, known = content_of(model.mesh), sorted(model.materials)
+    return Shape(
+        **_cached(
+            [content, *(name.encode() for name in known)],
+            [meshes, wavefront],
+            lambda: bake_shape(read_triangles(content, known, model.mesh))._asdict(),
+        )
+    )
+
+
+_VERSIONS = [f"{package.__name__} {package.__version__}".encode() for package in (np, cv2, PIL)]
+
+
+def _cached(content: list[bytes], code: list[ModuleType], bake: Callable[[], Arrays]) -> Arrays:
+    return cached_arrays("scenes", [*content, *_VERSIONS], code, bake, limit_bytes=CACHE_BYTES)

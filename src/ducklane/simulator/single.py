@@ -25,8 +25,7 @@ class SingleSimulator(gymnasium.Env[Frame, NDArray[Any]]):
         settings: one map, camera, episode length and seed.
 
     Raises:
-        MapError: the map does not exist, its file is wrong, or it has no road.
-        GraphicsError: the map has not been cached yet, and there is no OpenGL to read it with.
+        MapError: the map does not exist, its file or one that it names is wrong, or it has no road.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": FRAMES_PER_SECOND}  # noqa: RUF012 - gymnasium's
@@ -158,8 +157,11 @@ class SingleSimulator(gymnasium.Env[Frame, NDArray[Any]]):
         return curves
 
     def map_image(self) -> MapImage:
-        """The map from straight above, drawn by gym-duckietown, with its objects at their initial
-        positions."""
+        """The map from straight above, drawn by gym-duckietown, with its objects at their initial positions.
+
+        Raises:
+            GraphicsError: there is no OpenGL.
+        """
         from ducklane.simulator.stock.simulator import StockSimulator
 
         stock = StockSimulator(self.settings.model_copy(update={"backend": "gym-duckietown"}))

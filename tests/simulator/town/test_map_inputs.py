@@ -6,7 +6,6 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from ducklane.simulator import scenes
 from ducklane.simulator.stock import adaptations
 from ducklane.simulator.town.maps import drivable_map_names, map_inputs
 
@@ -53,17 +52,6 @@ def test_a_file_in_the_working_directory_stands_in_for_a_packaged_one(tmp_path, 
     assert {"duckie.obj", "duckie.png"} <= packaged
     Path("duckie.png").touch()
     assert Path("duckie.png") in map_inputs("mine.yaml")
-
-
-@pytest.mark.parametrize(
-    "changed", ["mine.yaml", "meshes/ball.obj", "ball.mtl", "ball_skin.png", "sign_mine.png"]
-)
-def test_a_scene_is_read_again_when_any_of_its_files_has_changed(map_of_ones_own, changed):
-    before = scenes._fingerprint(map_of_ones_own)
-    assert scenes._fingerprint(map_of_ones_own) == before
-    with Path(changed).open("a", encoding="utf-8") as file:
-        file.write("# \n")
-    assert scenes._fingerprint(map_of_ones_own) != before
 
 
 @pytest.fixture

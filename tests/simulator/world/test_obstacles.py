@@ -1,5 +1,6 @@
 """Boxes, circles and lanes against the stock simulator at arbitrary poses."""
 
+import json
 import math
 
 import numpy as np
@@ -8,8 +9,10 @@ from hypothesis import event, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from ducklane.simulator.scenes import load_scene
 from ducklane.simulator.stock.simulator import StockSimulator
-from ducklane.simulator.town.layout import DUCKIE, DUCKIEBOT, OTHER, TRAFFIC_LIGHT, bake_layout
+from ducklane.simulator.town.layout import DUCKIE, DUCKIEBOT, OTHER, TRAFFIC_LIGHT
+from ducklane.simulator.town.maps import read_map
 from ducklane.simulator.world.lane import lane_point, lane_position
 from ducklane.simulator.world.obstacles import CENTRE_AHEAD, near_object, proximity, valid_pose
 from ducklane.simulator.world.robots import new_robots, start_world
@@ -33,19 +36,21 @@ class World:
 
     def __init__(self, stock: StockSimulator) -> None:
         self.upstream = stock._upstream
-        places = [(0.25 + 0.33 * (n % 3), 0.45 + 0.8 * (n // 3)) for n in range(len(CROWD))]
-        self.upstream._load_objects({"objects": [
-            {"kind": kind, "pos": place, "rotate": turn, "height": height}
-            for place, (kind, turn, height) in zip(places, CROWD, strict=True)
-        ]})  # fmt: skip
-        self.layout = bake_layout(self.upstream)
+        self.layout = load_scene(stock.settings.map_names).layout
         self.things = new_things(1, self.layout)
         start_world(self.layout, self.things, new_robots([0], seed=0, max_steps=1, max_start_angle_deg=1), 0)
 
 
 @pytest.fixture(scope="module")
-def world(small):
-    stock = StockSimulator(small.model_copy(update={"map_name": "small_loop"}))
+def world(small, tmp_path_factory):
+    places = [[0.25 + 0.33 * (n % 3), 1.45 + 0.8 * (n // 3)] for n in range(len(CROWD))]
+    objects = [
+        {"kind": kind, "pos": place, "rotate": turn, "height": height}
+        for place, (kind, turn, height) in zip(places, CROWD, strict=True)
+    ]
+    path = tmp_path_factory.mktemp("maps") / "crowd.yaml"
+    path.write_text(json.dumps({**read_map("small_loop"), "objects": objects}), encoding="utf-8")
+    stock = StockSimulator(small.model_copy(update={"map_name": str(path)}))
     yield World(stock)
     stock.close()
 

@@ -130,6 +130,12 @@ def kind_of(tile: str) -> str:
     return tile.partition("/")[0].strip()
 
 
+def quarter_turns(tile: str) -> int:
+    """How far a tile, given as in a map, is turned anticlockwise: 0 for S, 1 for E or no side."""
+    side = tile.partition("/")[2].strip()
+    return "SENW".index(side or "E")
+
+
 def road_of(content: Any) -> dict[tuple[int, int], str]:
     """Kind of each drivable tile, by (column, row), row by row."""
     kinds = {(i, j): kind_of(tile) for j, row in enumerate(content["tiles"]) for i, tile in enumerate(row)}

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ducklane.simulator.town.textures import Image, packed, read_texture
+from ducklane.simulator.town.loading.wavefront import Triangles
+from ducklane.simulator.town.textures import Image, packed
 
 SKIN_TEXELS = 256
 """Largest side of a skin at its finest resolution; larger textures are shrunk."""
@@ -78,9 +79,8 @@ class _Mesh(NamedTuple):
     corners: NDArray[np.int32]
     normals: NDArray[np.float32]
     weights: NDArray[np.float32]
-    colors: NDArray[np.float32]
     uv: NDArray[np.float32]
-    skin: NDArray[np.int32]
+    material: NDArray[np.int32]
     cell: float
 
 
@@ -89,46 +89,111 @@ _NO_MESH = _Mesh(
     corners=np.zeros((0, 3), np.int32),
     normals=np.zeros((0, 3, 3), np.float32),
     weights=np.zeros((0, 3), np.float32),
-    colors=np.zeros((0, 3), np.float32),
     uv=np.zeros((0, 3, 2), np.float32),
-    skin=np.zeros(0, np.int32),
+    material=np.zeros(0, np.int32),
     cell=0.0,
 )
 
 
-def bake_meshes(objects: Sequence[Any]) -> tuple[Meshes, NDArray[np.int64]]:
-    """Read the meshes of a map's objects, and make their coarser versions.
+class Shape(NamedTuple):
+    """A mesh in DETAILS versions, one after the other, without its materials: see `Meshes`."""
+
+    vertices: NDArray[np.float32]
+    corners: NDArray[np.int32]
+    normals: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    uv: NDArray[np.float32]
+    material: NDArray[np.int32]
+    """(T,) index in `materials`"""
+    materials: NDArray[np.str_]
+    """their names"""
+    vertex_count: NDArray[np.int64]
+    """(DETAILS,)"""
+    triangle_count: NDArray[np.int64]
+    """(DETAILS,)"""
+    cell: NDArray[np.float32]
+    """(DETAILS,)"""
+    closed: NDArray[np.bool_]
+    """()"""
+    bounds: NDArray[np.float32]
+    """(2, 3)"""
+
+
+class Skin(NamedTuple):
+    """A texture at SKIN_LEVELS resolutions, one after the other."""
+
+    texels: NDArray[np.uint32]
+    size: NDArray[np.int32]
+    """(SKIN_LEVELS, 2) rows and columns"""
+
+
+class Painted(NamedTuple):
+    """A mesh with its materials, M of them."""
+
+    shape: Shape
+    colors: NDArray[np.float32]
+    """(M, 3)"""
+    skins: NDArray[np.int32]
+    """(M,) index of the skin, -1 for none"""
+
+
+def bake_shape(triangles: Triangles | None) -> Shape:
+    """Make the coarser versions of a mesh.
 
     Args:
-        objects: of gym-duckietown, with traffic lights in their first pattern.
-
-    Returns:
-        the meshes, and for each object the index of its mesh.
+        triangles: the mesh; None for one that is not there.
     """
-    meshes = list({id(thing.mesh): thing.mesh for thing in objects}.values())
-    textures = _textures(objects)
-    order = {name: number for number, name in enumerate(textures)}
-    versions = [_versions(_read_mesh(mesh, order)) for mesh in meshes] or [_versions(_NO_MESH)]
-    flat = [version for of_mesh in versions for version in of_mesh]
-    texels, start, size = _bake_skins([read_texture(texture) for texture in textures.values()])
-    baked = Meshes(
-        **{
-            name: np.concatenate([getattr(version, name) for version in flat])
-            for name in _Mesh._fields
-            if name != "cell"
-        },
-        first_vertex=_firsts([[len(version.vertices) for version in of_mesh] for of_mesh in versions]),
-        first_triangle=_firsts([[len(version.corners) for version in of_mesh] for of_mesh in versions]),
-        cell=np.array([[version.cell for version in of_mesh] for of_mesh in versions], np.float32),
-        closed=np.array([_is_closed(of_mesh[0]) for of_mesh in versions]),
-        bounds=np.array([[m[0].vertices.min(0), m[0].vertices.max(0)] for m in versions], np.float32),
-        texels=texels,
-        skin_start=start,
-        skin_size=size,
-        second_skin=_second_skins(objects, order),
+    versions = _versions(_NO_MESH if triangles is None else _whole(triangles))
+    vertices = versions[0].vertices
+    return Shape(
+        **{name: np.concatenate([getattr(v, name) for v in versions]) for name in _Mesh._fields[:-1]},
+        materials=np.array(triangles.materials if triangles else [], np.str_),
+        vertex_count=np.array([len(version.vertices) for version in versions], np.int64),
+        triangle_count=np.array([len(version.corners) for version in versions], np.int64),
+        cell=np.array([version.cell for version in versions], np.float32),
+        closed=np.array(_is_closed(versions[0])),
+        bounds=np.array([vertices.min(0), vertices.max(0)], np.float32),
     )
-    numbers = {id(mesh): number for number, mesh in enumerate(meshes)}
-    return baked, np.array([numbers[id(thing.mesh)] for thing in objects], np.int64)
+
+
+def bake_skin(picture: Image) -> Skin:
+    """Shrink a texture; row 0 is the topmost."""
+    levels = [_skin_level(picture[::-1], level) for level in range(SKIN_LEVELS)]
+    return Skin(
+        np.concatenate([packed(level).ravel() for level in levels]),
+        np.array([level.shape[:2] for level in levels], np.int32),
+    )
+
+
+def join_meshes(models: Sequence[Painted], skins: Sequence[Skin], second_skin: Sequence[int]) -> Meshes:
+    """The meshes of one map.
+
+    Args:
+        models: if there are none, one that is not there is taken.
+        skins: of all models.
+        second_skin: as in `Meshes`.
+    """
+    models = models or [Painted(bake_shape(None), np.zeros((0, 3), np.float32), np.zeros(0, np.int32))]
+    shapes = [model.shape for model in models]
+    sizes = np.array([skin.size for skin in skins], np.int32).reshape(-1, SKIN_LEVELS, 2)
+    ends = np.cumsum(sizes.prod(axis=2, dtype=np.int64))
+    return Meshes(
+        **{
+            name: np.concatenate([getattr(shape, name) for shape in shapes])
+            for name in ("vertices", "corners", "normals", "weights", "uv")
+        },
+        colors=np.concatenate([model.colors[model.shape.material] for model in models]),
+        skin=np.concatenate([model.skins[model.shape.material] for model in models]),
+        first_vertex=_firsts([shape.vertex_count for shape in shapes]),
+        first_triangle=_firsts([shape.triangle_count for shape in shapes]),
+        cell=np.array([shape.cell for shape in shapes]),
+        closed=np.array([shape.closed for shape in shapes]),
+        bounds=np.array([shape.bounds for shape in shapes]),
+        texels=np.concatenate([np.zeros(0, np.uint32), *(skin.texels for skin in skins)]),
+        skin_start=np.concatenate([[0], ends])[:-1].reshape(-1, SKIN_LEVELS),
+        skin_size=sizes,
+        second_skin=np.array(second_skin, np.int32),
+    )
 
 
 def stack_meshes(parts: Sequence[Meshes]) -> Meshes:
@@ -154,40 +219,18 @@ def stack_meshes(parts: Sequence[Meshes]) -> Meshes:
     return Meshes(**joined)
 
 
-def _textures(objects: Sequence[Any]) -> dict[int, Any]:
-    """Textures of the objects by their OpenGL id, in order of appearance."""
-    all_of = [*(texture for thing in objects for texture in thing.mesh.textures)]
-    all_of += [texture for thing in objects for texture in getattr(thing, "texs", ())]
-    return {texture.id: texture for texture in all_of if texture is not None}
-
-
-def _second_skins(objects: Sequence[Any], order: dict[int, int]) -> NDArray[np.int32]:
-    """`Meshes.second_skin`; skins of other objects stay the same."""
-    second = np.arange(len(order), dtype=np.int32)
-    for first, other in (thing.texs for thing in objects if hasattr(thing, "texs")):
-        second[order[first.id]] = order[other.id]
-    return second
-
-
-def _firsts(counts: list[list[int]]) -> NDArray[np.int64]:
+def _firsts(counts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     """Where each of several consecutive parts begins, and where the last of each row ends."""
-    ends = np.cumsum(np.array(counts, np.int64)).reshape(len(counts), -1)
-    return np.hstack([ends[:, :1] - np.array(counts, np.int64)[:, :1], ends])
+    ends = np.cumsum(np.array(counts)).reshape(len(counts), -1)
+    return np.hstack([ends[:, :1] - np.array(counts)[:, :1], ends])
 
 
-def _read_mesh(mesh: Any, order: dict[int, int]) -> _Mesh:
-    chunks = list(zip(mesh.vlists, mesh.textures, strict=True))
-
-    def join(name: str, size: int) -> NDArray[np.float32]:
-        parts = [np.array(getattr(chunk, name), np.float32).reshape(-1, 3, size) for chunk, _ in chunks]
-        return np.concatenate(parts)
-
-    skins = [-1 if texture is None else order[texture.id] for _, texture in chunks]
-    skin = np.repeat(skins, [chunk.count // 3 for chunk, _ in chunks])
-    positions, normals = join("vertices", 3), join("normals", 3)
-    weights = np.broadcast_to(np.eye(3), (len(skin), 3, 3))
-    number = np.broadcast_to(np.arange(len(skin))[:, None, None], (len(skin), 3, 1))
-    corners = np.concatenate([positions, join("tex_coords", 2), weights, number], axis=2)
+def _whole(triangles: Triangles) -> _Mesh:
+    positions = triangles.positions
+    count = len(positions)
+    weights = np.broadcast_to(np.eye(3), (count, 3, 3))
+    number = np.broadcast_to(np.arange(count)[:, None, None], (count, 3, 1))
+    corners = np.concatenate([positions, triangles.uv, weights, number], axis=2)
     corners = _divided(corners, LONGEST_EDGE * float(np.ptp(positions, axis=(0, 1)).max()))
     original = np.rint(corners[:, 0, 8]).astype(np.int64)
     vertices, indices = np.unique(
@@ -196,11 +239,10 @@ def _read_mesh(mesh: Any, order: dict[int, int]) -> _Mesh:
     return _Mesh(
         vertices=vertices,
         corners=indices.reshape(-1, 3).astype(np.int32),
-        normals=normals[original],
+        normals=triangles.normals[original],
         weights=corners[:, :, 5:8].mean(axis=1).astype(np.float32),
-        colors=join("colors", 3)[original, 0],
         uv=corners[:, :, 3:5].astype(np.float32),
-        skin=skin[original].astype(np.int32),
+        material=triangles.material[original],
         cell=0.0,
     )
 
@@ -267,20 +309,10 @@ def _coarsened(mesh: _Mesh, cell: float) -> _Mesh:
         corners=corners[kept].astype(np.int32),
         normals=mesh.normals[kept],
         weights=mesh.weights[kept],
-        colors=mesh.colors[kept],
         uv=mesh.uv[kept],
-        skin=mesh.skin[kept],
+        material=mesh.material[kept],
         cell=cell,
     )
-
-
-def _bake_skins(skins: Sequence[Image]) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.int32]]:
-    """(texels, start [S, SKIN_LEVELS], size [S, SKIN_LEVELS, 2])."""
-    images = [_skin_level(skin, level) for skin in skins for level in range(SKIN_LEVELS)]
-    texels = np.concatenate([packed(image).ravel() for image in images] or [np.zeros(0, np.uint32)])
-    start = np.cumsum([0, *(image.shape[0] * image.shape[1] for image in images)], dtype=np.int64)[:-1]
-    size = np.array([image.shape[:2] for image in images], np.int32)
-    return texels, start.reshape(-1, SKIN_LEVELS), size.reshape(-1, SKIN_LEVELS, 2)
 
 
 def _skin_level(skin: Image, level: int) -> NDArray[np.float32]:

@@ -22,8 +22,12 @@ _SUFFIXES = frozenset({".png", ".jpg", ".yaml", ".gltf", ".obj", ".mtl", ".json"
 _PICTURES = (".jpg", ".png", ".tga", ".bmp")
 _NUMBERS = ("", "_1", "_2", "_3", "_4")
 _TILES = "tiles-processed/photos"
-_SIGN = "sign_generic"
-_TRAFFIC_LIGHT = ("trafficlight_card0.jpg", "trafficlight_card1.jpg")
+
+SIGN = "sign_generic"
+"""The mesh that all signs share."""
+
+TRAFFIC_LIGHT = ("trafficlight_card0.jpg", "trafficlight_card1.jpg")
+"""Pictures of a traffic light's two patterns."""
 
 
 class MapError(UserError):
@@ -58,6 +62,18 @@ def find_resource(name: str) -> Path | None:
     return by_name.get(name)
 
 
+def content_of(path: Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        MapError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise MapError(f"{path}: cannot be read ({error.strerror}); give a readable file") from error
+
+
 def tile_texture(kind: str) -> Path | None:
     """The picture of a tile, or None if there is none."""
     names = [f"{_TILES}/{kind}/texture{number}{suffix}" for number in _NUMBERS for suffix in _PICTURES]
@@ -71,15 +87,14 @@ def object_files(kind: str) -> Iterator[Path]:
         return
     if kind.startswith("sign"):
         yield from _existing(os.path.basename(f"{kind}.png"))
-        kind = _SIGN
+        kind = SIGN
     if kind == "trafficlight":
-        yield from _existing(*_TRAFFIC_LIGHT)
+        yield from _existing(*TRAFFIC_LIGHT)
     mesh = find_resource(f"{kind}.obj")
     if mesh is None:
         return
     yield mesh
-    # the loader looks for materials and pictures by the mesh's name alone, wherever the mesh is
-    stem = mesh.name.split(".")[0]
+    stem = mesh_stem(mesh)
     yield from _existing(f"{stem}.png")
     for materials in _existing(f"{stem}.mtl"):
         yield materials
@@ -98,12 +113,16 @@ def mesh_problem(path: Path) -> str | None:
                     return f"{path}:{number}: is not a triangle with normals; export triangles and normals"
     if not faces:
         return f"{path}: has no faces; export triangles and normals"
-    stem = path.name.split(".")[0]
-    pictures = [name for file in _existing(f"{stem}.mtl") for name in material_pictures(file)]
+    pictures = [name for file in _existing(f"{mesh_stem(path)}.mtl") for name in material_pictures(file)]
     missing = [name for name in pictures if find_resource(name) is None]
     if missing:
         return f"{path}: its picture {missing[0]} is missing; put it into {MAPS_FOLDER}"
     return None
+
+
+def mesh_stem(mesh: Path) -> str:
+    """By this name the loader looks for a mesh's materials and its picture, wherever the mesh is."""
+    return mesh.name.split(".")[0]
 
 
 def materials_beside(kind: str) -> list[Path]:
@@ -131,14 +150,17 @@ def _existing(*names: str) -> Iterator[Path]:
 @cache
 def _packaged() -> tuple[dict[str, Path], list[str]]:
     """The first file of each name, and the paths of all files."""
-    files = [
-        os.path.realpath(os.path.join(folder, file))
-        for folder, _, file_names in os.walk(packaged_folder(), followlinks=True)
-        for file in file_names
-        if os.path.splitext(file)[1] in _SUFFIXES
-    ]
-    paths = list(dict.fromkeys(files))
+    paths = list(dict.fromkeys(_files()))
     by_name: dict[str, Path] = {}
     for path in paths:
         by_name.setdefault(os.path.basename(path), Path(path))
     return by_name, paths
+
+
+def _files() -> Iterator[str]:
+    for folder, _, names in os.walk(packaged_folder(), followlinks=True):
+        real = os.path.realpath(folder)  # once for all files in it: there are thousands
+        for name in names:
+            if os.path.splitext(name)[1] in _SUFFIXES:
+                path = os.path.join(real, name)
+                yield os.path.realpath(path) if os.path.islink(path) else path

@@ -6,15 +6,16 @@ observation then averages them. Here one sample at the right resolution is the a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ducklane.simulator.town.textures import COLORS, in_palette
-from ducklane.simulator.town.textures import Image, packed, read_texture
+from ducklane.simulator.town.map_format import kind_of, quarter_turns
+from ducklane.simulator.town.textures import COLORS, Image, in_palette, packed
 
 TILE_TEXELS = 512
 """Texels along a tile's side at the finest level: as many as the stock textures have."""
@@ -53,34 +54,102 @@ class Road(NamedTuple):
     """(M,) metres"""
 
 
-def bake_road(upstream: Any) -> Road:
-    """Read the pictures of a map's tiles.
+class TileLevels(NamedTuple):
+    """A tile's picture at LEVELS resolutions, one after the other, each row by row; not turned."""
+
+    texels: NDArray[np.uint8]
+    """of the levels below SEAMLESS: as in `Road`"""
+    colors: NDArray[np.uint32]
+    """their palette"""
+    halves: NDArray[np.float32]
+    """[pixels, 4] of the others, at twice their resolution, not yet averaged with the tiles around it"""
+
+    def at(self, level: int) -> NDArray[Any]:
+        """(side, side) texels, or from level SEAMLESS on (2 * side, 2 * side, 4) pixels."""
+        side = TILE_TEXELS >> level
+        if level < SEAMLESS:
+            return self.texels[_before(0, level) :][: side**2].reshape(side, side)
+        return self.halves[4 * _before(SEAMLESS, level) :][: 4 * side**2].reshape(2 * side, 2 * side, 4)
+
+
+def _before(first: int, level: int) -> int:
+    """Texels of the levels from the first to the one before this."""
+    return sum((TILE_TEXELS >> before) ** 2 for before in range(first, level))
+
+
+def bake_tile(picture: Image) -> TileLevels:
+    """Shrink a tile's picture; row 0 is the topmost."""
+    opaque = np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)])
+    halves = [_halves(opaque, TILE_TEXELS >> level) for level in range(LEVELS)]
+    colors, texels = in_palette([_blurred(half) for half in halves[:SEAMLESS]])
+    return TileLevels(
+        np.concatenate([level.ravel() for level in texels]),
+        colors,
+        np.concatenate([half.reshape(-1, 4) for half in halves[SEAMLESS:]]),
+    )
+
+
+_NO_TILE = TileLevels(
+    np.zeros(_before(0, SEAMLESS), np.uint8),
+    np.zeros(COLORS, np.uint32),
+    np.zeros((4 * _before(SEAMLESS, LEVELS), 4), np.float32),
+)
+
+
+class Whole(NamedTuple):
+    """A whole map at the levels from SEAMLESS on, one after the other, each row by row."""
+
+    texels: NDArray[np.uint8]
+    colors: NDArray[np.uint32]
+    """their palette"""
+
+
+def bake_whole(content: Mapping[str, Any], pictures: Mapping[str, TileLevels]) -> Whole:
+    """Join a map's tiles, at the resolutions at which they are averaged across their edges.
 
     Args:
-        upstream: gym-duckietown's simulator, freshly reset.
+        content: of the map's file, which `check_map` accepts.
+        pictures: of its tiles, by kind.
     """
-    lying, pictures = _kinds(upstream)
+    lying, kinds = _kinds(content["tiles"])
+    tiles = {"": _NO_TILE, **pictures}
+    levels = []
+    for level in range(SEAMLESS, LEVELS):
+        turned = [np.rot90(tiles[kind].at(level), turns) for kind, turns in kinds]
+        levels.append(np.vstack(list(_joined(lying, turned))))
+    colors, texels = in_palette(levels)
+    return Whole(np.concatenate([level.ravel() for level in texels]), colors)
+
+
+def join_tiles(content: Mapping[str, Any], pictures: Mapping[str, TileLevels], whole: Whole) -> Road:
+    """The road of one map.
+
+    Args:
+        content: of the map's file, which `check_map` accepts.
+        pictures: of its tiles, by kind.
+        whole: what `bake_whole` makes of them.
+    """
     texels, colors = _Album(np.uint8), _Album(np.uint32)
-    first = np.zeros((SEAMLESS, *lying.shape), np.uint32)
-    palette = np.zeros(lying.shape, np.uint32)
-    for number, picture in enumerate(pictures):
-        levels = [_blurred(_halves(picture, TILE_TEXELS >> level)) for level in range(SEAMLESS)]
-        own, indexed = in_palette(levels)
-        palette[lying == number] = colors.add(own)
-        for level in range(SEAMLESS):
-            first[level, lying == number] = texels.add(indexed[level])
-    own, indexed = in_palette([_whole(lying, pictures, level) for level in range(SEAMLESS, LEVELS)])
-    whole = [texels.add(picture) for picture in indexed]
-    whole_palette = colors.add(own)
+    lying, kinds = _kinds(content["tiles"])
+    tiles = {"": _NO_TILE, **pictures}
+    first = [
+        np.array([texels.add(np.rot90(tiles[kind].at(level), turns)) for kind, turns in kinds])[lying]
+        for level in range(SEAMLESS)
+    ]
+    palette = np.array([colors.add(tiles[kind].colors) for kind, _ in kinds])[lying]
+    begin = texels.add(whole.texels)
+    whole_palette = colors.add(whole.colors)
     return Road(
         texels=texels.joined(),
         colors=colors.joined(),
-        first=first[None],
-        palette=palette[None],
-        whole=np.array([whole], np.uint32),
+        first=np.array([first], np.uint32),
+        palette=palette[None].astype(np.uint32),
+        whole=np.array(
+            [[begin + lying.size * _before(SEAMLESS, level) for level in range(SEAMLESS, LEVELS)]], np.uint32
+        ),
         whole_palette=np.array([whole_palette], np.uint32),
         size=np.array([lying.shape], np.int32),
-        tile_size=np.array([upstream.road_tile_size], np.float32),
+        tile_size=np.array([content["tile_size"]], np.float32),
     )
 
 
@@ -121,14 +190,6 @@ def _moved(first: NDArray[np.uint32], kept: NDArray[Any], size: int, album: _Alb
     return np.array([album.add(kept[start:][:size]) for start in starts])[which].reshape(first.shape)
 
 
-def _whole(lying: NDArray[np.int64], pictures: Sequence[Image], level: int) -> NDArray[np.uint32]:
-    """The picture of a whole map, averaged across the edges of tiles."""
-    halves = (_halves(picture, TILE_TEXELS >> level) for picture in pictures)
-    tiles = list(_joined(lying, halves))
-    columns = lying.shape[1]
-    return np.vstack([np.hstack(tiles[k : k + columns]) for k in range(0, len(tiles), columns)])
-
-
 class _Album:
     """Arrays of one type, one after the other, without duplicates."""
 
@@ -150,26 +211,25 @@ class _Album:
         return np.concatenate(self._kept)
 
 
-def _kinds(upstream: Any) -> tuple[NDArray[np.int64], list[Image]]:
-    """The index of each tile's picture, [J + 2, I + 2], and the pictures; the first one is empty."""
-    pictures = [np.zeros((1, 1, 4), np.uint8)]
-    numbers: dict[tuple[int, int], int] = {}
-    lying = np.zeros((upstream.grid_height + 2, upstream.grid_width + 2), np.int64)
-    for tile in (tile for tile in upstream.grid if tile is not None):
-        texture, angle = tile["texture"].tex, tile["angle"]
-        if (texture.id, angle) not in numbers:
-            numbers[texture.id, angle] = len(pictures)
-            # texture rows run upwards, and upstream draws tiles rotated by angle * 90 + 180 degrees
-            picture = np.rot90(read_texture(texture)[::-1], angle + 2)
-            pictures.append(np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)]))
-        i, j = tile["coords"]
-        lying[j + 1, i + 1] = numbers[texture.id, angle]
-    return lying, pictures
+def _kinds(rows: Sequence[Sequence[str]]) -> tuple[NDArray[np.int64], list[tuple[str, int]]]:
+    """The index of each tile's picture, [J + 2, I + 2], and the pictures: kind of tile, quarter turns.
+
+    The first one is empty.
+    """
+    numbers = {("", 0): 0}
+    lying = np.zeros((len(rows) + 2, len(rows[0]) + 2), np.int64)
+    for j, row in enumerate(rows):
+        for i, tile in enumerate(row):
+            # upstream draws tiles turned by half a turn more
+            which = kind_of(tile), (quarter_turns(tile) + 2) % 4
+            lying[j + 1, i + 1] = numbers.setdefault(which, len(numbers))
+    return lying, list(numbers)
 
 
-def _joined(lying: NDArray[np.int64], halves: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.uint32]]:
-    """Pictures of all tiles, row by row, averaged across their edges."""
-    pictures = list(halves)
+def _joined(
+    lying: NDArray[np.int64], pictures: Sequence[NDArray[np.float32]]
+) -> Iterator[NDArray[np.uint32]]:
+    """The picture of each row of tiles, averaged across their edges."""
 
     def line(numbers: NDArray[np.int64], rows: slice) -> NDArray[np.float32]:
         return np.concatenate([pictures[number][rows] for number in numbers], axis=1)
@@ -178,8 +238,7 @@ def _joined(lying: NDArray[np.int64], halves: Iterable[NDArray[np.float32]]) -> 
     # one row at a time: a large map as a whole takes gigabytes
     for above, row, below in zip(around, around[1:], around[2:], strict=False):
         parts = line(above, slice(-1, None)), line(row, slice(None)), line(below, slice(1))
-        wide = np.pad(np.concatenate(parts), ((0, 0), (1, 1), (0, 0)))
-        yield from np.split(_averaged(wide), lying.shape[1], axis=1)
+        yield _averaged(np.pad(np.concatenate(parts), ((0, 0), (1, 1), (0, 0))))
 
 
 def _halves(picture: Image, side: int) -> NDArray[np.float32]:
@@ -200,6 +259,6 @@ def _averaged(wide: NDArray[np.float32]) -> NDArray[np.uint32]:
         wide: the picture, with one more pixel on each side.
     """
     height, width = wide.shape[0] - 2, wide.shape[1] - 2
-    rows = np.sum([wide[k : k + height : 2] for k in range(4)], axis=0)
-    squares = np.sum([rows[:, k : k + width : 2] for k in range(4)], axis=0)
+    rows = reduce(np.add, (wide[k : k + height : 2] for k in range(4)))
+    squares = reduce(np.add, (rows[:, k : k + width : 2] for k in range(4)))
     return packed(squares / 16)

@@ -1,10 +1,10 @@
-"""Pictures in 256 colours of their own."""
+"""Textures: pictures in 256 colours of their own."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ducklane.simulator.town.palette import COLORS, in_palette
+from ducklane.simulator.town.textures import COLORS, in_palette
 
 
 def packed(channels: np.ndarray) -> np.ndarray:
