@@ -35,7 +35,7 @@ from ducklane.machine.hardware import this_machine
 from ducklane.network import Critic, PolicyNetwork
 from ducklane.settings import Settings
 from ducklane.task.privileged import STATE_SIZE
-from ducklane.training.learning.module import ACTIONS_KEPT, PolicyModule
+from ducklane.training.learning.module import ACTIONS_KEPT, SHARDS, PolicyModule
 from ducklane.training.ppo import ppo_config
 from ducklane.training.sampling import Rollout, to_columns
 from ducklane.training.tuning import ray_cluster
@@ -207,7 +207,7 @@ def default_config(settings: Settings) -> PPOConfig:
         .learners(num_learners=0)
         .rl_module(
             rl_module_spec=RLModuleSpec(
-                module_class=PlainModule, model_config=network.model_dump(mode="json")
+                module_class=PlainModule, model_config={**network.model_dump(mode="json"), SHARDS: 1}
             )
         )
         .training(**{
@@ -229,7 +229,7 @@ def default_config(settings: Settings) -> PPOConfig:
             )
         })
         .reporting(min_time_s_per_iteration=0)
-        .callbacks(on_algorithm_init=lambda **_: torch.set_num_threads(rllib.torch_threads))
+        .callbacks(on_algorithm_init=lambda **_: torch.set_num_threads(1))
         .debugging(seed=settings.simulator.seed, log_level="ERROR")
     )  # fmt: skip
 
@@ -357,7 +357,7 @@ def main(
     """Measure, and write the results."""
     console = Console(highlight=False)
     settings = ducklane_settings.load()
-    torch.set_num_threads(settings.rllib.torch_threads)
+    torch.set_num_threads(1)
     with ray_cluster(settings.ray, this_machine()):
         found = measure(settings, rounds, console)
     medians = {

@@ -20,7 +20,14 @@ from ducklane.settings import Settings
 from ducklane.task.privileged import STATE_SIZE
 from ducklane.training import metrics
 from ducklane.training.learning.learner import BOUND_COEFF, CLIPPED, STATE_COEFF, out_of_bounds
-from ducklane.training.learning.module import ACTIONS_KEPT, PAST_ACTIONS, STATE, STATE_ESTIMATE, PolicyModule
+from ducklane.training.learning.module import (
+    ACTIONS_KEPT,
+    PAST_ACTIONS,
+    SHARDS,
+    STATE,
+    STATE_ESTIMATE,
+    PolicyModule,
+)
 from ducklane.training.ppo import create_environment, ppo_config
 
 
@@ -29,7 +36,7 @@ def module(settings: Settings) -> PolicyModule:
     return PolicyModule(
         observation_space=observation_space(settings),
         action_space=action_space(settings),
-        model_config=settings.network.model_dump(mode="json") | {"vf_share_layers": False},
+        model_config={**settings.network.model_dump(mode="json"), SHARDS: 2, "vf_share_layers": False},
     )
 
 

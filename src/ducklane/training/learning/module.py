@@ -14,7 +14,7 @@ from ducklane.machine.hardware import usable_cpus
 from ducklane.network import Critic, PolicyNetwork
 from ducklane.settings import NetworkSettings
 from ducklane.task.privileged import STATE_SIZE
-from ducklane.training.learning.convolutions import features
+from ducklane.training.learning.shards import features
 
 STATE = "privileged_state"
 """Column of batches: [n, STATE_SIZE] of `privileged_state`."""
@@ -22,6 +22,9 @@ PAST_ACTIONS = "past_actions"
 """Column of batches: [n, ACTIONS_KEPT * action size], the latest first, 0 before the start of the episode."""
 STATE_ESTIMATE = "privileged_state_estimate"
 """Output of `forward_train`: STATE as predicted from the policy's features."""
+
+SHARDS = "learner_shards"
+"""Key of `model_config`: number of shards in which a minibatch is learnt."""
 
 ACTIONS_KEPT = 5
 """Commands take effect 0.15 s, or 4 to 5 steps, late: those still to take effect are part of the state."""
@@ -31,7 +34,7 @@ class PolicyModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]
     """Policy and critic. Takes uint8 observations as they are; RLlib's default network would need floats."""
 
     def setup(self) -> None:
-        """Build the networks from `model_config`, the fields of NetworkSettings."""
+        """Build the networks from `model_config`: the fields of NetworkSettings, and SHARDS."""
         # RLlib adds keys of its own to model_config
         ours = {key: self.model_config[key] for key in NetworkSettings.model_fields}
         settings = NetworkSettings.model_validate(ours)
@@ -39,6 +42,7 @@ class PolicyModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]
         self.network = PolicyNetwork(self.observation_space.shape, actions, settings)
         self.critic = Critic(STATE_SIZE + ACTIONS_KEPT * actions, settings)
         self.state_head = nn.Linear(settings.hidden_size, STATE_SIZE)
+        self._shards = self.model_config[SHARDS]
         # sampling workers wait during learning, so all cores are free
         self._threads = usable_cpus()
 
@@ -56,7 +60,7 @@ class PolicyModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]
             return self._forward(batch)
 
     def _forward_train(self, batch: dict[str, Any], **_: Any) -> dict[str, Tensor]:
-        seen = features(self.network, batch[Columns.OBS], self._threads)
+        seen = features(self.network, batch[Columns.OBS], self._shards, self._threads)
         return {
             **self._distribution(seen),
             Columns.EMBEDDINGS: seen,
