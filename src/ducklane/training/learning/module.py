@@ -59,6 +59,10 @@ class PolicyModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]
         with torch.no_grad():
             return self._forward(batch)
 
+    def forward_train(self, batch: dict[str, Any], **_: Any) -> dict[str, Tensor]:
+        """As RLlib's, likewise."""
+        return self._forward_train(batch)
+
     def _forward_train(self, batch: dict[str, Any], **_: Any) -> dict[str, Tensor]:
         seen = features(self.network, batch[Columns.OBS], self._shards, self._threads)
         return {
