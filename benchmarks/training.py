@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -184,7 +184,10 @@ class PlainModule(PolicyModule):
         if embeddings is None:
             chunks = batch[Columns.OBS].split(1024)
             return torch.cat([self.critic(self.network.features(chunk), None) for chunk in chunks])
-        return self.critic(embeddings, None)
+        return embeddings
+
+    def _values(self, batch: Mapping[str, Tensor], features: Tensor) -> Tensor:
+        return self.critic(features, None)
 
 
 def default_config(settings: Settings) -> PPOConfig:

@@ -1,69 +1,62 @@
-"""The features of shards are those of the whole minibatch, whatever the number of threads. 2 s."""
+"""What shards give is what the whole minibatch gives, whatever the number of threads. 1 s."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ducklane.network import PolicyNetwork
-from ducklane.settings import Settings
-from ducklane.training.learning import shards
+from ducklane.training.learning.shards import in_shards
 
 
-class Precise(PolicyNetwork):
+@pytest.fixture
+def network() -> nn.Module:
     """In double precision, in which rounding hides no error."""
-
-    @staticmethod
-    def scaled(observations: Tensor, out: Tensor | None = None) -> Tensor:
-        """Images in double precision."""
-        return PolicyNetwork.scaled(observations, out).double()
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 6 * 8, 5)).double()
 
 
-class Meeting(PolicyNetwork):
-    """Computes no features before several threads are at it."""
-
-    def meet(self, threads: int) -> None:
-        """Wait for this many."""
-        self.barrier = threading.Barrier(threads, timeout=60)
-
-    def features(self, observations: Tensor) -> Tensor:
-        """Wait, then compute."""
-        self.barrier.wait()
-        return super().features(observations)
+def images(n: int) -> Tensor:
+    return torch.rand((n, 3, 8, 10), dtype=torch.float64, generator=torch.Generator().manual_seed(n))
 
 
-def observations(settings: Settings, n: int) -> Tensor:
-    generator = torch.Generator().manual_seed(n)
-    return torch.randint(0, 256, (n, *settings.observation.shape), dtype=torch.uint8, generator=generator)
-
-
-def computed(network: PolicyNetwork, found: Tensor) -> list[Tensor]:
-    """Features and the gradients of all weights that give them."""
-    network.zero_grad()
-    found.backward(torch.linspace(-1, 1, found.numel(), dtype=found.dtype).reshape(found.shape))
-    return [found.detach(), *(p.grad for p in network.trunk.parameters() if p.grad is not None)]
+def gradients(network: nn.Module, outputs: Mapping[str, Tensor]) -> list[Tensor]:
+    """Of a loss to which each sample and each output contribute differently; `unused` does not."""
+    loss = sum(
+        (output * torch.linspace(-1, 1, output.numel()).reshape(output.shape)).sum()
+        for name, output in outputs.items()
+        if name != "unused"
+    )
+    return list(torch.autograd.grad(loss, list(network.parameters())))
 
 
 @pytest.mark.parametrize(("n", "parts"), [(64, 2), (64, 4), (50, 3), (2, 5), (1, 2)])
-def test_features_and_gradients_are_those_of_the_whole_minibatch(
-    settings: Settings, n: int, parts: int
+def test_outputs_and_gradients_are_those_of_the_whole_minibatch(
+    network: nn.Module, n: int, parts: int
 ) -> None:
-    torch.manual_seed(0)
-    network = Precise(settings.observation.shape, 2, settings.network).double()
-    seen = observations(settings, n)
-    expected = computed(network, network.features(seen))
-    found = computed(network, shards.features(network, seen, parts, threads=2))
-    assert len(found) == len(expected) == 1 + len(list(network.trunk.parameters()))
-    for ours, whole in zip(found, expected, strict=True):
-        torch.testing.assert_close(ours, whole, rtol=1e-10, atol=1e-12)
+    def compute(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        found = network(batch["images"])
+        return {"plain": found, "times": found[:, 0] * batch["factor"], "unused": found}
+
+    batch = {"images": images(n), "factor": torch.arange(n)}
+    whole = compute(batch)
+    found = in_shards(compute, batch, network.parameters(), parts, threads=2)
+    assert list(found) == list(whole)
+    for name, output in found.items():
+        torch.testing.assert_close(output, whole[name])
+    for ours, expected in zip(gradients(network, found), gradients(network, whole), strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-12)
 
 
-def test_shards_are_computed_at_the_same_time(settings: Settings) -> None:
-    network = Meeting(settings.observation.shape, 2, settings.network)
-    network.meet(3)
-    # with fewer threads the barrier breaks
-    found = shards.features(network, observations(settings, 6), 3, threads=64)
-    assert found.shape == (6, settings.network.hidden_size)
+def test_shards_are_computed_at_the_same_time() -> None:
+    together = threading.Barrier(3, timeout=60)
+
+    def compute(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        together.wait()  # with fewer threads it breaks
+        return dict(batch)
+
+    found = in_shards(compute, {"images": images(7)}, [], 3, threads=64)
+    assert torch.equal(found["images"], images(7))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from ducklane.machine.hardware import usable_cpus
 from ducklane.network import Critic, PolicyNetwork
 from ducklane.settings import NetworkSettings
 from ducklane.task.privileged import STATE_SIZE
-from ducklane.training.learning.shards import features
+from ducklane.training.learning.shards import in_shards
 
 STATE = "privileged_state"
 """Column of batches: [n, STATE_SIZE] of `privileged_state`."""
@@ -51,7 +52,7 @@ class PolicyModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]
         features = self.network.features(batch[Columns.OBS])
         outputs = self._distribution(features)
         if STATE in batch:
-            outputs[Columns.VF_PREDS] = self.compute_values(batch, features)
+            outputs[Columns.VF_PREDS] = self._values(batch, features)
         return outputs
 
     def forward_exploration(self, batch: dict[str, Any], **_: Any) -> dict[str, Tensor]:
@@ -64,20 +65,28 @@ class PolicyModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]
         return self._forward_train(batch)
 
     def _forward_train(self, batch: dict[str, Any], **_: Any) -> dict[str, Tensor]:
-        seen = features(self.network, batch[Columns.OBS], self._shards, self._threads)
+        inputs = {name: batch[name] for name in (Columns.OBS, STATE, PAST_ACTIONS) if name in batch}
+        return in_shards(self._to_learn, inputs, self.parameters(), self._shards, self._threads)
+
+    def _to_learn(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        seen = self.network.features(batch[Columns.OBS])
         return {
             **self._distribution(seen),
-            Columns.EMBEDDINGS: seen,
             STATE_ESTIMATE: self.state_head(seen),
+            # which RLlib's loss hands to `compute_values`
+            Columns.EMBEDDINGS: self._values(batch, seen),
         }
 
     def _distribution(self, features: Tensor) -> dict[str, Tensor]:
         mean = self.network.action_mean(features)
         return {Columns.ACTION_DIST_INPUTS: torch.cat([mean, self.network.log_std.expand_as(mean)], dim=-1)}
 
-    def compute_values(self, batch: dict[str, Any], embeddings: Tensor | None = None) -> Tensor:
-        """State values, [n]; `embeddings` are the policy's features of the batch's observations."""
-        if embeddings is None:
-            embeddings = self.network.features(batch[Columns.OBS])
-        values: Tensor = self.critic(embeddings, torch.cat([batch[STATE], batch[PAST_ACTIONS]], dim=-1))
+    def _values(self, batch: Mapping[str, Tensor], features: Tensor) -> Tensor:
+        values: Tensor = self.critic(features, torch.cat([batch[STATE], batch[PAST_ACTIONS]], dim=-1))
         return values
+
+    def compute_values(self, batch: dict[str, Any], embeddings: Tensor | None = None) -> Tensor:
+        """State values, [n]; `embeddings` are these values already, if `forward_train` has computed them."""
+        if embeddings is not None:
+            return embeddings
+        return self._values(batch, self.network.features(batch[Columns.OBS]))

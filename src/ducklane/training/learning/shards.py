@@ -1,6 +1,6 @@
-"""A network's features of a minibatch, shard by shard, on several threads.
+"""What a network makes of a minibatch, shard by shard, on several threads.
 
-Each thread takes a shard of the images through the layers, forward and backward, and the shards' gradients
+Each thread takes a shard of the samples through the network, forward and backward, and the shards' gradients
 are added in their order. So the bits depend on the number of shards, and not on that of threads. torch's own
 threads each sum part of a gradient instead: its last bits depend on their number, and on a busy machine they
 spin while waiting for one another.
@@ -8,39 +8,49 @@ spin while waiting for one another.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, reduce
 from itertools import pairwise
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from ducklane.network import PolicyNetwork
-
+Columns = Mapping[str, Tensor]
+"""Tensors with a row for each sample, by name."""
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 
-def features(network: PolicyNetwork, observations: Tensor, shards: int, threads: int) -> Tensor:
-    """`network.features`, to be differentiated with respect to the network's parameters.
+def in_shards(
+    compute: Callable[[Columns], Columns],
+    batch: Columns,
+    parameters: Iterable[Tensor],
+    shards: int,
+    threads: int,
+) -> dict[str, Tensor]:
+    """`compute(batch)`, to be differentiated with respect to the parameters.
 
     Args:
-        network: on any device; on a GPU, which needs no threads, the minibatch stays whole.
-        observations: uint8, [n, height, width, channels].
-        shards: parts of the minibatch, of n / shards images each, rounded up or down.
+        compute: maps each sample by itself.
+        batch: on any device; on a GPU, which needs no threads, it stays whole.
+        parameters: all that `compute` uses.
+        shards: parts of the batch, of as many samples each, or one more.
         threads: at most this many compute at once.
     """
-    shards = min(shards, len(observations))
-    if shards < 2 or observations.device.type != "cpu":
-        return network.features(observations)
-    bounds = [len(observations) * shard // shards for shard in range(shards + 1)]
+    first = next(iter(batch.values()))
+    shards = min(shards, len(first))
+    if shards < 2 or first.device.type != "cpu":
+        return dict(compute(batch))
+    bounds = [len(first) * shard // shards for shard in range(shards + 1)]
     rows = [slice(*pair) for pair in pairwise(bounds)]
-    found: Tensor = _Sharded.apply(  # type: ignore[no-untyped-call]
-        network, observations, rows, min(threads, shards), *network.trunk.parameters()
+    parts = [{name: column[part] for name, column in batch.items()} for part in rows]
+    names: list[str] = []
+    outputs = _Sharded.apply(  # type: ignore[no-untyped-call]
+        compute, parts, rows, min(threads, shards), names, *parameters
     )
-    return found
+    return dict(zip(names, outputs, strict=True))
 
 
 class _Sharded(torch.autograd.Function):
@@ -49,29 +59,41 @@ class _Sharded(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        network: PolicyNetwork,
-        observations: Tensor,
+        compute: Callable[[Columns], Columns],
+        parts: Sequence[Columns],
         rows: Sequence[slice],
         threads: int,
+        names: list[str],
         *parameters: Tensor,
-    ) -> Tensor:
-        def through(shard: slice) -> Tensor:
+    ) -> tuple[Tensor, ...]:
+        def through(part: Columns) -> Columns:
             with torch.enable_grad():
-                return network.features(observations[shard])
+                return compute(part)
 
-        ctx.found = _on_threads(threads, through, rows)
+        found = _on_threads(threads, through, parts)
+        names += found[0]
+        ctx.found = [tuple(of_shard.values()) for of_shard in found]
         ctx.rows, ctx.threads, ctx.parameters = rows, threads, parameters
-        return torch.cat([found.detach() for found in ctx.found])
+        return tuple(torch.cat([of_shard[name].detach() for of_shard in found]) for name in names)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        def back(part: tuple[Tensor, slice]) -> Sequence[Tensor]:
-            found, shard = part
+        def back(part: tuple[Sequence[Tensor], slice]) -> Sequence[Tensor]:
+            found, rows = part
             # unlike `backward`, it writes to no tensor that threads share
-            return torch.autograd.grad(found, ctx.parameters, grads[0][shard])
+            return torch.autograd.grad(
+                found, ctx.parameters, [grad[rows] for grad in grads], materialize_grads=True
+            )
 
         of_shards = _on_threads(ctx.threads, back, zip(ctx.found, ctx.rows, strict=True))
-        return None, None, None, None, *(sum(grads) for grads in zip(*of_shards, strict=True))
+        return (
+            None,
+            None,
+            None,
+            None,
+            None,
+            *(reduce(torch.add, grads) for grads in zip(*of_shards, strict=True)),
+        )
 
 
 def _on_threads(threads: int, work: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]:
