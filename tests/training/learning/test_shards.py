@@ -51,12 +51,15 @@ def test_outputs_and_gradients_are_those_of_the_whole_minibatch(
         torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-12)
 
 
-def test_shards_are_computed_at_the_same_time() -> None:
+def test_shards_are_computed_at_the_same_time_each_by_one_thread() -> None:
     together = threading.Barrier(3, timeout=60)
+    of_torch: list[int] = []
 
     def compute(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         together.wait()  # with fewer threads it breaks
+        of_torch.append(torch.get_num_threads())
         return dict(batch)
 
     found = in_shards(compute, {"images": images(7)}, [], 3, threads=64)
     assert torch.equal(found["images"], images(7))
+    assert of_torch == [1, 1, 1]
