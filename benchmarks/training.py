@@ -1,5 +1,5 @@
-"""How fast PPO trains, side by side: a bare torch loop, this project's RLlib, RLlib as it comes, and the
-stock simulator.
+"""How fast PPO trains, side by side: a bare torch loop on one thread, this project's RLlib, RLlib as it
+comes, and the stock simulator.
 
 `make bench-training` writes benchmarks/results/training.json and training.md. All arms run in turn in every
 round, in one process, so that whatever else the machine does falls on all of them; the figures are medians
@@ -9,8 +9,11 @@ over the rounds, and ratios are medians of the rounds' ratios.
 from __future__ import annotations
 
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -35,13 +38,15 @@ from ducklane.machine.hardware import this_machine
 from ducklane.network import Critic, PolicyNetwork
 from ducklane.settings import Settings
 from ducklane.task.privileged import STATE_SIZE
-from ducklane.training.learning.module import ACTIONS_KEPT, PolicyModule
+from ducklane.training.learning.module import ACTIONS_KEPT, SHARDS, PolicyModule
 from ducklane.training.ppo import ppo_config
 from ducklane.training.sampling import Rollout, to_columns
 from ducklane.training.tuning import ray_cluster
 
 RESULTS = Path(__file__).parent / "results"
 BARE, OURS, DEFAULT, STOCK = "bare torch loop", "RLlib, as used here", "RLlib, as it comes", "stock simulator"
+BUSY = "{} (busy)"
+"""Name of an arm while another process keeps one core busy."""
 STOCK_BATCH = 256
 """Steps of an iteration in the stock simulator, which makes few a second; all else in PPO is the same."""
 LONG_RUN = 2_000_000
@@ -184,7 +189,10 @@ class PlainModule(PolicyModule):
         if embeddings is None:
             chunks = batch[Columns.OBS].split(1024)
             return torch.cat([self.critic(self.network.features(chunk), None) for chunk in chunks])
-        return self.critic(embeddings, None)
+        return embeddings
+
+    def _values(self, batch: Mapping[str, Tensor], features: Tensor) -> Tensor:
+        return self.critic(features, None)
 
 
 def default_config(settings: Settings) -> PPOConfig:
@@ -207,7 +215,7 @@ def default_config(settings: Settings) -> PPOConfig:
         .learners(num_learners=0)
         .rl_module(
             rl_module_spec=RLModuleSpec(
-                module_class=PlainModule, model_config=network.model_dump(mode="json")
+                module_class=PlainModule, model_config={**network.model_dump(mode="json"), SHARDS: 1}
             )
         )
         .training(**{
@@ -229,7 +237,7 @@ def default_config(settings: Settings) -> PPOConfig:
             )
         })
         .reporting(min_time_s_per_iteration=0)
-        .callbacks(on_algorithm_init=lambda **_: torch.set_num_threads(rllib.torch_threads))
+        .callbacks(on_algorithm_init=lambda **_: torch.set_num_threads(1))
         .debugging(seed=settings.simulator.seed, log_level="ERROR")
     )  # fmt: skip
 
@@ -291,20 +299,37 @@ def measure(settings: Settings, rounds: int, console: Console) -> dict[str, list
     }
     for arm in arms.values():
         arm.turn()  # compiles, fills caches
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in arms}
+    found: dict[str, list[dict[str, float]]] = {}
+
+    def turn(number: int, name: str, label: str) -> None:
+        rates = arms[name].turn().rates()
+        found.setdefault(label, []).append(rates)
+        console.print(
+            f"{number + 1}/{rounds} {label:26} {rates['sampling_steps_per_s']:>7,.0f} steps/s "
+            f"{rates['updates_per_s']:>7,.0f} updates/s {rates['end_to_end_steps_per_s']:>6,.0f} in all"
+        )
+
     names = list(arms)
     for number in range(rounds):
         for name in names[number % len(names) :] + names[: number % len(names)]:
-            spent = arms[name].turn()
-            rates = spent.rates()
-            found[name].append(rates)
-            console.print(
-                f"{number + 1}/{rounds} {name:19} {rates['sampling_steps_per_s']:>7,.0f} steps/s "
-                f"{rates['updates_per_s']:>7,.0f} updates/s {rates['end_to_end_steps_per_s']:>6,.0f} in all"
-            )
+            turn(number, name, name)
+        with busy_core():
+            for name in (BARE, OURS) if number % 2 else (OURS, BARE):
+                turn(number, name, BUSY.format(name))
     for arm in arms.values():
         arm.close()
     return found
+
+
+@contextmanager
+def busy_core() -> Iterator[None]:
+    """Within this context another process keeps one core busy."""
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 def ratio(found: dict[str, list[dict[str, float]]], rate: str, one: str, other: str) -> float:
@@ -318,6 +343,9 @@ def headline(found: dict[str, list[dict[str, float]]]) -> dict[str, float]:
     return {
         "sampling_vs_bare": round(ratio(found, "sampling_steps_per_s", OURS, BARE), 3),
         "learning_vs_bare": round(ratio(found, "updates_per_s", OURS, BARE), 3),
+        "learning_vs_bare_busy": round(
+            ratio(found, "updates_per_s", BUSY.format(OURS), BUSY.format(BARE)), 3
+        ),
         "end_to_end_vs_stock": round(ratio(found, "end_to_end_steps_per_s", OURS, STOCK), 1),
         "minutes_for_2M_steps": round(LONG_RUN / rate / 60, 1),
     }
@@ -333,9 +361,12 @@ def table(report: dict[str, Any]) -> str:
         f"arms ran in turn, on {report['machine']['cores']} cores ({report['machine']['cpu']}).",
         "",
         f"- sampling: {head['sampling_vs_bare']:.2f} of the bare loop's",
-        f"- learning: {head['learning_vs_bare']:.2f} of the bare loop's sample-updates",
+        f"- learning: {head['learning_vs_bare']:.2f} of the bare loop's sample-updates on one thread",
+        f"- learning beside a busy loop: {head['learning_vs_bare_busy']:.2f} of the bare loop's beside one",
         f"- end to end: {head['end_to_end_vs_stock']:.0f} times the stock simulator's",
         f"- 2,000,000 steps take {head['minutes_for_2M_steps']:.0f} minutes",
+        "",
+        "Busy: while another process kept one core busy.",
         "",
         "| arm | sampling (steps/s) | learning (sample-updates/s) | end to end (steps/s) "
         "| sampling's share | learning's share |",
@@ -357,7 +388,7 @@ def main(
     """Measure, and write the results."""
     console = Console(highlight=False)
     settings = ducklane_settings.load()
-    torch.set_num_threads(settings.rllib.torch_threads)
+    torch.set_num_threads(1)
     with ray_cluster(settings.ray, this_machine()):
         found = measure(settings, rounds, console)
     medians = {

@@ -57,7 +57,7 @@ rllib:
   train_batch_size: 512
   minibatch_size: 128
   num_epochs: 4
-  torch_threads: 1
+  learner_shards: 2
   restore_from: null
 tune:
   stop:
@@ -119,7 +119,7 @@ SPACE = "give {} or, by section and key, grid, choice, uniform, loguniform or ra
 RLLIB_KEYS = (
     "env, framework, num_gpus, num_workers, gpu_per_worker, env_per_worker, lr, lr_end, std_end, gamma, "
     "lambda, clip_param, vf_clip_param, vf_loss_coeff, entropy_coeff, state_coeff, bound_coeff, grad_clip, "
-    "train_batch_size, minibatch_size, num_epochs, torch_threads, restore_from"
+    "train_batch_size, minibatch_size, num_epochs, learner_shards, restore_from"
 )
 
 
@@ -242,6 +242,7 @@ WRONG_VALUES = [
         "500",
         "500 is not a multiple of minibatch_size 128; the nearest that is: 512",
     ),
+    ("rllib.learner_shards", "129", "129 is more than minibatch_size 128; give at most that"),
     ("rllib.train_batch_size", "10", "10 is not a multiple of minibatch_size 128; the nearest that is: 128"),
     (
         "observation.crop_top",

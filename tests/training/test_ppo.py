@@ -20,7 +20,14 @@ from ducklane.settings import Settings
 from ducklane.task.privileged import STATE_SIZE
 from ducklane.training import metrics
 from ducklane.training.learning.learner import BOUND_COEFF, CLIPPED, STATE_COEFF, out_of_bounds
-from ducklane.training.learning.module import ACTIONS_KEPT, PAST_ACTIONS, STATE, STATE_ESTIMATE, PolicyModule
+from ducklane.training.learning.module import (
+    ACTIONS_KEPT,
+    PAST_ACTIONS,
+    SHARDS,
+    STATE,
+    STATE_ESTIMATE,
+    PolicyModule,
+)
 from ducklane.training.ppo import create_environment, ppo_config
 
 
@@ -29,13 +36,21 @@ def module(settings: Settings) -> PolicyModule:
     return PolicyModule(
         observation_space=observation_space(settings),
         action_space=action_space(settings),
-        model_config=settings.network.model_dump(mode="json") | {"vf_share_layers": False},
+        model_config={**settings.network.model_dump(mode="json"), SHARDS: 2, "vf_share_layers": False},
     )
 
 
 def observations(settings: Settings, count: int) -> torch.Tensor:
     shape = (count, *settings.observation.shape)
     return torch.from_numpy(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+
+
+def states(settings: Settings, count: int) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        STATE: torch.rand((count, STATE_SIZE), generator=generator),
+        PAST_ACTIONS: torch.rand((count, ACTIONS_KEPT * settings.action.size), generator=generator),
+    }
 
 
 def test_a_trial_finds_the_projects_maps_from_its_own_folder(
@@ -188,11 +203,7 @@ def test_the_module_takes_uint8_and_gives_mean_and_log_std(settings: Settings) -
 def test_the_critic_sees_what_the_settings_say(changed: Any, critic: str, judges_by_image: bool) -> None:
     settings = changed(network={"critic": critic})
     rl_module, seen = module(settings), observations(settings, 5)
-    generator = torch.Generator().manual_seed(0)
-    batch = {
-        STATE: torch.rand((5, STATE_SIZE), generator=generator),
-        PAST_ACTIONS: torch.rand((5, ACTIONS_KEPT * settings.action.size), generator=generator),
-    }
+    batch = states(settings, 5)
     with torch.no_grad():
         values = rl_module.compute_values({**batch, Columns.OBS: seen})
         of_other_images = rl_module.compute_values({**batch, Columns.OBS: seen.flip(0)})
@@ -204,7 +215,7 @@ def test_the_critic_sees_what_the_settings_say(changed: Any, critic: str, judges
 
 def test_training_learns_to_tell_the_state_from_the_image(settings: Settings) -> None:
     rl_module, seen = module(settings), observations(settings, 5)
-    estimate = rl_module.forward_train({Columns.OBS: seen})[STATE_ESTIMATE]
+    estimate = rl_module.forward_train({Columns.OBS: seen, **states(settings, 5)})[STATE_ESTIMATE]
     assert estimate.shape == (5, STATE_SIZE)
     estimate.square().mean().backward()
     assert rl_module.network.trunk[0].weight.grad.abs().sum() > 0

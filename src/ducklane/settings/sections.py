@@ -127,7 +127,7 @@ class RllibSettings(Section):
     train_batch_size: Count
     minibatch_size: Count
     num_epochs: Count
-    torch_threads: Count
+    learner_shards: Count
     restore_from: Annotated[
         str | None, Field(min_length=1, description="a folder like models/checkpoint, or null")
     ]
@@ -140,6 +140,15 @@ class RllibSettings(Section):
                 "train_batch_size",
                 f"{self.train_batch_size} is not a multiple of minibatch_size {self.minibatch_size}; "
                 f"the nearest that is: {nearest}",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _shards_hold_samples(self) -> Self:
+        if self.learner_shards > self.minibatch_size:
+            raise Conflict(
+                "learner_shards",
+                f"{self.learner_shards} is more than minibatch_size {self.minibatch_size}; give at most that",
             )
         return self
 

@@ -18,7 +18,7 @@ from ducklane.machine.hardware import Machine, usable_cpus
 from ducklane.machine.resources import num_workers
 from ducklane.settings import Settings
 from ducklane.training.learning.learner import BOUND_COEFF, STATE_COEFF, STD_BOUND, PolicyLearner
-from ducklane.training.learning.module import PolicyModule
+from ducklane.training.learning.module import SHARDS, PolicyModule
 from ducklane.training.metrics import ResultMetrics
 from ducklane.training.sampling import RolloutsToBatch, VectorEnvRunner, derived_seed
 from ducklane.training.state.checkpoints import read_episodes, restore
@@ -90,7 +90,8 @@ def _configure_learning(config: PPOConfig, settings: Settings, workers: int) -> 
     )
     config.rl_module(
         rl_module_spec=RLModuleSpec(
-            module_class=PolicyModule, model_config=settings.network.model_dump(mode="json")
+            module_class=PolicyModule,
+            model_config={**settings.network.model_dump(mode="json"), SHARDS: rllib.learner_shards},
         )
     )
     config.training(
@@ -116,12 +117,12 @@ def _configure_learning(config: PPOConfig, settings: Settings, workers: int) -> 
 
 def _configure_run(config: PPOConfig, settings: Settings, origin: SavedCheckpoint | None) -> None:
     """How it starts, what it reports, and what happens when a worker dies."""
-    torch_threads = settings.rllib.torch_threads
     # an older policy may have been trained for another reward: its episodes do not count
     older = settings.rllib.restore_from is not None and origin is not None and origin.is_older_policy
 
     def begin(*, algorithm: Any, **_: Any) -> None:
-        torch.set_num_threads(torch_threads)
+        # the learner has threads of its own, and with several of torch's the last bits depend on their number
+        torch.set_num_threads(1)
         if origin is not None:
             restore(algorithm, origin)
             _continue_randomly(algorithm, settings.simulator.seed, origin.timesteps)
