@@ -21,8 +21,11 @@ With its default of 700 it would spend seconds on that while packages are loaded
 EXTRAS = {
     "stock": frozenset({"contracts", "duckietown_world", "geometry", "gym_duckietown", "pyglet"}),
     "train": frozenset(
-        "PIL dvc imageio imageio_ffmpeg jinja2 markupsafe matplotlib mlflow onnx onnxruntime onnxscript "
-        "packaging psutil ray rich scipy sqlalchemy threadpoolctl torch typer".split()
+        {
+            *("PIL", "dvc", "imageio", "imageio_ffmpeg", "jinja2", "markupsafe", "matplotlib"),
+            *("mlflow", "onnx", "onnxruntime", "onnxscript", "packaging", "psutil", "ray"),
+            *("rich", "scipy", "sqlalchemy", "threadpoolctl", "torch", "typer"),
+        }
     ),
     "sb3": frozenset({"stable_baselines3"}),
 }
