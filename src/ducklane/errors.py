@@ -22,7 +22,7 @@ EXTRAS = {
     "stock": frozenset({"contracts", "duckietown_world", "geometry", "gym_duckietown", "pyglet"}),
     "train": frozenset(
         {
-            *("PIL", "dvc", "imageio", "imageio_ffmpeg", "jinja2", "markupsafe", "matplotlib"),
+            *("dvc", "imageio", "imageio_ffmpeg", "jinja2", "markupsafe", "matplotlib"),
             *("mlflow", "onnx", "onnxruntime", "onnxscript", "packaging", "psutil", "ray"),
             *("rich", "scipy", "sqlalchemy", "threadpoolctl", "torch", "typer"),
         }
