@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from gymnasium.vector import AutoresetMode
 from pydantic import ValidationError
 
-from ducklane.settings import SettingsError, TaskSettings
+from ducklane.settings import SettingsError, SimulatorSettings, TaskSettings
+from ducklane.settings.base import Section
 from ducklane.settings.refusals import problems
 from ducklane.simulator.arguments import checked_autoreset
+
+Kind = TypeVar("Kind", bound=Section)
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     "simulator": {
@@ -49,34 +52,44 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 """The settings of params.yaml that an environment has, as the project ships them."""
 
 TASK = frozenset({"observation", "action", "reward"})
-"""Sections that `LaneFollowing` takes as keywords, each a dictionary with the keys that differ."""
+"""Sections that `task_settings` takes as keywords, each a dictionary with the keys that differ."""
 
 
-def task_settings(name: str, keywords: Mapping[str, Any], sections: frozenset[str] = TASK) -> TaskSettings:
-    """The settings of an environment.
+def task_settings(name: str, keywords: Mapping[str, Any]) -> TaskSettings:
+    """The settings of an environment with a task.
 
     Args:
         name: of the environment, for refusals.
-        keywords: keys of the section `simulator`, and sections, where they differ from the `DEFAULTS`.
-        sections: those that it takes.
+        keywords: keys of the section `simulator`, and sections of the task, where they differ from the
+            `DEFAULTS`.
 
     Raises:
         SettingsError: one line for each keyword that is unknown or wrong.
     """
     content = {section: dict(values) for section, values in DEFAULTS.items()}
     for key, value in keywords.items():
-        if key not in sections:
+        if key not in TASK:
             content["simulator"][key] = value
         elif isinstance(value, Mapping):
             content[key] |= value
         else:
             raise SettingsError(f"{name}: {key}: got {value!r}; give a dictionary with the keys that differ")
+    return _checked(name, TaskSettings, content)
+
+
+def simulator_settings(name: str, keywords: Mapping[str, Any]) -> SimulatorSettings:
+    """The settings of an environment without a task; arguments and errors are those of `task_settings`."""
+    return _checked(name, SimulatorSettings, DEFAULTS["simulator"] | dict(keywords))
+
+
+def _checked(name: str, kind: type[Kind], content: dict[str, Any]) -> Kind:
     try:
-        settings = TaskSettings.model_validate(content)
+        settings = kind.model_validate(content)
     except ValidationError as error:
-        lines = (problem.removeprefix("simulator.") for problem in problems(error, TaskSettings))
+        lines = (problem.removeprefix("simulator.") for problem in problems(error, kind))
         raise SettingsError(*(f"{name}: {line}" for line in lines)) from None
-    if settings.simulator.backend != "batched":
+    simulator: Any = getattr(settings, "simulator", settings)
+    if simulator.backend != "batched":
         raise SettingsError(
             f"{name}: backend: only the batched simulator is made by name; "
             "use ducklane.environment.Environment for gym-duckietown"

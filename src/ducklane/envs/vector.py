@@ -9,7 +9,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from ducklane.environment import TaskVectorEnv
-from ducklane.envs.keywords import autoreset, checked_render_mode, task_settings
+from ducklane.envs.keywords import autoreset, checked_render_mode, simulator_settings, task_settings
 from ducklane.simulator.batch import BatchedSimulator
 
 LANE_FOLLOWING = "ducklane/LaneFollowing-v0"
@@ -56,8 +56,8 @@ def duckietown(
     Arguments and errors are those of `lane_following`, without the sections of the task.
     """
     checked_render_mode(DUCKIETOWN, render_mode, ("rgb_array",))
-    settings = task_settings(DUCKIETOWN, keywords, frozenset())
+    settings = simulator_settings(DUCKIETOWN, keywords)
     mode = autoreset(DUCKIETOWN, autoreset_mode)
-    env = BatchedSimulator(settings.simulator, num_envs, autoreset_mode=mode, out=out)
+    env = BatchedSimulator(settings, num_envs, autoreset_mode=mode, out=out)
     env.repeatable = False
     return env
