@@ -17,6 +17,7 @@ LINES_OF_A_FILE, LINES_OF_A_FUNCTION, FILES_OF_A_ROOM = 400, 60, 10
 
 ONLY_IN = {
     "ray": ("training/",),
+    "stable_baselines3": ("envs/stable_baselines.py",),
     "mlflow": ("tracking/",),
     "gym_duckietown": ("simulator/stock/",),
     "duckietown_world": ("simulator/stock/", "evaluation/scores/duckietown_world.py"),

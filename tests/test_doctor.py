@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 def doctor(cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "ducklane.cli", "doctor"],
+        [sys.executable, "-m", "ducklane", "doctor"],
         cwd=cwd,
         env=os.environ
         | {"COLUMNS": "80", "DVC_ROOT": str(cwd), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}

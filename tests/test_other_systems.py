@@ -25,7 +25,7 @@ REPOSITORY = Path(__file__).parents[1]
             f"run_path('pipeline/{stage}.py'"
             for stage in ("inputs", "train", "baselines", "evaluate", "export", "report")
         ),
-        *(f"run_module('ducklane.{module}'" for module in ("cli", "doctor", "tracking")),
+        *(f"run_module('ducklane{module}'" for module in ("", ".doctor", ".tracking")),
     ],
 )
 def test_other_systems_are_refused_in_one_line(program: str, platform: str, said: str) -> None:

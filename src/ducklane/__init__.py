@@ -7,3 +7,17 @@ if sys.platform != "linux":
     _system = {"darwin": "macOS", "win32": "Windows", "cygwin": "Windows"}.get(sys.platform, sys.platform)
     _cure = "WSL2" if _system == "Windows" else "a machine, a virtual machine or a container with Linux"
     sys.exit(f"ducklane: runs on Linux only, and this is {_system}; use {_cure}")
+
+import gymnasium
+
+# Given as text, so that nothing of the simulator is loaded before an environment is made.
+gymnasium.register(
+    "ducklane/LaneFollowing-v0",
+    entry_point="ducklane.envs.single:LaneFollowing",
+    vector_entry_point="ducklane.envs.vector:lane_following",
+)
+gymnasium.register(
+    "ducklane/Duckietown-v0",
+    entry_point="ducklane.envs.single:Duckietown",
+    vector_entry_point="ducklane.envs.vector:duckietown",
+)

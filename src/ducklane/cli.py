@@ -1,4 +1,4 @@
-"""The `ducklane` command."""
+"""The subcommands of `ducklane`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ducklane.errors import UserError, exits_cleanly
+from ducklane.errors import UserError
 from ducklane.project.outputs import replacing, write_json
 from ducklane.settings import load
 from ducklane.simulator.town.maps import check_map, tell
@@ -118,13 +118,3 @@ def _load(model: Path) -> Policy:
     from ducklane.export.onnx_policy import OnnxPolicy
 
     return OnnxPolicy(model)
-
-
-@exits_cleanly
-def main() -> None:
-    """Run the command line."""
-    app()
-
-
-if __name__ == "__main__":
-    main()

@@ -13,8 +13,8 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
-from ducklane.settings import ObservationSettings, RewardSettings, Settings, SimulatorSettings
-from ducklane.simulator.interface import State
+from ducklane.settings import ObservationSettings, RewardSettings, SimulatorSettings, TaskSettings
+from ducklane.simulator.interface import State, final_infos
 from ducklane.simulator.stock_reward import stock_reward
 from ducklane.task import reward
 from ducklane.task.action import action_mapping
@@ -29,12 +29,12 @@ Action = NDArray[np.float32]
 Env = gymnasium.Env[Image, Action]
 
 
-def observation_space(settings: Settings) -> spaces.Box:
+def observation_space(settings: TaskSettings) -> spaces.Box:
     """Stacked images: uint8, channels last."""
     return spaces.Box(0, 255, settings.observation.shape, np.uint8)
 
 
-def action_space(settings: Settings) -> spaces.Box:
+def action_space(settings: TaskSettings) -> spaces.Box:
     """What the policy outputs: float32 in [-1, 1]."""
     return spaces.Box(-1, 1, (settings.action.size,), np.float32)
 
@@ -54,7 +54,7 @@ class Environment:
     >>> env = environment.wrap(environment.create_env())
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: TaskSettings) -> None:
         self.settings = settings
 
     def create_env(self) -> Env:
@@ -113,23 +113,37 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[Image, Action, NDArray[Any]]):
     The simulator draws images at the size the policy sees.
 
     Infos are empty except at the end of episodes: then `infos["episode_reward"]` holds the sums of the
-    reward's components, [N] each, valid where `infos["_episode_reward"]` is true.
+    reward's components, [N] each, valid where `infos["_episode_reward"]` is true. With SAME_STEP autoreset
+    this is in `infos["final_info"]`, and the last observations of those episodes are in `infos["final_obs"]`.
 
     Args:
-        settings: all settings.
+        settings: of the simulator and the task.
         num_envs: N.
         threads: to simulate on; `simulator.threads` if None.
+        autoreset_mode, out: as in `BatchedSimulator`, for observations.
     """
 
     closed: bool = True
     """As in `BatchedSimulator`."""
 
-    def __init__(self, settings: Settings, num_envs: int, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        settings: TaskSettings,
+        num_envs: int,
+        threads: int | None = None,
+        *,
+        autoreset_mode: AutoresetMode = AutoresetMode.NEXT_STEP,
+        out: Image | None = None,
+    ) -> None:
+        from ducklane.simulator.arguments import checked_buffer
         from ducklane.simulator.batch import BatchedSimulator
         from ducklane.task.stacking import BatchedFrameStack
 
         blocks = image_blocks(settings.observation, settings.simulator)
-        self.simulator = BatchedSimulator(settings.simulator, num_envs, blocks, threads)
+        self.simulator = BatchedSimulator(
+            settings.simulator, num_envs, blocks, threads, autoreset_mode=autoreset_mode
+        )
+        self.render_mode = self.simulator.render_mode
         self.metadata = self.simulator.metadata
         self.num_envs = num_envs
         self.single_observation_space = observation_space(settings)
@@ -138,7 +152,9 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[Image, Action, NDArray[Any]]):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._settings = settings
         self._mapping = action_mapping(settings.action)
-        self._stack = BatchedFrameStack(settings.observation, num_envs)
+        if out is not None:
+            checked_buffer(out, (num_envs, *settings.observation.shape))
+        self._stack = BatchedFrameStack(settings.observation, num_envs, out)
         self._starting = np.ones(num_envs, np.bool_)
         self._sums: dict[str, NDArray[np.float64]] = {}
         self._detour: NDArray[np.float64] | float = 0.0
@@ -149,6 +165,7 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[Image, Action, NDArray[Any]]):
     ) -> tuple[Image, dict[str, Any]]:
         """Begin an episode of every robot; seed and options are those of `BatchedSimulator`."""
         frames, _ = self.simulator.reset(seed=seed, options=options)
+        super().reset(seed=seed if isinstance(seed, int) else None)
         self._sums = {}
         self._starting[:] = False
         self._detour = self._find_detours()
@@ -176,7 +193,11 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[Image, Action, NDArray[Any]]):
             total += value
         self._starting = terminated | truncated
         rewards = np.sum(list(components.values()), axis=0)
-        return images, rewards, terminated, truncated, self._infos()
+        infos = self._infos()
+        if infos and self.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP:
+            infos = final_infos(self._starting, images, infos)
+            self._restart(frames)
+        return images, rewards, terminated, truncated, infos
 
     def privileged(self) -> NDArray[np.float32]:
         """`privileged_state` of the robots after the last reset or step."""
@@ -195,6 +216,19 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[Image, Action, NDArray[Any]]):
         masks = {f"_{name}": ended for name in sums}
         return {"episode_reward": sums | masks, "_episode_reward": ended}
 
+    def _restart(self, frames: Image) -> None:
+        """Begin another episode of the robots whose episode ended; their images are replaced in place."""
+        self.simulator.restart()
+        self._stack.restart(frames, self._starting)
+        for total in self._sums.values():
+            total[self._starting] = 0.0
+        self._starting = np.zeros(self.num_envs, np.bool_)
+        self._detour = self._find_detours()
+
+    def render(self) -> tuple[Image, ...]:  # type: ignore[override] # gymnasium names no type
+        """What each robot sees now: N whole frames (camera_height, camera_width, 3)."""
+        return tuple(self.simulator.whole_frames())
+
     def close_extras(self, **kwargs: Any) -> None:
         """Close the simulator."""
         self.simulator.close(**kwargs)
@@ -206,7 +240,7 @@ class TaskReward(gymnasium.Wrapper[Image, Action, Image, Action]):
     `info["reward"]` holds the step's components, and at the end `info["episode_reward"]` their sums.
     """
 
-    def __init__(self, env: Env, settings: Settings) -> None:
+    def __init__(self, env: Env, settings: TaskSettings) -> None:
         super().__init__(env)
         self._settings = settings.reward
         self._sums: defaultdict[str, float] = defaultdict(float)
@@ -271,7 +305,7 @@ def step_components(
 class TaskObservation(gymnasium.Wrapper[Image, Action, Image, Action]):
     """Turns camera frames into the settings' observation: cropped, averaged and stacked."""
 
-    def __init__(self, env: Env, settings: Settings) -> None:
+    def __init__(self, env: Env, settings: TaskSettings) -> None:
         super().__init__(env)
         camera = settings.simulator
         self.observation_space = observation_space(settings)
@@ -295,7 +329,7 @@ class TaskObservation(gymnasium.Wrapper[Image, Action, Image, Action]):
 class TaskAction(gymnasium.ActionWrapper[Image, Action, Action]):
     """Maps the settings' action to the simulator's wheel commands."""
 
-    def __init__(self, env: Env, settings: Settings) -> None:
+    def __init__(self, env: Env, settings: TaskSettings) -> None:
         super().__init__(env)
         self.action_space = action_space(settings)
         self._mapping = action_mapping(settings.action)

@@ -6,6 +6,7 @@ import gc
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
+from importlib.util import find_spec
 from typing import NoReturn
 
 from ducklane.repository import copies
@@ -15,6 +16,20 @@ NEW_OBJECTS = 100_000
 
 With its default of 700 it would spend seconds on that while packages are loaded, which leave no garbage.
 """
+
+
+EXTRAS = {
+    "stock": frozenset({"contracts", "duckietown_world", "geometry", "gym_duckietown", "pyglet"}),
+    "train": frozenset(
+        {
+            *("dvc", "imageio", "imageio_ffmpeg", "jinja2", "markupsafe", "matplotlib"),
+            *("mlflow", "onnx", "onnxruntime", "onnxscript", "packaging", "psutil", "ray"),
+            *("rich", "scipy", "sqlalchemy", "threadpoolctl", "torch", "typer"),
+        }
+    ),
+    "sb3": frozenset({"stable_baselines3"}),
+}
+"""Extra of pyproject.toml -> the packages that are imported only where it is installed."""
 
 
 class UserError(Exception):
@@ -39,6 +54,17 @@ def reason(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
+def missing_extra(error: ImportError) -> UserError | None:
+    """The error to raise instead, if a package of one of the `EXTRAS` is not installed."""
+    package = (error.name or "").partition(".")[0]
+    if not isinstance(error, ModuleNotFoundError) or find_spec(package or "ducklane"):
+        return None
+    for extra, packages in EXTRAS.items():
+        if package in packages:
+            return UserError(f"ducklane: this needs {package}; type pip install 'ducklane[{extra}]'")
+    return None
+
+
 def exits_cleanly(main: Callable[[], None]) -> Callable[[], None]:
     """Wrap a program's main: a UserError becomes its lines on stderr and its exit code.
 
@@ -57,9 +83,11 @@ def exits_cleanly(main: Callable[[], None]) -> Callable[[], None]:
         except UserError as error:
             _exit(error)
         except ImportError as error:
-            if not (missing_modules := copies.modules_left_behind()):
-                raise
-            _exit(UserError(*(f"{error}: {problem}" for problem in missing_modules)))
+            if missing_modules := copies.modules_left_behind():
+                _exit(UserError(*(f"{error}: {problem}" for problem in missing_modules)))
+            if missing := missing_extra(error):
+                _exit(missing)
+            raise
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             sys.exit(130)

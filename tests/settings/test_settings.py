@@ -113,7 +113,7 @@ mlflow:
   experiment_name: ducklane
 """
 
-SECTIONS = "simulator, ray, rllib, tune, observation, action, reward, network, evaluate, export, mlflow"
+SECTIONS = "simulator, observation, action, reward, ray, rllib, tune, network, evaluate, export, mlflow"
 FILTERS = "give a list of [channels, kernel, stride], each a whole number >= 1"
 SPACE = "give {} or, by section and key, grid, choice, uniform, loguniform or randint"
 RLLIB_KEYS = (

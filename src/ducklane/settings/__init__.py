@@ -7,7 +7,7 @@ refusals.py, and the variations that several trials of one training run make in 
 
 from ducklane.settings.loading import PARAMS_FILE, load, read_yaml
 from ducklane.settings.refusals import SettingsError
-from ducklane.settings.schema import Settings
+from ducklane.settings.schema import Settings, TaskSettings
 from ducklane.settings.sections import (
     ActionSettings,
     EvaluateSettings,
@@ -32,6 +32,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "SimulatorSettings",
+    "TaskSettings",
     "TuneSettings",
     "load",
     "read_yaml",

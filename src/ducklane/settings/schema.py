@@ -28,20 +28,13 @@ EXACT_FLOAT32 = 2**24
 """Integers below this are exact in float32."""
 
 
-class Settings(Section):
-    """The whole of params.yaml."""
+class TaskSettings(Section):
+    """The world and the task in it: what a simulated environment needs, and nothing of training."""
 
     simulator: SimulatorSettings
-    ray: RaySettings
-    rllib: RllibSettings
-    tune: TuneSettings
     observation: ObservationSettings
     action: ActionSettings
     reward: RewardSettings
-    network: NetworkSettings
-    evaluate: EvaluateSettings
-    export: ExportSettings
-    mlflow: MlflowSettings
 
     @model_validator(mode="after")
     def _observation_fits_camera(self) -> Self:
@@ -76,6 +69,18 @@ class Settings(Section):
                 "does not support; give 0, or set simulator.backend: batched",
             )
         return self
+
+
+class Settings(TaskSettings):
+    """The whole of params.yaml."""
+
+    ray: RaySettings
+    rllib: RllibSettings
+    tune: TuneSettings
+    network: NetworkSettings
+    evaluate: EvaluateSettings
+    export: ExportSettings
+    mlflow: MlflowSettings
 
     @model_validator(mode="after")
     def _network_fits_observation(self) -> Self:

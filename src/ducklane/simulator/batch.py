@@ -6,7 +6,6 @@ its neighbours or the number of threads.
 
 from __future__ import annotations
 
-import reprlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -18,14 +17,24 @@ from numpy.typing import ArrayLike, NDArray
 
 from ducklane.machine.hardware import usable_cpus
 from ducklane.settings import SimulatorSettings
+from ducklane.simulator.arguments import (
+    checked_autoreset,
+    checked_buffer,
+    checked_seed,
+    commands_of,
+    poses_of,
+)
 from ducklane.simulator.buffers import Buffers
 from ducklane.simulator.camera.view import Blocks, whole_frame
-from ducklane.simulator.interface import FRAMES_PER_SECOND, StartError, only_option
+from ducklane.simulator.interface import FRAMES_PER_SECOND, StartError, final_infos
 from ducklane.simulator.stepping import (
     Frames,
     Outcome,
     Poses,
+    World,
     advance,
+    in_whole_frames,
+    look,
     look_ahead,
     look_for_detours,
     new_worlds,
@@ -43,20 +52,24 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
 
     - Actions: Box(-1, 1, (N, 2), float32), the (left, right) wheel duty of each, held for 1/30 s. Values
       beyond the bounds are clipped; float64 is not rounded to float32.
-    - Observations: Box(0, 255, (N, height, width, 3), uint8), a new array each time.
+    - Observations: Box(0, 255, (N, height, width, 3), uint8), a new array each time, or always `out`.
     - Rewards: those of gym-duckietown; -1000 on leaving the road or colliding.
     - Terminated: the robot left the road or collided. Truncated: `max_steps` reached, and not terminated.
     - Infos: empty. The robots' states are in `robots`, whose fields are those of `State`, [N] each.
-    - Autoreset (gymnasium's NEXT_STEP): in the step after the end of a robot's episode its action is ignored,
-      the next episode begins, and the reward is 0.
+    - Autoreset, gymnasium's NEXT_STEP: in the step after the end of a robot's episode its action is ignored,
+      the next episode begins, and the reward is 0. With SAME_STEP it begins in the step in which the last one
+      ends, which returns its first image; infos then hold "final_obs" and an empty "final_info".
 
     Args:
         settings: map or maps (robot i drives map i modulo their number), camera, episode length and seed.
         num_envs: N.
         blocks: how frames are averaged to images; None for whole frames.
         threads: to compute on; `settings.threads` if None.
+        autoreset_mode: when a robot's next episode begins.
+        out: array that each step's images are drawn into, instead of a new one; it is returned every time.
 
     Raises:
+        ValueError: there is no such autoreset here, or `out` does not fit.
         MapError: a map does not exist, its file or one that it names is wrong, or it has no road.
     """
 
@@ -72,12 +85,18 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
     camera_on: bool = True
     """Set to False to skip drawing: images are then black, poses and rewards unchanged."""
 
+    repeatable: bool = True
+    """Set to False to draw the first seed at random if `reset` is given none, not to take the settings'."""
+
     def __init__(
         self,
         settings: SimulatorSettings,
         num_envs: int,
         blocks: Blocks | None = None,
         threads: int | None = None,
+        *,
+        autoreset_mode: AutoresetMode = AutoresetMode.NEXT_STEP,
+        out: Frames | None = None,
     ) -> None:
         for name in settings.map_names:
             check_map(name)
@@ -91,6 +110,8 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
         self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
+        self.metadata = {**self.metadata, "autoreset_mode": checked_autoreset(autoreset_mode)}
+        self._out = None if out is None else checked_buffer(out, (num_envs, *self.image_shape))
         self._world = new_worlds(settings, num_envs, blocks, self.threads)
         self._shares = np.linspace(0, num_envs, self.threads + 1).astype(int).tolist()
         self._restart = np.ones(num_envs, np.bool_)
@@ -98,6 +119,7 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
         self._no_commands = np.zeros((num_envs, 2))
         self._buffers = Buffers((num_envs, *self.image_shape))
         self._last: Outcome | None = None
+        self._whole: World | None = None
         self._pool = ThreadPoolExecutor(self.threads - 1) if self.threads > 1 else None
         self.closed = False
 
@@ -132,11 +154,12 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
                 whole numbers >= 0, one for all or one per robot.
             StartError: random draws found no valid start.
         """
-        poses = _poses_option(options, self.num_envs)
-        seed = _checked_seed(seed, self.num_envs)
+        poses = poses_of(options, self.num_envs)
+        seed = checked_seed(seed, self.num_envs)
+        super().reset(seed=seed if isinstance(seed, int) else None)
         new_world = seed is not None or self._last is None
         if new_world:
-            self._seed(self.settings.seed if seed is None else seed)
+            self._seed(self._first_seed() if seed is None else seed)
         self._restart[:] = True
         outcome = self._advance(self._no_commands, self._anywhere if poses is None else poses, new_world)
         self._restart[:] = False
@@ -165,17 +188,37 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
         starting = self._restart.copy()
         outcome = self.drive(actions)
         rewards = self._rewards(outcome, starting)
-        return outcome.frames, rewards, outcome.terminated, outcome.truncated, {}
+        infos: dict[str, Any] = {}
+        if self.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP and self._restart.any():
+            infos = final_infos(self._restart, outcome.frames, {})
+            self.restart()
+        return outcome.frames, rewards, outcome.terminated, outcome.truncated, infos
 
     def drive(self, actions: ArrayLike) -> Outcome:
         """As `step`, without gym-duckietown's rewards: for those who pay rewards of their own, or none."""
         if self._last is None:
             raise gymnasium.error.ResetNeeded("call reset before step")
-        commands = _commands(actions, self.num_envs)
+        commands = commands_of(actions, self.num_envs)
         outcome = self._advance(commands, self._anywhere, new_world=False)
         np.logical_or(outcome.terminated, outcome.truncated, out=self._restart)
         self._check_started(outcome)
         return outcome
+
+    def restart(self) -> None:
+        """Begin another episode now for the robots whose episode ended in the last step.
+
+        Their first images replace those of the last step, in the same array.
+
+        Raises:
+            StartError: no valid start was found.
+        """
+        if self._last is None:
+            raise gymnasium.error.ResetNeeded("call reset before restart")
+        begun = Outcome(self._last.frames, *_flags(self.num_envs))
+        for i in np.flatnonzero(self._restart).tolist():
+            self._advance_some(begun, self._no_commands, self._anywhere, False, i, i + 1, 0)
+        self._restart[:] = False
+        self._check_started(begun)
 
     def lane_ahead(self, points: int, step_m: float) -> NDArray[np.float64]:
         """How the lane turns ahead of each robot.
@@ -211,10 +254,26 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
             raise gymnasium.error.ResetNeeded("call reset before render")
         return tuple(self._last.frames.copy())
 
+    def whole_frames(self) -> Frames:
+        """What the robots see now: (N, camera_height, camera_width, 3), however small the images are."""
+        if self._last is None:
+            raise gymnasium.error.ResetNeeded("call reset before whole_frames")
+        size = (self.settings.camera_height, self.settings.camera_width, 3)
+        if self.image_shape == size:
+            return self._last.frames.copy()
+        if self._whole is None:
+            self._whole = in_whole_frames(self._world, self.settings)
+        seen = Outcome(np.empty((self.num_envs, *size), np.uint8), *_flags(self.num_envs))
+        look(self._whole, seen)
+        return seen.frames
+
     def close_extras(self, **_: Any) -> None:
         """Stop the threads."""
         if self._pool is not None:
             self._pool.shutdown()
+
+    def _first_seed(self) -> int:
+        return self.settings.seed if self.repeatable else int(self.np_random.integers(2**31))
 
     def _seed(self, seed: int | list[int | None]) -> None:
         if isinstance(seed, int):
@@ -226,26 +285,14 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
 
     def _advance(self, commands: NDArray[np.float64], poses: Poses, new_world: bool) -> Outcome:
         """Step all robots, an equal share on each thread; kernels release Python's global lock."""
-        frames = self._buffers.take()
+        frames = self._buffers.take() if self._out is None else self._out
         if not self.camera_on:
-            frames[:] = 0
-        flags = [np.zeros(self.num_envs, np.bool_) for _ in range(3)]
-        outcome = Outcome(frames, *flags)
+            frames.fill(0)
+        outcome = Outcome(frames, *_flags(self.num_envs))
 
         def work(thread: int) -> None:
             first, end = self._shares[thread], self._shares[thread + 1]
-            advance(
-                self._world,
-                outcome,
-                commands,
-                self._restart,
-                poses,
-                new_world,
-                first,
-                end,
-                thread,
-                self.camera_on,
-            )
+            self._advance_some(outcome, commands, poses, new_world, first, end, thread)
 
         others = [self._pool.submit(work, thread) for thread in range(1, self.threads)] if self._pool else []
         work(0)
@@ -253,6 +300,29 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
             other.result()
         self._last = outcome
         return outcome
+
+    def _advance_some(
+        self,
+        outcome: Outcome,
+        commands: NDArray[np.float64],
+        poses: Poses,
+        new_world: bool,
+        first: int,
+        end: int,
+        thread: int,
+    ) -> None:
+        advance(
+            self._world,
+            outcome,
+            commands,
+            self._restart,
+            poses,
+            new_world,
+            first,
+            end,
+            thread,
+            self.camera_on,
+        )
 
     def _rewards(self, outcome: Outcome, starting: NDArray[np.bool_]) -> NDArray[np.float64]:
         """What gym-duckietown pays for a step; nothing to robots that only began an episode in it."""
@@ -276,39 +346,10 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
         return names[i % len(names)]
 
 
+def _flags(n: int) -> list[NDArray[np.bool_]]:
+    """The flags of an `Outcome`, all false."""
+    return [np.zeros(n, np.bool_) for _ in range(3)]
+
+
 def _threads(setting: int) -> int:
     return usable_cpus() if setting == -1 else setting
-
-
-def _checked_seed(seed: int | list[int | None] | None, n: int) -> int | list[int | None] | None:
-    plain = seed.tolist() if isinstance(seed, np.ndarray | np.integer) else seed
-    seeds = plain if isinstance(plain, list | tuple) else [plain] * n
-    valid = [one is None or (isinstance(one, int | np.integer) and one >= 0) for one in seeds]
-    if len(valid) != n or not all(valid):
-        raise ValueError(
-            f"seed must be a whole number >= 0, or a list of {n} such numbers or None, one per robot; "
-            f"got {reprlib.repr(plain)}"
-        )
-    return plain
-
-
-def _poses_option(options: dict[str, Any] | None, n: int) -> Poses | None:
-    option = only_option(options, "poses")
-    if option is None:
-        return None
-    poses = _for_kernels(option)
-    if poses.shape != (n, 3) or not np.isfinite(poses).all():
-        raise ValueError(f"poses must be finite (x, z, angle) of {n} robots; got {option!r}")
-    return poses
-
-
-def _commands(actions: ArrayLike, n: int) -> NDArray[np.float64]:
-    commands = _for_kernels(actions)
-    if commands.shape != (n, 2) or np.isnan(commands).any():
-        raise ValueError(f"actions must be (left, right) wheel duty of {n} robots; got {actions!r}")
-    return commands
-
-
-def _for_kernels(numbers: ArrayLike) -> NDArray[np.float64]:
-    # kernels would be compiled again for an array that is not C-contiguous, or that is read-only
-    return np.array(numbers, dtype=np.float64, order="C")

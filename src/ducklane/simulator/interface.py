@@ -88,3 +88,21 @@ class State(NamedTuple):
     """overlap of safety circles with objects, metres, 0 or negative"""
     valid: bool
     """on drivable ground and touching nothing"""
+
+
+def final_infos(ended: NDArray[np.bool_], observations: NDArray[Any], info: dict[str, Any]) -> dict[str, Any]:
+    """What gymnasium's SAME_STEP autoreset says of the episodes that ended in a step.
+
+    Args:
+        ended: [N] whose episode ended, at least one.
+        observations: [N, ...] the last of those episodes; copied.
+        info: of the step in which they ended, in the form of gymnasium's vector environments.
+
+    Returns:
+        "final_obs", an array of N objects, observations or None, and "final_info"; each with its mask.
+    """
+    final_obs = np.full(len(ended), None, dtype=object)
+    for i in np.flatnonzero(ended):
+        final_obs[i] = observations[i].copy()
+    masks = {"_final_obs": ended.copy(), "_final_info": ended.copy()}
+    return {"final_obs": final_obs, "final_info": info, **masks}

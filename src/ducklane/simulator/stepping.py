@@ -23,6 +23,7 @@ from ducklane.simulator.camera.view import (
     projection,
     stack_views,
     view,
+    whole_frame,
 )
 from ducklane.simulator.scenes import load_scene
 from ducklane.simulator.town.scene import Scene
@@ -85,6 +86,13 @@ def new_worlds(settings: SimulatorSettings, n: int, blocks: Blocks, threads: int
         settings.domain_rand,
         settings.max_steps,
     )
+
+
+def in_whole_frames(world: World, settings: SimulatorSettings) -> World:
+    """The same worlds, seen by the same cameras, whose images are whole frames."""
+    blocks = whole_frame(settings.camera_height, settings.camera_width)
+    cameras = _new_cameras(settings, world.scene, len(world.robots.x), blocks, threads=1)
+    return world._replace(cameras=cameras._replace(conditions=world.cameras.conditions))
 
 
 def _new_cameras(settings: SimulatorSettings, scene: Scene, n: int, blocks: Blocks, threads: int) -> Cameras:
@@ -189,6 +197,14 @@ def _draw(world: World, outcome: Outcome, i: int, thread: int) -> None:
     frame = outcome.frames[i]
     image = frame.reshape((frame.shape[0] * frame.shape[1], 3))
     draw_frame(world.scene, world.robots, world.things, world.cameras, i, thread, image)
+
+
+@lean_kernel
+def look(world: World, outcome: Outcome) -> None:
+    """Draw what all robots see now, and change nothing else."""
+    for i in range(len(outcome.frames)):
+        prepare_camera(world.cameras, i)
+        _draw(world, outcome, i, 0)
 
 
 @lean_kernel

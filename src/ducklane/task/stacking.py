@@ -18,24 +18,45 @@ class BatchedFrameStack:
     Args:
         settings: colour and number of frames.
         num_envs: N.
+        out: array [N, ...] to keep the stacks in; None for a new one each time.
     """
 
-    def __init__(self, settings: ObservationSettings, num_envs: int) -> None:
+    def __init__(self, settings: ObservationSettings, num_envs: int, out: Frames | None = None) -> None:
         self._gray = settings.color == "gray"
-        self._images = np.zeros((num_envs, *settings.shape), np.uint8)
+        self._in_place = out is not None
+        self._images = np.zeros((num_envs, *settings.shape), np.uint8) if out is None else out
 
     def push(self, frames: Frames, starting: NDArray[np.bool_]) -> Frames:
-        """Add RGB frames [N, height, width, 3], already averaged; return new stacks [N, ...].
+        """Add RGB frames [N, height, width, 3], already averaged; return new stacks [N, ...], or `out`.
 
         Args:
             frames: one per robot.
             starting: [N] whether the frame is the first of the robot's episode: it then fills the stack.
         """
-        if not self._gray and frames.shape == self._images.shape:
-            return frames  # RGB, and a stack of one frame
-        before, self._images = self._images, np.empty_like(self._images)
+        if self._is_stack(frames) and not self._in_place:
+            return frames
+        before = self._images
+        if not self._in_place:
+            self._images = np.empty_like(before)
         _push(frames, starting, self._gray, before, self._images)
         return self._images
+
+    def restart(self, frames: Frames, starting: NDArray[np.bool_]) -> None:
+        """Replace the last stacks of some robots, in place, by those of an episode that begins now.
+
+        Args:
+            frames: one per robot, as in `push`.
+            starting: [N] the robots.
+        """
+        if self._is_stack(frames) and not self._in_place:
+            return  # the frames are the stacks
+        stacks = self._images[starting]
+        _push(frames[starting], np.ones(len(stacks), np.bool_), self._gray, stacks, stacks)
+        self._images[starting] = stacks
+
+    def _is_stack(self, frames: Frames) -> bool:
+        """Whether frames are stacks as they are: RGB, and one frame each."""
+        return not self._gray and frames.shape == self._images.shape
 
 
 @lean_kernel

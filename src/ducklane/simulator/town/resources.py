@@ -18,6 +18,9 @@ from ducklane.errors import UserError
 MAPS_FOLDER = Path("maps")
 """The folder for a project's own maps, meshes, pictures and signs, whose changes DVC tracks."""
 
+MAPS_VERSION = "6.4.3"
+"""Of duckietown-world-daffy, as constraints.txt pins it."""
+
 _SUFFIXES = frozenset({".png", ".jpg", ".yaml", ".gltf", ".obj", ".mtl", ".json", ".tga", ".bmp"})
 _PICTURES = (".jpg", ".png", ".tga", ".bmp")
 _NUMBERS = ("", "_1", "_2", "_3", "_4")
@@ -42,7 +45,8 @@ def packaged_folder() -> Path:
     package = importlib.util.find_spec("duckietown_world")
     if package is None or package.origin is None:
         raise MapError(
-            "map_name: duckietown_world, which holds the maps, is missing; install duckietown-gym-daffy"
+            "map_name: duckietown_world, which holds the maps, is missing; "
+            f"type pip install --no-deps duckietown-world-daffy=={MAPS_VERSION}"
         )
     return Path(os.path.realpath(package.origin)).parent / "data"
 
