@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ducklane import cli
+from ducklane.__main__ import main
 from ducklane.comparing.comparison import Compared, Comparison, compare
 from ducklane.comparing.scored import load
 from ducklane.comparing.sources import ComparisonError
@@ -29,7 +29,7 @@ def typed(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     def type_it(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["ducklane", "compare", *arguments])
         with pytest.raises(SystemExit) as stopped:
-            cli.main()
+            main()
         printed = capsys.readouterr()
         code = stopped.value.code
         return code if isinstance(code, int) else 0, printed.out, printed.err

@@ -27,10 +27,12 @@ def typed(example: str) -> str:
     return example
 
 
-@pytest.mark.parametrize("number", range(len(EXAMPLES)))
+# moviepy, which the film needs, wants an older Pillow than the project: test_wheel.py makes the film
+HERE = [number for number, example in enumerate(EXAMPLES) if "RecordVideo" not in example]
+
+
+@pytest.mark.parametrize("number", HERE)
 def test_an_example_runs(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if "RecordVideo" in EXAMPLES[number]:
-        pytest.importorskip("moviepy")  # wants an older Pillow than the project; test_wheel.py has it
     monkeypatch.chdir(tmp_path)
     torch.set_num_threads(1)
     exec(compile(typed(EXAMPLES[number]), f"example {number + 1}", "exec"), {"__name__": "__main__"})

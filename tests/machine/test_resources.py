@@ -322,6 +322,7 @@ def test_following_the_advice_of_any_refusal_works(
         "num_workers": workers,
         "env_per_worker": robots,
         "minibatch_size": minibatch,
+        "learner_shards": 1,
         "train_batch_size": minibatch * minibatches,
         "num_gpus": learner,
         "gpu_per_worker": share,
@@ -351,6 +352,7 @@ def test_minus_one_workers_are_refused_only_over_the_number_of_robots(
             "num_workers": -1,
             "env_per_worker": robots,
             "minibatch_size": minibatch,
+            "learner_shards": 1,
             "train_batch_size": batch,
         }
     )

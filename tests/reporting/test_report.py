@@ -150,11 +150,14 @@ def test_curves_are_those_of_the_scored_seeds(results: Results, page: Page) -> N
 
 
 def test_failures_are_named_by_their_tiles(
-    here: Path, results: Results, own_settings: Settings, run: Recorded, page: Page
+    here: Path, results: Results, own_settings: Settings, run: Recorded
 ) -> None:
-    assert "None of 128 drives ended early." in page.text
     tiles = here / "results/evaluate/tiles.csv"
-    tiles.write_text(re.sub(r'(laps,"curve_left 1, 5",1,5,curve_left),0,', r"\1,3,", tiles.read_text()))
+    # whatever the committed policy did
+    without = re.sub(r'(laps,".*",\d,\d,\w+),\d+,', r"\1,0,", tiles.read_text())
+    tiles.write_text(without)
+    assert "None of 128 drives ended early." in Page(render(read_results(), own_settings, run, None)).text
+    tiles.write_text(re.sub(r'(laps,"curve_left 1, 5",1,5,curve_left),0,', r"\1,3,", without))
     failed = Page(render(read_results(), own_settings, run, None)).text
     assert "3 of 128 drives ended early, by leaving the road or colliding:" in failed
     assert "3 on the curve left at column 1, row 5" in failed
