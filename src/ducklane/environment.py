@@ -18,11 +18,12 @@ from ducklane.simulator.interface import State, final_infos
 from ducklane.simulator.stock_reward import stock_reward
 from ducklane.task import reward
 from ducklane.task.action import action_mapping
-from ducklane.task.observation import FrameStack, FrameTransform
+from ducklane.task.observation import GRAY_WEIGHTS, FrameStack, FrameTransform
 from ducklane.task.privileged import AHEAD, AHEAD_STEP_M, privileged_state
 
 if TYPE_CHECKING:
     from ducklane.simulator.camera.view import Blocks
+    from ducklane.simulator.stacking import Stacking
 
 Image = NDArray[np.uint8]
 Action = NDArray[np.float32]
@@ -45,6 +46,13 @@ def image_blocks(observation: ObservationSettings, camera: SimulatorSettings) ->
 
     transform = FrameTransform(observation, camera.camera_height, camera.camera_width)
     return Blocks(transform.rows.start, transform.row_weights, transform.column_weights)
+
+
+def image_stacking(observation: ObservationSettings) -> Stacking:
+    """What the batched simulator makes of frames of an observation's size: its colour and stack."""
+    from ducklane.simulator.stacking import Stacking
+
+    return Stacking(GRAY_WEIGHTS if observation.color == "gray" else None, observation.frame_stack)
 
 
 class Environment:
@@ -110,7 +118,7 @@ class StockVectorEnv(SyncVectorEnv):
 class TaskVectorEnv(gymnasium.vector.VectorEnv[Image, Action, NDArray[Any]]):
     """N robots in the batched simulator, with the settings' action, observation and reward.
 
-    The simulator draws images at the size the policy sees.
+    The simulator draws images as the policy sees them.
 
     Infos are empty except at the end of episodes: then `infos["episode_reward"]` holds the sums of the
     reward's components, [N] each, valid where `infos["_episode_reward"]` is true. With SAME_STEP autoreset
@@ -135,13 +143,16 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[Image, Action, NDArray[Any]]):
         autoreset_mode: AutoresetMode = AutoresetMode.NEXT_STEP,
         out: Image | None = None,
     ) -> None:
-        from ducklane.simulator.arguments import checked_buffer
         from ducklane.simulator.batch import BatchedSimulator
-        from ducklane.task.stacking import BatchedFrameStack
 
-        blocks = image_blocks(settings.observation, settings.simulator)
         self.simulator = BatchedSimulator(
-            settings.simulator, num_envs, blocks, threads, autoreset_mode=autoreset_mode
+            settings.simulator,
+            num_envs,
+            image_blocks(settings.observation, settings.simulator),
+            threads,
+            autoreset_mode=autoreset_mode,
+            out=out,
+            stacking=image_stacking(settings.observation),
         )
         self.render_mode = self.simulator.render_mode
         self.metadata = self.simulator.metadata
@@ -152,9 +163,6 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[Image, Action, NDArray[Any]]):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._settings = settings
         self._mapping = action_mapping(settings.action)
-        if out is not None:
-            checked_buffer(out, (num_envs, *settings.observation.shape))
-        self._stack = BatchedFrameStack(settings.observation, num_envs, out)
         self._starting = np.ones(num_envs, np.bool_)
         self._sums: dict[str, NDArray[np.float64]] = {}
         self._detour: NDArray[np.float64] | float = 0.0
@@ -164,20 +172,19 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[Image, Action, NDArray[Any]]):
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Image, dict[str, Any]]:
         """Begin an episode of every robot; seed and options are those of `BatchedSimulator`."""
-        frames, _ = self.simulator.reset(seed=seed, options=options)
+        images, _ = self.simulator.reset(seed=seed, options=options)
         super().reset(seed=seed if isinstance(seed, int) else None)
         self._sums = {}
         self._starting[:] = False
         self._detour = self._find_detours()
-        return self._stack.push(frames, np.ones(self.num_envs, np.bool_)), {}
+        return images, {}
 
     def step(
         self, actions: Action
     ) -> tuple[Image, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """Step all robots; those whose episode ended in the last step begin another, with reward 0."""
-        frames, terminated, truncated, _ = self.simulator.drive(self._mapping.to_wheels(actions))
+        images, terminated, truncated, _ = self.simulator.drive(self._mapping.to_wheels(actions))
         starting = self._starting
-        images = self._stack.push(frames, starting)
         self._detour = self._find_detours()
         components = step_components(
             self._settings.reward,
@@ -196,7 +203,7 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[Image, Action, NDArray[Any]]):
         infos = self._infos()
         if infos and self.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP:
             infos = final_infos(self._starting, images, infos)
-            self._restart(frames)
+            self._restart()
         return images, rewards, terminated, truncated, infos
 
     def privileged(self) -> NDArray[np.float32]:
@@ -216,10 +223,9 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[Image, Action, NDArray[Any]]):
         masks = {f"_{name}": ended for name in sums}
         return {"episode_reward": sums | masks, "_episode_reward": ended}
 
-    def _restart(self, frames: Image) -> None:
+    def _restart(self) -> None:
         """Begin another episode of the robots whose episode ended; their images are replaced in place."""
         self.simulator.restart()
-        self._stack.restart(frames, self._starting)
         for total in self._sums.values():
             total[self._starting] = 0.0
         self._starting = np.zeros(self.num_envs, np.bool_)

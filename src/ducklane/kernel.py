@@ -1,4 +1,4 @@
-"""Compilation of the inner loops of the simulator and the task with numba, and the cache of their code.
+"""Compilation of the inner loops of the simulator with numba, and the cache of their code.
 
 There are three decorators: `kernel` is general, `lean_kernel` is cheap to call with many arrays, and
 `inner_kernel` is inlined into other kernels.
@@ -171,13 +171,9 @@ def _digest_of_sources() -> str:
 
 
 def _sources_of_kernels() -> Iterator[Path]:
-    """This file, the simulator's except for the stock one's adapter, and the task's file with a kernel.
-
-    Not whole rooms more: who changes a reward need not wait for the simulator to be compiled.
-    """
-    package = Path(__file__).parent
-    yield from (Path(__file__), package / "task" / "stacking.py")
-    simulator = package / "simulator"
+    """This file and the simulator's, except for the stock one's adapter."""
+    yield Path(__file__)
+    simulator = Path(__file__).parent / "simulator"
     yield from (path for path in simulator.rglob("*.py") if simulator / "stock" not in path.parents)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ducklane.baselines import ProportionalController
-from ducklane.environment import image_blocks
+from ducklane.environment import image_blocks, image_stacking
 from ducklane.evaluation.episodes import Episode, evaluation_simulator, evaluation_starts
 from ducklane.evaluation.evaluator import Evaluation, scored
 from ducklane.evaluation.scores.intervals import interval_over_drives
@@ -21,7 +21,6 @@ from ducklane.settings import Settings
 from ducklane.simulator.batch import BatchedSimulator
 from ducklane.simulator.interface import FRAMES_PER_SECOND
 from ducklane.simulator.single import SingleSimulator
-from ducklane.task.stacking import BatchedFrameStack
 
 OFFICIAL = ("driven_lanedir_consec", "survival_time", "deviation-center-line", "in-drivable-lane")
 """The four scores by which the AI Driving Olympics rank."""
@@ -67,8 +66,13 @@ class Laps:
         trained = policy if isinstance(policy, TrainedPolicy) else None
         # a driver without a camera needs no buffers for frames
         observation = trained.spec.observation if trained else self._settings.observation
-        blocks = image_blocks(observation, self._world)
-        simulator = BatchedSimulator(self._world, len(self.starts), blocks, self._threads)
+        simulator = BatchedSimulator(
+            self._world,
+            len(self.starts),
+            image_blocks(observation, self._world),
+            self._threads,
+            stacking=image_stacking(observation),
+        )
         simulator.camera_on = trained is not None
         try:
             episodes = drive_all(simulator, policy, self.starts)
@@ -88,7 +92,7 @@ def drive_all(
     """Drive one episode of each robot, all at once.
 
     Args:
-        simulator: with as many robots as starts; its images are those of the policy's transform.
+        simulator: with as many robots as starts; its images are what the policy sees.
         policy: the driver.
         starts: (N, 3) of (x, z, angle), metres and radians.
     """
@@ -116,15 +120,7 @@ def _driver(
     simulator: BatchedSimulator, policy: TrainedPolicy | ProportionalController
 ) -> Callable[[NDArray[np.uint8]], Commands]:
     if isinstance(policy, TrainedPolicy):
-        stack = BatchedFrameStack(policy.spec.observation, simulator.num_envs)
-        starting = np.ones(simulator.num_envs, np.bool_)
-
-        def act(images: NDArray[np.uint8]) -> Commands:
-            stacks = stack.push(images, starting)
-            starting[:] = False  # robots whose episode has ended drive on, which is ignored
-            return policy.act_on_stacks(stacks)
-
-        return act
+        return policy.act_on_stacks
     robots = simulator.robots
     return lambda images: policy.act(Observations(images, np.stack([robots.lane_dist, robots.lane_angle], 1)))
 

@@ -23,19 +23,6 @@ def checked_autoreset(mode: AutoresetMode) -> AutoresetMode:
     return mode
 
 
-def checked_buffer(out: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """The array itself.
-
-    Raises:
-        ValueError: images of this shape cannot be drawn into it.
-    """
-    if out.shape != shape or out.dtype != np.uint8 or not (out.flags.c_contiguous and out.flags.writeable):
-        raise ValueError(
-            f"out must be a writeable, C-contiguous uint8 array {shape}; got {out.dtype} {out.shape}"
-        )
-    return out
-
-
 def checked_seed(seed: int | list[int | None] | None, n: int) -> int | list[int | None] | None:
     """The seed of all N robots, or a list of their own, as Python's numbers.
 

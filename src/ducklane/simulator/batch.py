@@ -15,20 +15,21 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
+from ducklane.machine.buffers import Buffers
 from ducklane.machine.hardware import usable_cpus
 from ducklane.settings import SimulatorSettings
 from ducklane.simulator.arguments import (
     checked_autoreset,
-    checked_buffer,
     checked_seed,
     commands_of,
     poses_of,
 )
-from ducklane.simulator.buffers import Buffers
 from ducklane.simulator.camera.view import Blocks, whole_frame
 from ducklane.simulator.interface import FRAMES_PER_SECOND, StartError, final_infos
+from ducklane.simulator.stacking import Stacking
 from ducklane.simulator.stepping import (
     Frames,
+    Orders,
     Outcome,
     Poses,
     World,
@@ -52,7 +53,8 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
 
     - Actions: Box(-1, 1, (N, 2), float32), the (left, right) wheel duty of each, held for 1/30 s. Values
       beyond the bounds are clipped; float64 is not rounded to float32.
-    - Observations: Box(0, 255, (N, height, width, 3), uint8), a new array each time, or always `out`.
+    - Observations: Box(0, 255, (N, height, width, 3), uint8), or with the channels of `stacking`; a new array
+      each time, or always `out`.
     - Rewards: those of gym-duckietown; -1000 on leaving the road or colliding.
     - Terminated: the robot left the road or collided. Truncated: `max_steps` reached, and not terminated.
     - Infos: empty. The robots' states are in `robots`, whose fields are those of `State`, [N] each.
@@ -67,6 +69,7 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
         threads: to compute on; `settings.threads` if None.
         autoreset_mode: when a robot's next episode begins.
         out: array that each step's images are drawn into, instead of a new one; it is returned every time.
+        stacking: colour and number of frames in an image.
 
     Raises:
         ValueError: there is no such autoreset here, or `out` does not fit.
@@ -97,6 +100,7 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
         *,
         autoreset_mode: AutoresetMode = AutoresetMode.NEXT_STEP,
         out: Frames | None = None,
+        stacking: Stacking = Stacking(),  # noqa: B008 - immutable
     ) -> None:
         for name in settings.map_names:
             check_map(name)
@@ -105,19 +109,18 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
         self.render_mode = "rgb_array"
         self.threads = min(num_envs, _threads(settings.threads if threads is None else threads))
         blocks = blocks or whole_frame(settings.camera_height, settings.camera_width)
-        self.image_shape = (len(blocks.row_weights), len(blocks.column_weights), 3)
+        self.image_shape = (len(blocks.row_weights), len(blocks.column_weights), stacking.depth)
         self.single_observation_space = gymnasium.spaces.Box(0, 255, self.image_shape, np.uint8)
         self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.metadata = {**self.metadata, "autoreset_mode": checked_autoreset(autoreset_mode)}
-        self._out = None if out is None else checked_buffer(out, (num_envs, *self.image_shape))
-        self._world = new_worlds(settings, num_envs, blocks, self.threads)
+        self._buffers = Buffers((num_envs, *self.image_shape), out)
+        self._world = new_worlds(settings, num_envs, blocks, stacking, self.threads)
         self._shares = np.linspace(0, num_envs, self.threads + 1).astype(int).tolist()
         self._restart = np.ones(num_envs, np.bool_)
         self._anywhere = np.full((num_envs, 3), np.nan)
         self._no_commands = np.zeros((num_envs, 2))
-        self._buffers = Buffers((num_envs, *self.image_shape))
         self._last: Outcome | None = None
         self._whole: World | None = None
         self._pool = ThreadPoolExecutor(self.threads - 1) if self.threads > 1 else None
@@ -161,7 +164,7 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
         if new_world:
             self._seed(self._first_seed() if seed is None else seed)
         self._restart[:] = True
-        outcome = self._advance(self._no_commands, self._anywhere if poses is None else poses, new_world)
+        outcome = self._advance(self._orders(poses=poses, new_world=new_world))
         self._restart[:] = False
         self._check_started(outcome)
         if poses is not None and not self.robots.valid.all():
@@ -198,8 +201,7 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
         """As `step`, without gym-duckietown's rewards: for those who pay rewards of their own, or none."""
         if self._last is None:
             raise gymnasium.error.ResetNeeded("call reset before step")
-        commands = commands_of(actions, self.num_envs)
-        outcome = self._advance(commands, self._anywhere, new_world=False)
+        outcome = self._advance(self._orders(commands_of(actions, self.num_envs)))
         np.logical_or(outcome.terminated, outcome.truncated, out=self._restart)
         self._check_started(outcome)
         return outcome
@@ -216,7 +218,7 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
             raise gymnasium.error.ResetNeeded("call reset before restart")
         begun = Outcome(self._last.frames, *_flags(self.num_envs))
         for i in np.flatnonzero(self._restart).tolist():
-            self._advance_some(begun, self._no_commands, self._anywhere, False, i, i + 1, 0)
+            advance(self._world, begun, self._orders(), i, i + 1, 0)
         self._restart[:] = False
         self._check_started(begun)
 
@@ -259,7 +261,7 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
         if self._last is None:
             raise gymnasium.error.ResetNeeded("call reset before whole_frames")
         size = (self.settings.camera_height, self.settings.camera_width, 3)
-        if self.image_shape == size:
+        if self.image_shape == size and self._world.stacks.plain:
             return self._last.frames.copy()
         if self._whole is None:
             self._whole = in_whole_frames(self._world, self.settings)
@@ -283,16 +285,29 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
             if of_robot is not None:
                 self.robots.streams[i] = seed_robots(of_robot, [0])[0]
 
-    def _advance(self, commands: NDArray[np.float64], poses: Poses, new_world: bool) -> Outcome:
+    def _orders(
+        self,
+        wheels: NDArray[np.float64] | None = None,
+        poses: Poses | None = None,
+        new_world: bool = False,
+    ) -> Orders:
+        return Orders(
+            self._no_commands if wheels is None else wheels,
+            self._restart,
+            self._anywhere if poses is None else poses,
+            new_world,
+            self.camera_on,
+        )
+
+    def _advance(self, orders: Orders) -> Outcome:
         """Step all robots, an equal share on each thread; kernels release Python's global lock."""
-        frames = self._buffers.take() if self._out is None else self._out
+        frames = self._buffers.take()
         if not self.camera_on:
             frames.fill(0)
         outcome = Outcome(frames, *_flags(self.num_envs))
 
         def work(thread: int) -> None:
-            first, end = self._shares[thread], self._shares[thread + 1]
-            self._advance_some(outcome, commands, poses, new_world, first, end, thread)
+            advance(self._world, outcome, orders, self._shares[thread], self._shares[thread + 1], thread)
 
         others = [self._pool.submit(work, thread) for thread in range(1, self.threads)] if self._pool else []
         work(0)
@@ -300,29 +315,6 @@ class BatchedSimulator(gymnasium.vector.VectorEnv[Frames, NDArray[np.float32], N
             other.result()
         self._last = outcome
         return outcome
-
-    def _advance_some(
-        self,
-        outcome: Outcome,
-        commands: NDArray[np.float64],
-        poses: Poses,
-        new_world: bool,
-        first: int,
-        end: int,
-        thread: int,
-    ) -> None:
-        advance(
-            self._world,
-            outcome,
-            commands,
-            self._restart,
-            poses,
-            new_world,
-            first,
-            end,
-            thread,
-            self.camera_on,
-        )
 
     def _rewards(self, outcome: Outcome, starting: NDArray[np.bool_]) -> NDArray[np.float64]:
         """What gym-duckietown pays for a step; nothing to robots that only began an episode in it."""

@@ -26,6 +26,7 @@ from ducklane.simulator.camera.view import (
     whole_frame,
 )
 from ducklane.simulator.scenes import load_scene
+from ducklane.simulator.stacking import Stacking, Stacks, new_stacks, push
 from ducklane.simulator.town.scene import Scene
 from ducklane.simulator.world.detour import detour
 from ducklane.simulator.world.lane import lane_ahead
@@ -40,7 +41,7 @@ from ducklane.simulator.world.robots import (
 from ducklane.simulator.world.things import Things, new_things
 
 Frames = NDArray[np.uint8]
-"""(N, height, width, 3), RGB."""
+"""(N, height, width, channels): RGB, or as a `Stacking` says."""
 
 Poses = NDArray[np.float64]
 """(N, 3): x, z, angle; metres, metres, radians, in the frame of `State`."""
@@ -53,8 +54,24 @@ class World(NamedTuple):
     robots: Robots
     things: Things
     cameras: Cameras
+    stacks: Stacks
     domain_rand: bool
     max_steps: int
+
+
+class Orders(NamedTuple):
+    """What the robots are to do in a step."""
+
+    wheels: NDArray[np.float64]
+    """(N, 2) wheel duty"""
+    restart: NDArray[np.bool_]
+    """(N,) which robots begin an episode instead"""
+    poses: Poses
+    """where they begin; NaN for a random start"""
+    new_world: bool
+    """place their objects again, and forget the last frame's light"""
+    draw: bool
+    """draw frames"""
 
 
 class Outcome(NamedTuple):
@@ -67,7 +84,9 @@ class Outcome(NamedTuple):
     """no valid start was found for a new episode"""
 
 
-def new_worlds(settings: SimulatorSettings, n: int, blocks: Blocks, threads: int) -> World:
+def new_worlds(
+    settings: SimulatorSettings, n: int, blocks: Blocks, stacking: Stacking, threads: int
+) -> World:
     """The worlds of N robots before their first step, with memory for each thread to draw in."""
     scene = load_scene(settings.map_names)
     robots = new_robots(
@@ -83,16 +102,20 @@ def new_worlds(settings: SimulatorSettings, n: int, blocks: Blocks, threads: int
         robots,
         new_things(n, scene.layout),
         _new_cameras(settings, scene, n, blocks, threads),
+        new_stacks(stacking, n, threads, len(blocks.row_weights) * len(blocks.column_weights)),
         settings.domain_rand,
         settings.max_steps,
     )
 
 
 def in_whole_frames(world: World, settings: SimulatorSettings) -> World:
-    """The same worlds, seen by the same cameras, whose images are whole frames."""
+    """The same worlds, seen by the same cameras, whose images are whole frames in colour."""
     blocks = whole_frame(settings.camera_height, settings.camera_width)
     cameras = _new_cameras(settings, world.scene, len(world.robots.x), blocks, threads=1)
-    return world._replace(cameras=cameras._replace(conditions=world.cameras.conditions))
+    return world._replace(
+        cameras=cameras._replace(conditions=world.cameras.conditions),
+        stacks=new_stacks(Stacking(), n=0, threads=0, pixels=0),
+    )
 
 
 def _new_cameras(settings: SimulatorSettings, scene: Scene, n: int, blocks: Blocks, threads: int) -> Cameras:
@@ -131,41 +154,26 @@ def _lenses(settings: SimulatorSettings, n: int) -> list[Lens | None]:
 
 
 @lean_kernel
-def advance(
-    world: World,
-    outcome: Outcome,
-    commands: NDArray[np.float64],
-    restart: NDArray[np.bool_],
-    poses: Poses,
-    new_world: bool,
-    first: int,
-    end: int,
-    thread: int,
-    draw: bool,
-) -> None:
+def advance(world: World, outcome: Outcome, orders: Orders, first: int, end: int, thread: int) -> None:
     """Step robots [first, end), or begin an episode for those to restart.
 
     Args:
         world: all robots' worlds; changed in place.
         outcome: of all robots, output.
-        commands: (N, 2) wheel duty.
-        restart: (N,) which robots begin an episode.
-        poses: (N, 3) where they begin; NaN for a random start.
-        new_world: place their objects again, and forget the last frame's light.
+        orders: to all robots.
         first, end: the robots of this call.
         thread: the one that draws.
-        draw: draw frames.
     """
-    robots = world.robots
+    robots, poses, wheels = world.robots, orders.poses, orders.wheels
     for i in range(first, end):
-        if restart[i]:
-            _begin(world, outcome, i, poses[i, 0], poses[i, 1], poses[i, 2], new_world)
+        if orders.restart[i]:
+            _begin(world, outcome, i, poses[i, 0], poses[i, 1], poses[i, 2], orders.new_world)
         else:
-            step_robot(world.scene.layout, world.things, robots, i, commands[i, 0], commands[i, 1])
+            step_robot(world.scene.layout, world.things, robots, i, wheels[i, 0], wheels[i, 1])
             outcome.terminated[i] = not robots.valid[i]
             outcome.truncated[i] = robots.valid[i] and robots.step[i] >= world.max_steps
-        if draw:
-            _draw(world, outcome, i, thread)
+        if orders.draw:
+            _draw(world, outcome, i, thread, orders.restart[i])
 
 
 @lean_kernel
@@ -193,10 +201,12 @@ def _begin(world: World, outcome: Outcome, i: int, x: float, z: float, angle: fl
 
 
 @lean_kernel
-def _draw(world: World, outcome: Outcome, i: int, thread: int) -> None:
-    frame = outcome.frames[i]
-    image = frame.reshape((frame.shape[0] * frame.shape[1], 3))
-    draw_frame(world.scene, world.robots, world.things, world.cameras, i, thread, image)
+def _draw(world: World, outcome: Outcome, i: int, thread: int, starting: bool) -> None:
+    stacks, image = world.stacks, outcome.frames[i]
+    frame = image.reshape((image.size // 3, 3)) if stacks.plain else stacks.frames[thread]
+    draw_frame(world.scene, world.robots, world.things, world.cameras, i, thread, frame)
+    if not stacks.plain:
+        push(stacks, i, thread, starting, image.reshape(image.size))
 
 
 @lean_kernel
@@ -204,7 +214,7 @@ def look(world: World, outcome: Outcome) -> None:
     """Draw what all robots see now, and change nothing else."""
     for i in range(len(outcome.frames)):
         prepare_camera(world.cameras, i)
-        _draw(world, outcome, i, 0)
+        _draw(world, outcome, i, 0, starting=False)
 
 
 @lean_kernel

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ducklane.simulator.buffers import Buffers
+from ducklane.machine.buffers import Buffers
 
 
 def test_what_somebody_holds_is_not_given_again() -> None:
