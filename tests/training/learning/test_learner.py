@@ -138,9 +138,26 @@ def test_a_restored_learner_goes_on_with_the_same_bits(
     assert torch.equal(weights(uninterrupted), weights(restored))
 
 
-def test_a_gradient_that_is_not_finite_spoils_no_weight(make: Make) -> None:
+def test_gradients_that_were_found_finite_are_applied_as_rllib_applies_them(make: Make) -> None:
+    checked, unchecked = make(1, threads=1), make(1, threads=1)
+    for scale in (1.0, 1e-3):  # shortened, and not
+        for learner in (checked, unchecked):
+            gradients = {
+                p: scale * torch.ones_like(p) for p in learner.module[DEFAULT_MODULE_ID].parameters()
+            }
+            gradients = learner.postprocess_gradients(gradients)
+            if learner is unchecked:
+                learner._finite = False
+            learner.apply_gradients(gradients)
+        assert torch.equal(weights(checked), weights(unchecked))
+
+
+@pytest.mark.parametrize("after", ["none", "finite ones"])
+def test_a_gradient_that_is_not_finite_spoils_no_weight(make: Make, after: str) -> None:
     learner = make(1, threads=1)
     gradients = {p: torch.ones_like(p) for p in learner.module[DEFAULT_MODULE_ID].parameters()}
+    if after == "finite ones":
+        learner.apply_gradients(learner.postprocess_gradients({p: g.clone() for p, g in gradients.items()}))
     next(iter(gradients.values())).view(-1)[0] = torch.nan
     before = weights(learner)
     learner.apply_gradients(learner.postprocess_gradients(gradients))

@@ -70,6 +70,9 @@ class PolicyLearner(PPOTorchLearner):  # type: ignore[misc]
         Jaderberg et al., Reinforcement Learning with Unsupervised Auxiliary Tasks (2017).
     """
 
+    _finite: bool = False
+    """Whether the gradients that were postprocessed last, and not applied yet, were found finite."""
+
     def build(self) -> None:
         """As RLlib's; its own records of the losses would keep the last minibatch of each iteration alone."""
         super().build()
@@ -110,7 +113,8 @@ class PolicyLearner(PPOTorchLearner):  # type: ignore[misc]
         gradients = list(module_gradients_dict.values())
         norm = nn.utils.get_total_norm(gradients)
         self.metrics.log_value((module_id, CLIPPED), (norm > config.grad_clip).float(), window=1)
-        if not norm.isfinite():
+        self._finite = bool(norm.isfinite())
+        if not self._finite:
             clipped: dict[Any, Tensor] = super().postprocess_gradients_for_module(
                 module_id=module_id, config=config, module_gradients_dict=module_gradients_dict
             )
@@ -122,8 +126,9 @@ class PolicyLearner(PPOTorchLearner):  # type: ignore[misc]
         return module_gradients_dict
 
     def apply_gradients(self, gradients_dict: dict[Any, Tensor]) -> None:
-        """As RLlib's, which looks for what is not finite parameter by parameter, twice."""
-        if not nn.utils.get_total_norm(gradients_dict.values()).isfinite():
+        """As RLlib's, which looks for what is not finite, unless postprocessing has found all finite."""
+        checked, self._finite = self._finite, False
+        if not checked:
             super().apply_gradients(gradients_dict)
             return
         for parameter, gradient in gradients_dict.items():
