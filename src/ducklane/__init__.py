@@ -8,16 +8,6 @@ if sys.platform != "linux":
     _cure = "WSL2" if _system == "Windows" else "a machine, a virtual machine or a container with Linux"
     sys.exit(f"ducklane: runs on Linux only, and this is {_system}; use {_cure}")
 
-import gymnasium
+from ducklane.envs import registration
 
-# Given as text, so that nothing of the simulator is loaded before an environment is made.
-gymnasium.register(
-    "ducklane/LaneFollowing-v0",
-    entry_point="ducklane.envs.single:LaneFollowing",
-    vector_entry_point="ducklane.envs.vector:lane_following",
-)
-gymnasium.register(
-    "ducklane/Duckietown-v0",
-    entry_point="ducklane.envs.single:Duckietown",
-    vector_entry_point="ducklane.envs.vector:duckietown",
-)
+registration.when_gymnasium_is_imported()

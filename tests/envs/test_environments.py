@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from typing import Any
 
 import gymnasium
@@ -30,6 +32,26 @@ MODES = (AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP)
 
 def test_these_are_all_that_are_registered() -> None:
     assert {name for name in gymnasium.registry if name.startswith("ducklane/")} == set(NAMES)
+
+
+IN_REGISTRY = f"assert {set(NAMES)} <= set(gymnasium.registry)"
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        f"import ducklane; assert 'gymnasium' not in sys.modules; import gymnasium; {IN_REGISTRY}",
+        f"import gymnasium, ducklane; {IN_REGISTRY}",
+        f"import ducklane; from gymnasium.vector import AutoresetMode; import gymnasium; {IN_REGISTRY}",
+        f"import ducklane; importlib.util.find_spec('gymnasium'); import gymnasium; {IN_REGISTRY}",
+        f"import gymnasium; gymnasium.make('ducklane:{WHOLE}', **{SMALL[WHOLE]})",
+    ],
+    ids=["before", "after", "a part of gymnasium", "looked for", "by name alone"],
+)
+def test_names_are_known_however_gymnasium_is_imported(program: str) -> None:
+    command = [sys.executable, "-c", f"import importlib.util, sys; {program}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_defaults_are_those_of_the_project(settings: Settings) -> None:

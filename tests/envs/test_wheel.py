@@ -49,6 +49,7 @@ def test_the_wheel_alone_runs_the_first_example_and_makes_a_film(tmp_path: Path)
     assert not installed & {"ray", "mlflow", "dvc", "torch", "matplotlib", "duckietown-gym-daffy"}
     assert len(installed) <= 20
     run(python, "-I", "-c", examples[0])
+    run(python, "-I", "-c", "import gymnasium; gymnasium.make('ducklane:ducklane/LaneFollowing-v0').close()")
     command = tmp_path / "alone/bin/ducklane"
     refusal = subprocess.run([command, "doctor"], env=clean, capture_output=True, text=True)
     assert (refusal.returncode, refusal.stdout) == (1, "")
