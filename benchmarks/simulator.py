@@ -145,7 +145,7 @@ def _spread(simulator: StockSimulator | BatchedSimulator, step: Step) -> None:
     simulator.camera_on = True
 
 
-def forward_commands(n: int, seed: int) -> Iterator[NDArray[np.float64]]:
+def forward_commands(n: int, seed: int) -> Iterator[NDArray[Any]]:
     """Random driving of n robots, (n, 2) wheel duty, mostly forward; the same distribution in each arm."""
     rng = np.random.default_rng(seed)
     drawn = np.clip(rng.normal(0.4, 0.3, (256, n, 2)), -1, 1)
