@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import reduce
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, SupportsFloat
 
@@ -193,13 +194,14 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv[Image, Action, NDArray[Any]]):
             crashed=terminated,
             truncated=truncated,
         )
+        if starting.any():
+            for values in (components, self._sums):
+                for value in values.values():
+                    value[starting] = 0.0
         for name, value in components.items():
-            value[starting] = 0.0
-            total = self._sums.setdefault(name, np.zeros(self.num_envs))
-            total[starting] = 0.0
-            total += value
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
         self._starting = terminated | truncated
-        rewards = np.sum(list(components.values()), axis=0)
+        rewards = reduce(np.add, components.values())
         infos = self._infos()
         if infos and self.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP:
             infos = final_infos(self._starting, images, infos)

@@ -36,8 +36,10 @@ class ActionMapping:
 
     def to_wheels(self, actions: NDArray[np.floating]) -> NDArray[np.float32]:
         """Map actions [..., size] in [-1, 1] to (left, right) wheel duty float32 [..., 2] in [-1, 1]."""
-        clipped = np.clip(np.asarray(actions, dtype=np.float32), -1, 1)
-        return np.clip(clipped @ self.matrix.T + self.offset, self.low, 1).astype(np.float32)
+        # not np.clip, which takes longer to begin than to clip
+        one, low = np.float32(1), np.float32(self.low)
+        clipped = np.minimum(np.maximum(np.asarray(actions, dtype=np.float32), -one), one)
+        return np.minimum(np.maximum(clipped @ self.matrix.T + self.offset, low), one)
 
 
 def action_mapping(settings: ActionSettings) -> ActionMapping:
