@@ -32,7 +32,8 @@ them sways a mean of so few. These are ordinary ones: the default policy survive
 """
 
 ROBOTS_WITH_LENSES = 16
-"""Each drives several episodes: `simulator.camera_rand` gives each a lens, which takes a second to make."""
+"""Each drives several episodes: `simulator.camera_rand` gives each a lens, which takes about 50 ms to
+make."""
 
 REWARD_MEAN = "confirmed/episode_reward_mean"
 SURVIVED_SHARE = "confirmed/survived_share"

@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ducklane.kernel import inner_kernel, lean_kernel
+
 Floats = NDArray[np.float32]
 
 
@@ -52,16 +54,24 @@ def inverse_maps(lens: Lens, height: int, width: int) -> tuple[Floats, Floats]:
     Returns:
         (column, row), float32 [height, width]: which rectified pixel each pixel of the distorted frame shows.
     """
-    straight = straightened(lens, height, width)
-    bent_x, bent_y = cv2.initUndistortRectifyMap(
+    return inverted(*maps(lens, height, width))
+
+
+def maps(lens: Lens, height: int, width: int) -> tuple[Floats, Floats]:
+    """gym-duckietown's `Distortion.mapx` and `mapy`.
+
+    Returns:
+        (column, row), float32 [height, width]: where on the distorted frame each rectified pixel belongs.
+    """
+    columns, rows = cv2.initUndistortRectifyMap(
         cameraMatrix=lens.matrix,
         distCoeffs=lens.coefficients,
         R=np.eye(3),
-        newCameraMatrix=straight,
+        newCameraMatrix=straightened(lens, height, width),
         size=(width, height),
         m1type=cv2.CV_32FC1,
     )
-    return inverted(np.asarray(bent_x, np.float32), np.asarray(bent_y, np.float32))
+    return np.asarray(columns, np.float32), np.asarray(rows, np.float32)
 
 
 def inverted(bent_x: Floats, bent_y: Floats) -> tuple[Floats, Floats]:
@@ -83,66 +93,106 @@ def straightened(lens: Lens, height: int, width: int) -> NDArray[np.float64]:
     return np.asarray(matrix, np.float64)
 
 
-_SPREAD = (
-    (-1, -1, 7),
-    (-1, 0, 10),
-    (-1, 1, 7),
-    (0, -1, 10),
-    (0, 0, 20),
-    (0, 1, 10),
-    (1, -1, 7),
-    (1, 0, 10),
-    (1, 1, 7),
+_SPREAD = np.array(
+    [
+        (-1, -1, 7),
+        (-1, 0, 10),
+        (-1, 1, 7),
+        (0, -1, 10),
+        (0, 0, 20),
+        (0, 1, 10),
+        (1, -1, 7),
+        (1, 0, 10),
+        (1, 1, 7),
+    ]
 )
 """(down, right, weight) of the pixels over which upstream spreads each moved pixel."""
 
 
 def _scattered(bent_x: Floats, bent_y: Floats) -> tuple[Floats, Floats]:
     """Weighted means of the columns and rows that land on each pixel; NaN where none does."""
-    height, width = bent_x.shape
-    row, column = np.indices((height, width), dtype=np.int32)
-    to_row = np.clip(bent_y.astype(np.int32), 2, height - 2)
-    to_column = np.clip(bent_x.astype(np.int32), 2, width - 2)
-    total = np.zeros((height, width), np.float32)
-    columns, rows = total.copy(), total.copy()
-    for down, right, weight in _SPREAD:
-        # `+=` with repeated indices counts the last of them only; upstream relies on numpy in the same way
-        to = (to_row + down, to_column + right)
-        total[to] += weight
-        columns[to] += weight * column
-        rows[to] += weight * row
-    empty = total == 0
-    with np.errstate(invalid="ignore"):
-        columns, rows = columns / total, rows / total
-    columns[empty] = rows[empty] = np.nan
+    landed = np.full((2, *bent_x.shape), -1, np.int32)
+    columns, rows = np.empty_like(bent_x), np.empty_like(bent_y)
+    _land(bent_x, bent_y, landed)
+    _spread(landed, _SPREAD, columns, rows)
     return columns, rows
+
+
+@lean_kernel
+def _land(bent_x: Floats, bent_y: Floats, landed: NDArray[np.int32]) -> None:
+    """Write the row and the column of the last pixel that lands on each.
+
+    Upstream adds to an array with repeated indices, of which numpy counts the last only.
+    """
+    height, width = bent_x.shape
+    for i in range(height):
+        for j in range(width):
+            to_row = min(max(np.int32(bent_y[i, j]), 2), height - 2)
+            to_column = min(max(np.int32(bent_x[i, j]), 2), width - 2)
+            landed[0, to_row, to_column] = i
+            landed[1, to_row, to_column] = j
+
+
+@lean_kernel
+def _spread(landed: NDArray[np.int32], spread: NDArray[np.int64], columns: Floats, rows: Floats) -> None:
+    height, width = columns.shape
+    for i in range(height):
+        for j in range(width):
+            total, column, row = 0, 0, 0
+            for n in range(len(spread)):
+                u, v, weight = i - spread[n, 0], j - spread[n, 1], spread[n, 2]
+                if 0 <= u < height and 0 <= v < width and landed[0, u, v] >= 0:
+                    total += weight
+                    row += weight * landed[0, u, v]
+                    column += weight * landed[1, u, v]
+            columns[i, j], rows[i, j] = np.nan, np.nan
+            if total > 0:
+                columns[i, j] = np.float32(column) / np.float32(total)
+                rows[i, j] = np.float32(row) / np.float32(total)
 
 
 _HOLE_REACH = 2
 # Upstream's offsets run from -3 to 1, not from -2 to 2. The sort is stable, so their order is upstream's too.
-_NEARBY = sorted(
-    (
-        (down, right)
-        for down, right in itertools.product(range(-_HOLE_REACH - 1, _HOLE_REACH), repeat=2)
-        if math.hypot(down, right) <= _HOLE_REACH
-    ),
-    key=lambda offset: math.hypot(*offset),
+_NEARBY = np.array(
+    sorted(
+        (
+            (down, right)
+            for down, right in itertools.product(range(-_HOLE_REACH - 1, _HOLE_REACH), repeat=2)
+            if math.hypot(down, right) <= _HOLE_REACH
+        ),
+        key=lambda offset: math.hypot(*offset),
+    )
 )
 
 
 def _fill_holes(columns: Floats, rows: Floats) -> None:
     """Fill each NaN with the value of a neighbour, in upstream's order, on which the result depends."""
-    height, width = columns.shape
-    # built like upstream's set, so that iterating over it gives upstream's order
-    holes = set(zip(*(places.tolist() for places in np.nonzero(np.isnan(columns))), strict=True))
-    while holes:
-        before = len(holes)
-        for i, j in list(holes):
-            for down, right in _NEARBY:
-                u, v = i + down, j + right
-                if 0 <= u < height and 0 <= v < width and (u, v) not in holes:
-                    columns[i, j], rows[i, j] = columns[u, v], rows[u, v]
-                    holes.remove((i, j))
-                    break
-        if len(holes) == before:
-            return
+    # built like upstream's set, so that iterating over it gives upstream's order; what upstream removes from
+    # its set in the meantime does not change the order of the others
+    holes = set(zip(*(axis.tolist() for axis in np.nonzero(np.isnan(columns))), strict=True))
+    places = np.fromiter(itertools.chain.from_iterable(holes), np.int64).reshape(-1, 2)
+    _fill(places, _NEARBY, columns, rows)
+
+
+@lean_kernel
+def _fill(holes: NDArray[np.int64], nearby: NDArray[np.int64], columns: Floats, rows: Floats) -> None:
+    """Fill these places, (row, column) each, [H, 2], again and again until no more can be."""
+    left, before = len(holes), len(holes) + 1
+    while left < before:
+        before, left = left, 0
+        for k in range(before):
+            i, j = holes[k, 0], holes[k, 1]
+            if not _filled(i, j, nearby, columns, rows):
+                holes[left, 0], holes[left, 1] = i, j
+                left += 1
+
+
+@inner_kernel
+def _filled(i: int, j: int, nearby: NDArray[np.int64], columns: Floats, rows: Floats) -> bool:
+    """Copy the first of the places nearby that is no hole itself; tell whether there is one."""
+    for n in range(len(nearby)):
+        u, v = i + nearby[n, 0], j + nearby[n, 1]
+        if 0 <= u < columns.shape[0] and 0 <= v < columns.shape[1] and not math.isnan(columns[u, v]):
+            columns[i, j], rows[i, j] = columns[u, v], rows[u, v]
+            return True
+    return False

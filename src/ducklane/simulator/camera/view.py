@@ -15,11 +15,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ducklane.simulator.camera.lens import DUCKIEBOT_LENS, Lens, inverse_maps, straightened
+from ducklane.simulator.camera.lens import DUCKIEBOT_LENS, Lens, inverse_maps, maps, straightened
 
 Floats = NDArray[np.float32]
 
@@ -123,30 +122,16 @@ def view(height: int, width: int, lens: Lens | None, blocks: Blocks) -> View:
     aspect = width / height
     x = (2 * (columns[used] + 0.5) / width - 1) * aspect
     y = 1 - 2 * (rows[used] + 0.5) / height
-    along_rows = _normalised(blocks.row_weights)
-    along_columns = _normalised(blocks.column_weights)
-
-    def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return along_rows @ values @ along_columns.T
-
-    def slope(values: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Change of the value over half a block, by linear regression."""
-        middle = mean(places)
-        variance = mean(places**2) - middle**2
-        half = np.sqrt(3 * np.maximum(variance, 0))  # variance = half^2 / 3 in a uniform distribution
-        covariance = mean(values * places) - mean(values) * middle
-        return np.divide(covariance * half, variance, out=np.zeros_like(half), where=variance > 1e-9)
-
-    places: list[NDArray[np.float64]] = list(np.indices(x.shape, dtype=np.float64))
-    row, column = places
-    half_width = np.hypot(slope(x, column), slope(y, column))
-    down_x, down_y = slope(x, row), slope(y, row)
+    rows_of, columns_of = _windows(blocks.row_weights), _windows(blocks.column_weights)
+    mean_x, by_row_x, by_column_x = _fitted(x, rows_of, columns_of)
+    mean_y, by_row_y, by_column_y = _fitted(y, rows_of, columns_of)
+    half_width, down_x, down_y = np.hypot(by_column_x, by_column_y), by_row_x, by_row_y
     # a block of a single pixel of the frame has no slope; half a frame pixel is 1 / height on the image plane
     if len(blocks.column_weights) == width:
         half_width = half_width + 1 / height
     if len(blocks.row_weights) == x.shape[0]:
         down_y = down_y - 1 / height
-    parts = (mean(x), mean(y), half_width, down_x, down_y)
+    parts = (mean_x, mean_y, half_width, down_x, down_y)
     return View(*(part.reshape(1, -1).astype(np.float32) for part in parts))
 
 
@@ -198,9 +183,39 @@ def stack_views(parts: Sequence[Part]) -> Part:
     return type(parts[0])(*map(joined, zip(*parts, strict=True)))
 
 
-def _normalised(weights: Floats) -> NDArray[np.float64]:
-    wide = weights.astype(np.float64)
-    return wide / wide.sum(axis=1, keepdims=True)
+class _Windows(NamedTuple):
+    """The pixels, along one side of the frame, that each of B blocks averages: K of them at most."""
+
+    places: NDArray[np.int64]
+    """(B, K) indices of the pixels"""
+    weights: NDArray[np.float64]
+    """(2, B, K) of the block's mean; then of the change over half the block, by linear regression, 0 for a
+    block of one pixel"""
+
+
+def _windows(weights: Floats) -> _Windows:
+    """Windows from weights as in `Blocks`, most of which are 0: products of whole matrices take long."""
+    used = weights > 0
+    length = int(used.sum(axis=1).max())
+    first = np.minimum(used.argmax(axis=1), weights.shape[1] - length)
+    places = first[:, None] + np.arange(length)
+    mean = np.take_along_axis(weights, places, axis=1).astype(np.float64)
+    mean /= mean.sum(axis=1, keepdims=True)
+    apart = places - (mean * places).sum(axis=1, keepdims=True)
+    variance = (mean * apart**2).sum(axis=1, keepdims=True)
+    # a uniform distribution's variance is a third of the square of half its width
+    scale = np.divide(np.sqrt(3), np.sqrt(variance), out=np.zeros_like(variance), where=variance > 1e-9)
+    return _Windows(places, np.stack([mean, mean * apart * scale]))
+
+
+def _fitted(
+    values: NDArray[np.float64], rows: _Windows, columns: _Windows
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Mean of the values of each block, and their changes over half its rows and over half its columns."""
+    by_rows = np.einsum("sbk,bkw->sbw", rows.weights, values[rows.places])
+    mean, by_column = np.einsum("sck,bck->sbc", columns.weights, by_rows[0][:, columns.places])
+    by_row = np.einsum("ck,bck->bc", columns.weights[0], by_rows[1][:, columns.places])
+    return mean, by_row, by_column
 
 
 def _undistorted(
@@ -235,14 +250,13 @@ def _smeared(
     if lens is None:
         nothing = np.zeros((0, SUBPIXELS**2), np.int32)
         return np.zeros(rows * columns, np.bool_), np.zeros(0, np.int32), nothing
-    shown_row, shown_column = _bent(lens, height, width)
     # the frame's pixel under each of the image's points, SUBPIXELS x SUBPIXELS per pixel
     row_scale = blocks.row_weights.shape[1] / (rows * SUBPIXELS)
     column_scale = width / (columns * SUBPIXELS)
     row, column = np.indices((rows * SUBPIXELS, columns * SUBPIXELS))
     frame_row = ((row + 0.5) * row_scale).astype(int) + blocks.first_row
     frame_column = ((column + 0.5) * column_scale).astype(int)
-    from_row, from_column = shown_row[frame_row, frame_column], shown_column[frame_row, frame_column]
+    from_row, from_column = _belonging(lens, height, width, frame_row, frame_column)
     moved = np.hypot(from_row - frame_row, from_column - frame_column) > _SMEAR_PIXELS
     point_row = ((from_row + 0.5 - blocks.first_row) / row_scale).astype(int).clip(0, row.shape[0] - 1)
     point_column = ((from_column + 0.5) / column_scale).astype(int).clip(0, row.shape[1] - 1)
@@ -262,24 +276,15 @@ def _pixel_of(points: Ints, columns: int) -> Ints:
     return np.stack([row, column], axis=-1).astype(np.int32) // SUBPIXELS
 
 
-def _bent(lens: Lens, height: int, width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(row, column) on the distorted frame where the content of each of its pixels truly belongs.
+def _belonging(
+    lens: Lens, height: int, width: int, row: NDArray[np.int64], column: NDArray[np.int64]
+) -> tuple[Floats, Floats]:
+    """(row, column) on the distorted frame where the content of these of its pixels truly belongs.
 
     OpenCV's exact model applied to what the numerical inverse shows there, half a pixel up and to the left:
     upstream rounds down.
     """
-    column, row = _undistorted(height, width, lens)
-    straight = straightened(lens, height, width)
-    rays = np.stack(
-        [
-            (column - straight[0, 2]) / straight[0, 0],
-            (row - straight[1, 2]) / straight[1, 1],
-            np.ones_like(row),
-        ],
-        axis=-1,
-    )
-    points, _ = cv2.projectPoints(
-        rays.reshape(-1, 1, 3), np.zeros(3), np.zeros(3), lens.matrix, lens.coefficients
-    )
-    flat = np.asarray(points, np.float64).reshape(height, width, 2)
-    return flat[..., 1] - 0.5, flat[..., 0] - 0.5
+    columns, rows = _undistorted(height, width, lens)
+    rectified = rows[row, column].astype(np.int64), columns[row, column].astype(np.int64)
+    to_column, to_row = maps(lens, height, width)
+    return to_row[rectified] - 0.5, to_column[rectified] - 0.5
