@@ -128,7 +128,7 @@ def _new_cameras(settings: SimulatorSettings, scene: Scene, n: int, blocks: Bloc
     ]
     views, projections = stack_views([pair[0] for pair in pairs]), stack_views([pair[1] for pair in pairs])
     pixels = views.x.shape[1]
-    rays = new_rays(n if own_rays else 1, pixels)
+    rays = new_rays(n if own_rays else 1, pixels, compact=own_rays)
     if not own_rays:
         aim(views, 0, rays, 0, HEIGHT_M, PITCH_RAD, float(np.tan(FIELD_OF_VIEW_RAD / 2)))
     return Cameras(

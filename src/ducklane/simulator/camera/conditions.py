@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ducklane.kernel import lean_kernel
+from ducklane.kernel import inner_kernel, lean_kernel
 from ducklane.simulator.camera.view import FIELD_OF_VIEW_RAD, HEIGHT_M, PITCH_RAD
 from ducklane.simulator.duckiebot import FORWARD_M
 from ducklane.simulator.world.draws import Stream, integers, uniform
@@ -73,6 +73,12 @@ def new_conditions(n: int) -> Conditions:
         ground=np.zeros((n, 3), np.float32),
         sky=np.zeros((n, 3), np.float32),
     )
+
+
+@inner_kernel
+def is_sun(light: NDArray[np.float64]) -> bool:
+    """Whether the lamp, one of `Conditions.light`, is so far away that it shines from one direction."""
+    return light[3] == 0
 
 
 @lean_kernel

@@ -18,10 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ducklane.kernel import inner_kernel, lean_kernel
-from ducklane.simulator.camera.conditions import Conditions
+from ducklane.simulator.camera.conditions import Conditions, is_sun
 from ducklane.simulator.camera.filtering import CHOICES
-from ducklane.simulator.camera.sampling import GROUPS, SAMPLES, Rays, horizon, on_ground, sky_share
-from ducklane.simulator.camera.view import View
+from ducklane.simulator.camera.sampling import (
+    GROUPS,
+    SAMPLES,
+    Mount,
+    Places,
+    Rays,
+    mounted,
+    on_ground,
+    sky_share,
+)
+from ducklane.simulator.camera.view import Number, View
 from ducklane.simulator.town.road import SEAMLESS, TILE_TEXELS, Road
 
 CHUNK = 512
@@ -43,6 +52,8 @@ class Chunk(NamedTuple):
     """(T, 2, CHUNK) sums over a pixel's texels, 16 bits each: red (low) and blue (high); green and road"""
     colors: NDArray[np.uint32]
     """(T, CHUNK) red, green, blue, a byte each"""
+    no_sky: NDArray[np.float32]
+    """(CHUNK,) zeros: the share of the sky in most chunks"""
     picture: NDArray[np.uint32]
     """(T, P) the same for all pixels of a picture: small enough for a cache, where results of many steps are
     not"""
@@ -69,6 +80,7 @@ def new_chunk(threads: int, pixels: int) -> Chunk:
         np.zeros((threads, _MOST * CHUNK), np.uint32),
         np.zeros((threads, 2, CHUNK), np.uint32),
         np.zeros((threads, CHUNK), np.uint32),
+        np.zeros(CHUNK, np.float32),
         np.zeros((threads, pixels), np.uint32),
     )
 
@@ -103,6 +115,7 @@ def draw_ground(
         thread: the one that draws.
     """
     picture, colors, sums = chunk.picture[thread], chunk.colors[thread], chunk.sums[thread]
+    no_sky = chunk.no_sky
     first, begin = 0, 0
     for group in range(GROUPS):
         level, choice = group // len(CHOICES), group % len(CHOICES)
@@ -110,7 +123,7 @@ def draw_ground(
         pixels_of_group = behind - first
         if pixels_of_group > 0:
             side = TILE_TEXELS >> level
-            gaze = _gaze(x, z, angle, side, side / road.tile_size[m])
+            gaze = _gaze(x, z, angle, side, side / road.tile_size[m], rays.unit[level])
             for start in range(first, behind, CHUNK):
                 stop = min(start + CHUNK, behind)
                 size = stop - start
@@ -119,7 +132,8 @@ def draw_ground(
                     ahead, right = rays.ahead[c, at : at + size], rays.right[c, at : at + size]
                     _find(road, m, level, gaze, ahead, right, n * size, chunk, thread)
                 _add(road, m, level, samples, size, chunk, thread)
-                sky, share = rays.sky[c, start:stop], lit[start:stop]
+                sky = rays.sky[c, start:stop] if rays.meets_sky[c, group] else no_sky[:size]
+                share = lit[:size] if is_sun(conditions.light[i]) else lit[start:stop]
                 _shade(samples, sky, share, sums, conditions, i, colors)
                 for k in range(size):
                     picture[rays.pixels[c, start + k]] = colors[k]
@@ -130,15 +144,17 @@ def draw_ground(
 
 
 @inner_kernel
-def _gaze(x: float, z: float, angle: float, margin: float, per_metre: float) -> Gaze:
+def _gaze(x: float, z: float, angle: float, margin: float, per_metre: float, unit: float = 0.0) -> Gaze:
     """The projection for a robot. Its heading is (cos, -sin) in (x, z), the right-hand side (sin, cos).
 
     Args:
         x, z, angle: its pose.
         margin: texels of the empty tiles before the map.
         per_metre: texels per metre.
+        unit: as in `Rays`.
     """
-    cos, sin = math.cos(angle) * per_metre, math.sin(angle) * per_metre
+    per_unit = per_metre * unit if unit > 0 else per_metre
+    cos, sin = math.cos(angle) * per_unit, math.sin(angle) * per_unit
     return Gaze(
         np.float32(margin + x * per_metre),
         np.float32(cos),
@@ -155,8 +171,8 @@ def _find(
     m: int,
     level: int,
     gaze: Gaze,
-    ahead: NDArray[np.float32],
-    right: NDArray[np.float32],
+    ahead: Places,
+    right: Places,
     first: int,
     chunk: Chunk,
     thread: int,
@@ -188,10 +204,11 @@ def _find(
 
 @inner_kernel
 def _texel(
-    gaze: Gaze, ahead: np.float32, right: np.float32, last_column: np.uint32, last_row: np.uint32
+    gaze: Gaze, ahead: Number, right: Number, last_column: np.uint32, last_row: np.uint32
 ) -> tuple[np.uint32, np.uint32]:
-    column = gaze.column + gaze.column_ahead * ahead + gaze.column_right * right
-    row = gaze.row + gaze.row_ahead * ahead + gaze.row_right * right
+    forward, aside = np.float32(ahead), np.float32(right)
+    column = gaze.column + gaze.column_ahead * forward + gaze.column_right * aside
+    row = gaze.row + gaze.row_ahead * forward + gaze.row_right * aside
     return (
         min(np.uint32(np.int32(column)), last_column),
         min(np.uint32(np.int32(row)), last_row),
@@ -336,20 +353,35 @@ def light_up(
         c: the camera's index.
         conditions: of all robots.
         i: the robot.
-        lit: (P,) output: cosine between the road's normal and the direction to the lamp, 0 or more.
+        lit: (P,) output, as `_brightness` has it. Under a sun all are the same, and only those of one chunk
+            are written.
     """
-    height, pitch, tangent = conditions.height[i], conditions.pitch[i], conditions.tangent[i]
+    mount = mounted(conditions.height[i], conditions.pitch[i], conditions.tangent[i])
     light = conditions.light[i]
-    end = horizon(height, pitch, tangent)
-    # the road's normal, straight up on the map, in eye coordinates
-    normal_up, normal_back = math.cos(pitch), math.sin(pitch)
+    if is_sun(light):
+        lit[:CHUNK] = _brightness(light, mount, 0.0, 0.0, 0.0)
+        return
     for k in range(rays.group_end[c, GROUPS - 1]):
         p = rays.pixels[c, k]
-        sky = sky_share(view.y[v, p], view.down_y[v, p], end)
+        sky = sky_share(view.y[v, p], view.down_y[v, p], mount.horizon)
         x, y = view.x[v, p] + sky * view.down_x[v, p], view.y[v, p] + sky * view.down_y[v, p]
-        depth, _, _ = on_ground(x, y, height, pitch, tangent)
-        right = light[0] - light[3] * depth * tangent * x
-        up = light[1] - light[3] * depth * tangent * y
-        back = light[2] + light[3] * depth
-        distance = math.sqrt(right * right + up * up + back * back)
-        lit[k] = max(0.0, (up * normal_up + back * normal_back) / distance)
+        depth, _, _ = on_ground(x, y, mount)
+        lit[k] = _brightness(light, mount, x, y, depth)
+
+
+@inner_kernel
+def _brightness(light: NDArray[np.float64], mount: Mount, x: float, y: float, depth: float) -> float:
+    """Cosine between the road's normal and the direction to the lamp, 0 or more.
+
+    Args:
+        light: as in `Conditions`.
+        mount: of the camera.
+        x, y: of a point of the road on the image plane.
+        depth: its distance along the camera's axis, metres.
+    """
+    right = light[0] - light[3] * depth * mount.tangent * x
+    up = light[1] - light[3] * depth * mount.tangent * y
+    back = light[2] + light[3] * depth
+    distance = math.sqrt(right * right + up * up + back * back)
+    # the road's normal, straight up on the map, in eye coordinates
+    return max(0.0, (up * mount.ahead + back * mount.down) / distance)
