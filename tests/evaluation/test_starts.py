@@ -33,6 +33,7 @@ def simulator(map_name):
             camera_height=48,
             accept_start_angle_deg=40,
             full_transparency=False,
+            fidelity="fast",
             distortion=False,
             domain_rand=False,
             dynamics_rand=False,

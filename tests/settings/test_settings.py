@@ -26,6 +26,7 @@ simulator:
   camera_height: 480
   accept_start_angle_deg: 40
   full_transparency: true
+  fidelity: fast
   distortion: true
   domain_rand: false
   dynamics_rand: false
@@ -285,7 +286,7 @@ WRONG_FILES = [
         "tab",
         VALID.replace("  lr:", "\tlr:"),
         [
-            "params.yaml:26: is not YAML (found character '\\t' that cannot start any token); "
+            "params.yaml:27: is not YAML (found character '\\t' that cannot start any token); "
             "use spaces, not tabs"
         ],
     ),
@@ -297,23 +298,23 @@ WRONG_FILES = [
     (
         "no space after the indentation",
         VALID.replace("  lr: 0.0003", "   lr: 0.0003"),
-        ["params.yaml:26: is not YAML (mapping values are not allowed here); fix it"],
+        ["params.yaml:27: is not YAML (mapping values are not allowed here); fix it"],
     ),
     (
         "two documents",
         f"{VALID}---\n{VALID}",
-        ["params.yaml:95: is not YAML (but found another document); fix it"],
+        ["params.yaml:96: is not YAML (but found another document); fix it"],
     ),
     (
         "unknown alias",
         replaced(("rllib.lr", "*rate")),
-        ["params.yaml:26: is not YAML (found undefined alias 'rate'); fix it"],
+        ["params.yaml:27: is not YAML (found undefined alias 'rate'); fix it"],
     ),
     (
         "a program",
         replaced(("rllib.lr", "!!python/object:os.system x")),
         [
-            "params.yaml:26: is not YAML (could not determine a constructor for the tag "
+            "params.yaml:27: is not YAML (could not determine a constructor for the tag "
             "'tag:yaml.org,2002:python/object:os.system'); fix it"
         ],
     ),
@@ -331,9 +332,9 @@ WRONG_FILES = [
     (
         "duplicate key",
         VALID.replace("  lr: 0.0003\n", "  lr: 0.0003\n  lr: 0.1\n"),
-        ['params.yaml:27: duplicate key "lr"; keep one of the two'],
+        ['params.yaml:28: duplicate key "lr"; keep one of the two'],
     ),
-    ("duplicate section", f"{VALID}ray: 1\n", ['params.yaml:95: duplicate key "ray"; keep one of the two']),
+    ("duplicate section", f"{VALID}ray: 1\n", ['params.yaml:96: duplicate key "ray"; keep one of the two']),
     (
         "misspelt key",
         VALID.replace("  lr:", "  lrr:"),
@@ -423,6 +424,14 @@ WRONG_FILES = [
         ],
     ),
     (
+        "exact pictures of a simulator that has no others",
+        replaced(("simulator.fidelity", "exact")),
+        [
+            "params.yaml: simulator.fidelity: exact is of the batched simulator, and gym-duckietown's "
+            "pictures are exact as they are; set fidelity to fast, or simulator.backend: batched"
+        ],
+    ),
+    (
         "average that is not exact",
         replaced(("observation.crop_top", "1"), ("observation.height", "97"), ("observation.width", "97")),
         [
@@ -496,7 +505,7 @@ def test_a_program_ends_with_code_2_before_anything_heavy_is_imported(
     assert ended.stdout == ""
     assert len(ended.stderr.splitlines()) == lines
     assert all(
-        line.startswith("params.yaml: ") or "params.yaml:26:" in line for line in ended.stderr.splitlines()
+        line.startswith("params.yaml: ") or "params.yaml:27:" in line for line in ended.stderr.splitlines()
     )
 
 
@@ -616,6 +625,7 @@ def test_the_original_trainers_values_load_and_keep_their_meaning(tmp_path: Path
         "camera_height": 480,
         "accept_start_angle_deg": 40,
         "full_transparency": True,
+        "fidelity": "fast",
         "distortion": True,
         "domain_rand": False,
         "dynamics_rand": False,

@@ -21,6 +21,7 @@ def small() -> SimulatorSettings:
         camera_height=48,
         accept_start_angle_deg=40,
         full_transparency=True,
+        fidelity="fast",
         distortion=False,
         domain_rand=False,
         dynamics_rand=False,

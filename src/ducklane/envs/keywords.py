@@ -25,6 +25,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "camera_height": 480,
         "accept_start_angle_deg": 60.0,
         "full_transparency": True,
+        "fidelity": "fast",
         "distortion": True,
         "domain_rand": False,
         "dynamics_rand": False,

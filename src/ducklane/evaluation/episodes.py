@@ -60,6 +60,7 @@ def evaluation_simulator(settings: Settings) -> SimulatorSettings:
             "domain_rand": False,
             "dynamics_rand": False,
             "camera_rand": False,
+            "fidelity": "fast",  # of the laps, which would take hours; gym-duckietown has no other
         }
     )
 

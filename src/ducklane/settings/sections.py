@@ -51,6 +51,7 @@ class SimulatorSettings(Section):
     camera_height: Annotated[int, Field(ge=16, le=4096)]
     accept_start_angle_deg: Annotated[float, Field(gt=0, le=180)]
     full_transparency: bool
+    fidelity: Literal["fast", "exact"]
     distortion: bool
     domain_rand: bool
     dynamics_rand: bool
@@ -75,6 +76,16 @@ class SimulatorSettings(Section):
                 "map_name",
                 f"{list(self.map_name)} is more than gym-duckietown can load; give one name, or set "
                 "simulator.backend: batched",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _stock_is_exact(self) -> Self:
+        if self.backend == "gym-duckietown" and self.fidelity == "exact":
+            raise Conflict(
+                "fidelity",
+                "exact is of the batched simulator, and gym-duckietown's pictures are exact as they are; set "
+                "fidelity to fast, or simulator.backend: batched",
             )
         return self
 

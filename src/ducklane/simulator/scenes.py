@@ -26,7 +26,7 @@ from ducklane.simulator.town.map_format import as_written, kind_of
 from ducklane.simulator.town.maps import is_own, read_map
 from ducklane.simulator.town.meshes import Meshes, Painted, Shape, Skin, bake_shape, bake_skin, join_meshes
 from ducklane.simulator.town.resources import MapError, content_of, tile_texture
-from ducklane.simulator.town.road import Road, TileLevels, Whole
+from ducklane.simulator.town.road import FullTiles, Road, TileLevels, Whole, full_tiles
 from ducklane.simulator.town.scene import Scene, stack_scenes
 from ducklane.simulator.town.textures import decoded
 
@@ -51,10 +51,26 @@ def load_scene(map_names: tuple[str, ...]) -> Scene:
 
 
 @cache
+def load_full_tiles(map_names: tuple[str, ...]) -> FullTiles:
+    """The tiles of these maps at full resolution; names and errors are those of `load_scene`."""
+    contents = [_content(name) for name in map_names]
+    paths = {kind: _picture(kind) for content in contents for kind in _tile_kinds(content)}
+    return full_tiles(contents, {kind: decoded(content_of(path), path) for kind, path in paths.items()})
+
+
+def _content(name: str) -> Any:
+    content = read_map(name)
+    # packaged maps are read as gym-duckietown does
+    return as_written(content) if is_own(name) else content
+
+
+def _tile_kinds(content: Mapping[str, Any]) -> list[str]:
+    return sorted({kind_of(tile) for row in content["tiles"] for tile in row})
+
+
+@cache
 def _load_map(name: str) -> Scene:
-    content: Any = read_map(name)
-    if is_own(name):  # packaged maps are read as gym-duckietown does
-        content = as_written(content)
+    content = _content(name)
     things = drawn(content)
     models = {looks(thing): read_model(thing) for thing in things}
     shapes = {look: _shape(model) for look, model in models.items()}
@@ -68,7 +84,7 @@ def _load_map(name: str) -> Scene:
 
 
 def _road(content: Mapping[str, Any]) -> Road:
-    kinds = sorted({kind_of(tile) for row in content["tiles"] for tile in row})
+    kinds = _tile_kinds(content)
     pictures = {kind: _tile(kind) for kind in kinds}
     lying = [repr(content["tiles"]).encode(), *(content_of(_picture(kind)) for kind in kinds)]
     whole = Whole(**_cached(lying, [road, textures], lambda: road.bake_whole(content, pictures)._asdict()))

@@ -20,13 +20,16 @@ from ducklane.simulator.camera.view import (
     HEIGHT_M,
     PITCH_RAD,
     Blocks,
+    pixels_of,
     projection,
     stack_views,
     view,
     whole_frame,
+    windows_of,
 )
-from ducklane.simulator.scenes import load_scene
+from ducklane.simulator.scenes import load_full_tiles, load_scene
 from ducklane.simulator.stacking import Stacking, Stacks, new_stacks, push
+from ducklane.simulator.town.road import NO_TILES
 from ducklane.simulator.town.scene import Scene
 from ducklane.simulator.world.detour import detour
 from ducklane.simulator.world.lane import lane_ahead
@@ -122,14 +125,16 @@ def _new_cameras(settings: SimulatorSettings, scene: Scene, n: int, blocks: Bloc
     height, width = settings.camera_height, settings.camera_width
     own_view = settings.camera_rand and settings.distortion
     own_rays = own_view or settings.domain_rand
+    exact = settings.fidelity == "exact"
+    drawn = pixels_of(blocks) if exact else blocks
     pairs = [
-        (view(height, width, lens, blocks), projection(height, width, lens, blocks))
+        (view(height, width, lens, drawn), projection(height, width, lens, drawn))
         for lens in _lenses(settings, n)
     ]
     views, projections = stack_views([pair[0] for pair in pairs]), stack_views([pair[1] for pair in pairs])
     pixels = views.x.shape[1]
     rays = new_rays(n if own_rays else 1, pixels, compact=own_rays)
-    if not own_rays:
+    if not own_rays and not exact:
         aim(views, 0, rays, 0, HEIGHT_M, PITCH_RAD, float(np.tan(FIELD_OF_VIEW_RAD / 2)))
     return Cameras(
         views=views,
@@ -139,8 +144,12 @@ def _new_cameras(settings: SimulatorSettings, scene: Scene, n: int, blocks: Bloc
         own_view=own_view,
         own_rays=own_rays,
         conditions=new_conditions(n),
-        canvas=new_canvas(threads, len(blocks.row_weights), len(blocks.column_weights), scene.meshes),
+        canvas=new_canvas(threads, len(drawn.row_weights), len(drawn.column_weights), scene.meshes),
         chunk=new_chunk(threads, pixels),
+        exact=exact,
+        tiles=load_full_tiles(settings.map_names) if exact else NO_TILES,
+        rows=windows_of(blocks.row_weights),
+        columns=windows_of(blocks.column_weights),
     )
 
 

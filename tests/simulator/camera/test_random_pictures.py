@@ -69,10 +69,17 @@ def blocks(settings) -> Blocks:
     return image_blocks(settings.observation, settings.simulator)
 
 
-@pytest.mark.parametrize("map_name", ["loop_empty", "udem1"])
-def test_randomized_pictures_are_close_to_the_stock_simulators(settings, transform, blocks, map_name):
+@pytest.mark.parametrize(
+    ("map_name", "fidelity", "mean_db"),
+    [("loop_empty", "fast", 34), ("udem1", "fast", 34), ("loop_empty", "exact", 46)],
+)
+def test_randomized_pictures_are_close_to_the_stock_simulators(
+    settings, transform, blocks, map_name, fidelity, mean_db
+):
     """Once both have the same light, colours and camera; the lamp's place depends on earlier frames, too."""
-    world = settings.simulator.model_copy(update={"map_name": map_name, "domain_rand": True})
+    world = settings.simulator.model_copy(
+        update={"map_name": map_name, "domain_rand": True, "fidelity": fidelity}
+    )
     stock, batched = StockSimulator(world), BatchedSimulator(world, 1, blocks, threads=1)
     stock.reset(seed=1)
     same, apart = [], []
@@ -86,7 +93,7 @@ def test_randomized_pictures_are_close_to_the_stock_simulators(settings, transfo
         apart.append(psnr(own, theirs))
     stock.close()
     print(f"{map_name:30} {np.mean(same):6.2f} dB, worst {np.min(same):6.2f} dB, {np.mean(apart):6.2f} apart")
-    assert np.mean(same) >= 34
+    assert np.mean(same) >= mean_db
     assert np.min(same) >= 28
     assert np.mean(apart) < 25
 

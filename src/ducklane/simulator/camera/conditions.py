@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ducklane.kernel import inner_kernel, lean_kernel
-from ducklane.simulator.camera.view import FIELD_OF_VIEW_RAD, HEIGHT_M, PITCH_RAD
+from ducklane.simulator.camera.sampling import GROUPS, Mount, Rays, mounted, on_ground, sky_share
+from ducklane.simulator.camera.view import FIELD_OF_VIEW_RAD, HEIGHT_M, PITCH_RAD, View
 from ducklane.simulator.duckiebot import FORWARD_M
 from ducklane.simulator.world.draws import Stream, integers, uniform
 
@@ -193,3 +194,51 @@ def _draw_camera(
     conditions.height[i] = HEIGHT_M * height + noise[1]
     conditions.pitch[i] = PITCH_RAD * pitch
     conditions.tangent[i] = math.tan(FIELD_OF_VIEW_RAD * field / 2)
+
+
+@lean_kernel
+def light_up(
+    view: View, v: int, rays: Rays, c: int, conditions: Conditions, i: int, lit: NDArray[np.float32]
+) -> None:
+    """Compute the diffuse light on the road under each pixel.
+
+    Once per episode suffices: lamp and road are both fixed relative to the camera (see conditions.py).
+
+    Args:
+        view: of all images.
+        v: the image's index.
+        rays: of all cameras.
+        c: the camera's index.
+        conditions: of all robots.
+        i: the robot.
+        lit: (P,) output, as `brightness` has it. Under a sun all are the same.
+    """
+    mount = mounted(conditions.height[i], conditions.pitch[i], conditions.tangent[i])
+    light = conditions.light[i]
+    if is_sun(light):
+        lit[:] = brightness(light, mount, 0.0, 0.0, 0.0)
+        return
+    for k in range(rays.group_end[c, GROUPS - 1]):
+        p = rays.pixels[c, k]
+        sky = sky_share(view.y[v, p], view.down_y[v, p], mount.horizon)
+        x, y = view.x[v, p] + sky * view.down_x[v, p], view.y[v, p] + sky * view.down_y[v, p]
+        depth, _, _ = on_ground(x, y, mount)
+        lit[k] = brightness(light, mount, x, y, depth)
+
+
+@inner_kernel
+def brightness(light: NDArray[np.float64], mount: Mount, x: float, y: float, depth: float) -> float:
+    """Cosine between the road's normal and the direction to the lamp, 0 or more.
+
+    Args:
+        light: as in `Conditions`.
+        mount: of the camera.
+        x, y: of a point of the road on the image plane.
+        depth: its distance along the camera's axis, metres.
+    """
+    right = light[0] - light[3] * depth * mount.tangent * x
+    up = light[1] - light[3] * depth * mount.tangent * y
+    back = light[2] + light[3] * depth
+    distance = math.sqrt(right * right + up * up + back * back)
+    # the road's normal, straight up on the map, in eye coordinates
+    return max(0.0, (up * mount.ahead + back * mount.down) / distance)

@@ -23,22 +23,16 @@ from ducklane.simulator.camera.filtering import CHOICES
 from ducklane.simulator.camera.sampling import (
     GROUPS,
     SAMPLES,
-    Mount,
     Places,
     Rays,
-    mounted,
-    on_ground,
-    sky_share,
 )
-from ducklane.simulator.camera.view import Number, View
-from ducklane.simulator.town.road import SEAMLESS, TILE_TEXELS, Road
+from ducklane.simulator.camera.view import Number
+from ducklane.simulator.town.road import SEAMLESS, TILE_BITS, TILE_TEXELS, Road
 
 CHUNK = 512
 """Pixels drawn at a time."""
 
 _MOST = max(SAMPLES)
-_TILE_BITS = TILE_TEXELS.bit_length() - 1
-"""log2 of a tile's side in texels: shifts and masks take the place of divisions"""
 
 
 class Chunk(NamedTuple):
@@ -185,7 +179,7 @@ def _find(
     """
     size = ahead.shape[0]
     tiles, texels = chunk.tiles[thread, first : first + size], chunk.texels[thread, first : first + size]
-    bits = np.uint32(_TILE_BITS - level)
+    bits = np.uint32(TILE_BITS - level)
     mask = np.uint32((1 << bits) - 1)
     last_row = np.uint32((road.size[m, 0] << bits) - 1)
     last_column = np.uint32((road.size[m, 1] << bits) - 1)
@@ -239,30 +233,16 @@ def _add_samples(road: Road, m: int, level: int, samples: int, size: int, chunk:
     8 samples of 255 fit 16 bits, so the sum of one channel never carries into the other.
     """
     texels, colors = road.texels, road.colors
-    places, sums = chunk.texels[thread], chunk.sums[thread]
-    low, byte = np.uint32(0xFF00FF), np.uint32(8)
-    if level >= SEAMLESS:
-        first, palette = road.whole[m, level - SEAMLESS], road.whole_palette[m]
-        for k in range(size):
-            even, odd = np.uint32(0), np.uint32(0)
-            for n in range(samples):
-                texel = texels[np.uint32(first + places[n * size + k])]
-                color = colors[np.uint32(palette + texel)]
-                even += color & low
-                odd += (color >> byte) & low
-            sums[0, k], sums[1, k] = even, odd
-        return
-    tiles, of_tile, palettes = (
-        chunk.tiles[thread],
-        road.first[m, level].reshape(-1),
-        road.palette[m].reshape(-1),
-    )
+    tiles, places, sums = chunk.tiles[thread], chunk.texels[thread], chunk.sums[thread]
+    low, byte, whole = np.uint32(0xFF00FF), np.uint32(8), level >= SEAMLESS
+    first = road.whole[m, level - SEAMLESS :] if whole else road.first[m, level].reshape(-1)
+    palette = road.whole_palette[m:] if whole else road.palette[m].reshape(-1)
     for k in range(size):
         even, odd = np.uint32(0), np.uint32(0)
         for n in range(samples):
-            tile = tiles[n * size + k]
-            texel = texels[np.uint32(of_tile[tile] + places[n * size + k])]
-            color = colors[np.uint32(palettes[tile] + texel)]
+            tile = np.uint32(0) if whole else tiles[n * size + k]
+            texel = texels[np.uint32(first[tile] + places[n * size + k])]
+            color = colors[np.uint32(palette[tile] + texel)]
             even += color & low
             odd += (color >> byte) & low
         sums[0, k], sums[1, k] = even, odd
@@ -299,10 +279,7 @@ def _shade_channel(
     channel: int,
     colors: NDArray[np.uint32],
 ) -> None:
-    """Add one channel of a chunk's pixels, rounded, to their colours.
-
-    Texels are premultiplied with how much of them is road. OpenGL multiplies a texture (GL_MODULATE) with the
-    white tile's lit colour, which it clamps to 1.
+    """Add one channel of a chunk's pixels to their colours.
 
     Args:
         samples: texels per pixel.
@@ -316,72 +293,53 @@ def _shade_channel(
         channel: 0, 1 or 2.
         colors: output.
     """
-    one, half, place = np.float32(1), np.float32(0.5), np.uint32(8 * channel)
     share, part = np.float32(1 / samples), np.float32(1 / (255 * samples))
     ambient, diffuse = conditions.ambient[i, channel], conditions.diffuse[i, channel]
     ground, sky = conditions.ground[i, channel], conditions.sky[i, channel]
     for k in range(lit.shape[0]):
         total = np.float32(np.int32((sums[k] >> shift) & np.uint32(0xFFFF))) * share
         covered = np.float32(np.int32(road[k] >> np.uint32(16))) * part
-        below = total * min(one, ambient + diffuse * lit[k]) + ground * (one - covered)
-        color = np.uint32(np.int32(below * (one - skies[k]) + sky * skies[k] + half))
-        colors[k] |= color << place
+        color = shaded(total, covered, lit[k], ambient, diffuse, ground, sky, skies[k])
+        colors[k] |= packed_channel(color, channel)
+
+
+@inner_kernel
+def shaded(
+    road: np.float32,
+    covered: np.float32,
+    lit: np.float32,
+    ambient: np.float32,
+    diffuse: np.float32,
+    ground: np.float32,
+    sky: np.float32,
+    sky_share: np.float32,
+) -> np.float32:
+    """One channel of a pixel, 0 to 255: lit road, the ground beside it, and the sky.
+
+    OpenGL multiplies a texture (GL_MODULATE) with the white tile's lit colour, which it clamps to 1.
+
+    Args:
+        road: premultiplied with `covered`.
+        covered: share of the ground that is road.
+        lit: diffuse light.
+        ambient, diffuse, ground, sky: as in `Conditions`.
+        sky_share: fraction of the pixel that is sky.
+    """
+    one = np.float32(1)
+    below = road * min(one, ambient + diffuse * lit) + ground * (one - covered)
+    return below * (one - sky_share) + sky * sky_share
+
+
+@inner_kernel
+def packed_channel(value: np.float32, channel: int) -> np.uint32:
+    """One channel, 0 to 255, rounded and in its place in a colour."""
+    return np.uint32(np.int32(value + np.float32(0.5))) << np.uint32(8 * channel)
 
 
 @inner_kernel
 def _sky(conditions: Conditions, i: int) -> np.uint32:
     """The sky's colour."""
-    half = np.float32(0.5)
-    red = np.uint32(np.int32(conditions.sky[i, 0] + half))
-    green = np.uint32(np.int32(conditions.sky[i, 1] + half))
-    blue = np.uint32(np.int32(conditions.sky[i, 2] + half))
-    return red | (green << np.uint32(8)) | (blue << np.uint32(16))
-
-
-@lean_kernel
-def light_up(
-    view: View, v: int, rays: Rays, c: int, conditions: Conditions, i: int, lit: NDArray[np.float32]
-) -> None:
-    """Compute the diffuse light on the road under each pixel.
-
-    Once per episode suffices: lamp and road are both fixed relative to the camera (see conditions.py).
-
-    Args:
-        view: of all images.
-        v: the image's index.
-        rays: of all cameras.
-        c: the camera's index.
-        conditions: of all robots.
-        i: the robot.
-        lit: (P,) output, as `_brightness` has it. Under a sun all are the same, and only those of one chunk
-            are written.
-    """
-    mount = mounted(conditions.height[i], conditions.pitch[i], conditions.tangent[i])
-    light = conditions.light[i]
-    if is_sun(light):
-        lit[:CHUNK] = _brightness(light, mount, 0.0, 0.0, 0.0)
-        return
-    for k in range(rays.group_end[c, GROUPS - 1]):
-        p = rays.pixels[c, k]
-        sky = sky_share(view.y[v, p], view.down_y[v, p], mount.horizon)
-        x, y = view.x[v, p] + sky * view.down_x[v, p], view.y[v, p] + sky * view.down_y[v, p]
-        depth, _, _ = on_ground(x, y, mount)
-        lit[k] = _brightness(light, mount, x, y, depth)
-
-
-@inner_kernel
-def _brightness(light: NDArray[np.float64], mount: Mount, x: float, y: float, depth: float) -> float:
-    """Cosine between the road's normal and the direction to the lamp, 0 or more.
-
-    Args:
-        light: as in `Conditions`.
-        mount: of the camera.
-        x, y: of a point of the road on the image plane.
-        depth: its distance along the camera's axis, metres.
-    """
-    right = light[0] - light[3] * depth * mount.tangent * x
-    up = light[1] - light[3] * depth * mount.tangent * y
-    back = light[2] + light[3] * depth
-    distance = math.sqrt(right * right + up * up + back * back)
-    # the road's normal, straight up on the map, in eye coordinates
-    return max(0.0, (up * mount.ahead + back * mount.down) / distance)
+    color = np.uint32(0)
+    for channel in range(3):
+        color |= packed_channel(conditions.sky[i, channel], channel)
+    return color

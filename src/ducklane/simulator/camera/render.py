@@ -9,15 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ducklane.kernel import inner_kernel, lean_kernel
-from ducklane.simulator.camera.conditions import Conditions
-from ducklane.simulator.camera.ground import Chunk, draw_ground, light_up
+from ducklane.simulator.camera.conditions import Conditions, brightness, light_up
+from ducklane.simulator.camera.ground import Chunk, draw_ground, packed_channel, shaded
 from ducklane.simulator.camera.objects import Eye, Thing, draw_thing
 from ducklane.simulator.camera.raster import Canvas, lay_over, wipe
-from ducklane.simulator.camera.sampling import Rays, aim
-from ducklane.simulator.camera.view import Projection, View
+from ducklane.simulator.camera.sampling import Rays, aim, below_horizon, mounted, on_ground
+from ducklane.simulator.camera.view import Projection, View, Windows
+from ducklane.simulator.town.road import TILE_BITS, TILE_TEXELS, FullTiles, Road
 from ducklane.simulator.town.scene import Scene
 from ducklane.simulator.world.robots import Robots
 from ducklane.simulator.world.things import Things
+
+Texels = tuple[np.uint32, np.uint32, np.uint32, np.uint32]
+Weights = tuple[np.float32, np.float32, np.float32, np.float32]
 
 
 class Cameras(NamedTuple):
@@ -35,6 +39,13 @@ class Cameras(NamedTuple):
     conditions: Conditions
     canvas: Canvas
     chunk: Chunk
+    exact: bool
+    """frames are drawn as they are, where the stock simulator samples them, and then averaged to images"""
+    tiles: FullTiles
+    """of the exact pictures"""
+    rows: Windows
+    """of the frame, that an image's row averages"""
+    columns: Windows
 
 
 @inner_kernel
@@ -47,6 +58,8 @@ def _own(cameras: Cameras, i: int) -> tuple[int, int]:
 def prepare_camera(cameras: Cameras, i: int) -> None:
     """Plan robot i's rays and light its road, once per episode."""
     conditions = cameras.conditions
+    if cameras.exact:
+        return
     v, c = _own(cameras, i)
     if cameras.own_rays:
         aim(
@@ -82,27 +95,143 @@ def draw_frame(
         thread: the one that draws.
         image: (P, 3), output.
     """
-    conditions = cameras.conditions
+    conditions, picture = cameras.conditions, cameras.chunk.picture[thread]
     m, angle = robots.map_index[i], robots.angle[i]
     x, z = robots.x[i] + conditions.noise[i, 0], robots.z[i] + conditions.noise[i, 2]
-    _, c = _own(cameras, i)
-    draw_ground(
-        scene.road,
-        m,
-        cameras.rays,
-        c,
-        x,
-        z,
-        angle,
-        cameras.lit[i],
-        conditions,
-        i,
-        cameras.chunk,
-        thread,
-    )
+    v, c = _own(cameras, i)
+    road, lit, chunk = scene.road, cameras.lit[i], cameras.chunk
+    if cameras.exact:
+        _draw_exactly(road, cameras.tiles, m, cameras.views, v, x, z, angle, conditions, i, picture)
+    else:
+        draw_ground(road, m, cameras.rays, c, x, z, angle, lit, conditions, i, chunk, thread)
     if scene.layout.object_count[m] > 0:
         _draw_things(scene, things, cameras, i, m, x, z, angle, thread)
-    _write(cameras.chunk.picture[thread], image)
+    if cameras.exact:
+        _average(picture, cameras.rows, cameras.columns, image)
+    else:
+        _write(picture, image)
+
+
+@lean_kernel
+def _draw_exactly(
+    road: Road,
+    tiles: FullTiles,
+    m: int,
+    view: View,
+    v: int,
+    x: float,
+    z: float,
+    angle: float,
+    conditions: Conditions,
+    i: int,
+    picture: NDArray[np.uint32],
+) -> None:
+    """Draw all pixels of a picture whose pixels are the frame's, where the stock simulator samples them.
+
+    Args:
+        road: the ground of all maps.
+        tiles: their tiles at full resolution.
+        m: the map.
+        view: of all images.
+        v: the image's index.
+        x, z, angle: pose of the robot, with the camera's noise; metres, radians.
+        conditions: of all robots.
+        i: the robot.
+        picture: (P,) output.
+    """
+    mount = mounted(conditions.height[i], conditions.pitch[i], conditions.tangent[i])
+    per_metre = TILE_TEXELS / road.tile_size[m]
+    cos, sin = math.cos(angle), math.sin(angle)
+    ambient, diffuse = conditions.ambient[i], conditions.diffuse[i]
+    ground, sky = conditions.ground[i], conditions.sky[i]
+    for p in range(picture.shape[0]):
+        plane_x, plane_y, _, _, share = below_horizon(view, v, p, mount.horizon)
+        depth, ahead, right = on_ground(plane_x, plane_y, mount)
+        lit = np.float32(brightness(conditions.light[i], mount, plane_x, plane_y, depth))
+        # the map is surrounded by a tile's width of empty tiles
+        column = (x + cos * ahead + sin * right) * per_metre + TILE_TEXELS
+        row = (z - sin * ahead + cos * right) * per_metre + TILE_TEXELS
+        texels, weights = _around(tiles, road, m, column, row)
+        covered = _mixed(texels, weights, 3) / np.float32(255)
+        color = np.uint32(0)
+        for channel in range(3):
+            total = _mixed(texels, weights, channel)
+            value = shaded(
+                total,
+                covered,
+                lit,
+                ambient[channel],
+                diffuse[channel],
+                ground[channel],
+                sky[channel],
+                np.float32(share),
+            )
+            color |= packed_channel(value, channel)
+        picture[p] = color
+
+
+@inner_kernel
+def _around(tiles: FullTiles, road: Road, m: int, column: float, row: float) -> tuple[Texels, Weights]:
+    """The four texels around a place, and how near each is (GL_LINEAR).
+
+    Pictures repeat beyond their edges (GL_REPEAT), so a tile's edge is mixed with its opposite one.
+    """
+    last, bits = TILE_TEXELS - 1, TILE_BITS
+    tile_row = min(max(int(row) >> bits, 0), road.size[m, 0] - 1)
+    tile_column = min(max(int(column) >> bits, 0), road.size[m, 1] - 1)
+    first = tiles.first[m, tile_row, tile_column]
+    row0, column0 = math.floor(row - 0.5), math.floor(column - 0.5)
+    down, right = np.float32(row - 0.5 - row0), np.float32(column - 0.5 - column0)
+    top, bottom = first + ((row0 & last) << bits), first + (((row0 + 1) & last) << bits)
+    left, aside = column0 & last, (column0 + 1) & last
+    up, near = np.float32(1) - down, np.float32(1) - right
+    return (
+        (
+            tiles.texels[top + left],
+            tiles.texels[top + aside],
+            tiles.texels[bottom + left],
+            tiles.texels[bottom + aside],
+        ),
+        (up * near, up * right, down * near, down * right),
+    )
+
+
+@inner_kernel
+def _mixed(texels: Texels, weights: Weights, channel: int) -> np.float32:
+    """One channel of their weighted mean."""
+    mixed = np.float32(0)
+    for n in range(4):
+        byte = (texels[n] >> np.uint32(8 * channel)) & np.uint32(255)
+        mixed += weights[n] * np.float32(np.int32(byte))
+    return mixed
+
+
+@lean_kernel
+def _average(picture: NDArray[np.uint32], rows: Windows, columns: Windows, image: NDArray[np.uint8]) -> None:
+    """Average the frame's pixels, and round half up, as `task.observation.FrameTransform` does."""
+    height, width = rows.places.shape[0], columns.places.shape[0]
+    stride = columns.places[width - 1, columns.places.shape[1] - 1] + 1
+    for row in range(height):
+        for column in range(width):
+            sums = (0.0, 0.0, 0.0)
+            for a in range(rows.places.shape[1]):
+                for b in range(columns.places.shape[1]):
+                    weight = rows.weights[0, row, a] * columns.weights[0, column, b]
+                    color = picture[rows.places[row, a] * stride + columns.places[column, b]]
+                    sums = _plus(sums, weight, color)
+            for channel in range(3):
+                # sums of exact halves may have lost their last bit
+                image[row * width + column, channel] = np.uint8(sums[channel] + 0.5 + 1e-9)
+
+
+@inner_kernel
+def _plus(sums: tuple[float, float, float], weight: float, color: np.uint32) -> tuple[float, float, float]:
+    byte, eight, sixteen = np.uint32(255), np.uint32(8), np.uint32(16)
+    return (
+        sums[0] + weight * (color & byte),
+        sums[1] + weight * ((color >> eight) & byte),
+        sums[2] + weight * ((color >> sixteen) & byte),
+    )
 
 
 @inner_kernel

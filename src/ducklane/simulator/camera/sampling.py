@@ -184,7 +184,7 @@ def _place(
     rays.meets_sky[c, group] = False
     for k in range(first, behind):
         p = rays.pixels[c, k]
-        x, y, dx, dy, sky = _below_horizon(view, v, p, mount.horizon)
+        x, y, dx, dy, sky = below_horizon(view, v, p, mount.horizon)
         rays.sky[c, k] = sky
         rays.meets_sky[c, group] |= sky > 0
         length = max(math.sqrt(dx * dx + dy * dy), 1e-9)
@@ -222,7 +222,7 @@ def sky_share(y: Number, down_y: Number, end: Number) -> Any:
 
 
 @inner_kernel
-def _below_horizon(view: View, v: int, p: int, end: float) -> tuple[float, float, float, float, float]:
+def below_horizon(view: View, v: int, p: int, end: float) -> tuple[float, float, float, float, float]:
     """The part of pixel p's footprint that is ground, on the image plane.
 
     Returns:
@@ -236,7 +236,7 @@ def _below_horizon(view: View, v: int, p: int, end: float) -> tuple[float, float
 @lean_kernel
 def _plan(view: View, v: int, p: int, plans: Ints, mount: Mount) -> int:
     """Group of pixel p, as in `Rays.group`."""
-    x, y, dx, dy, sky = _below_horizon(view, v, p, mount.horizon)
+    x, y, dx, dy, sky = below_horizon(view, v, p, mount.horizon)
     if sky >= 1.0:
         return GROUPS
     depth, _, _ = on_ground(x, y, mount)

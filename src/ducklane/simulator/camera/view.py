@@ -55,6 +55,13 @@ def whole_frame(height: int, width: int) -> Blocks:
     return Blocks(0, np.eye(height, dtype=np.float32), np.eye(width, dtype=np.float32))
 
 
+def pixels_of(blocks: Blocks) -> Blocks:
+    """The image is the part of the camera's frame that these blocks average."""
+    return whole_frame(blocks.row_weights.shape[1], blocks.column_weights.shape[1])._replace(
+        first_row=blocks.first_row
+    )
+
+
 class View(NamedTuple):
     """Where the pixels of V images lie on the image plane; P = image height * width, row by row."""
 
@@ -122,7 +129,7 @@ def view(height: int, width: int, lens: Lens | None, blocks: Blocks) -> View:
     aspect = width / height
     x = (2 * (columns[used] + 0.5) / width - 1) * aspect
     y = 1 - 2 * (rows[used] + 0.5) / height
-    rows_of, columns_of = _windows(blocks.row_weights), _windows(blocks.column_weights)
+    rows_of, columns_of = windows_of(blocks.row_weights), windows_of(blocks.column_weights)
     mean_x, by_row_x, by_column_x = _fitted(x, rows_of, columns_of)
     mean_y, by_row_y, by_column_y = _fitted(y, rows_of, columns_of)
     half_width, down_x, down_y = np.hypot(by_column_x, by_column_y), by_row_x, by_row_y
@@ -183,7 +190,7 @@ def stack_views(parts: Sequence[Part]) -> Part:
     return type(parts[0])(*map(joined, zip(*parts, strict=True)))
 
 
-class _Windows(NamedTuple):
+class Windows(NamedTuple):
     """The pixels, along one side of the frame, that each of B blocks averages: K of them at most."""
 
     places: NDArray[np.int64]
@@ -193,7 +200,7 @@ class _Windows(NamedTuple):
     block of one pixel"""
 
 
-def _windows(weights: Floats) -> _Windows:
+def windows_of(weights: Floats) -> Windows:
     """Windows from weights as in `Blocks`, most of which are 0: products of whole matrices take long."""
     used = weights > 0
     length = int(used.sum(axis=1).max())
@@ -205,11 +212,11 @@ def _windows(weights: Floats) -> _Windows:
     variance = (mean * apart**2).sum(axis=1, keepdims=True)
     # a uniform distribution's variance is a third of the square of half its width
     scale = np.divide(np.sqrt(3), np.sqrt(variance), out=np.zeros_like(variance), where=variance > 1e-9)
-    return _Windows(places, np.stack([mean, mean * apart * scale]))
+    return Windows(places, np.stack([mean, mean * apart * scale]))
 
 
 def _fitted(
-    values: NDArray[np.float64], rows: _Windows, columns: _Windows
+    values: NDArray[np.float64], rows: Windows, columns: Windows
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Mean of the values of each block, and their changes over half its rows and over half its columns."""
     by_rows = np.einsum("sbk,bkw->sbw", rows.weights, values[rows.places])

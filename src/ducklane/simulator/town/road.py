@@ -19,6 +19,8 @@ from ducklane.simulator.town.textures import COLORS, Image, in_palette, packed
 
 TILE_TEXELS = 512
 """Texels along a tile's side at the finest level: as many as the stock textures have."""
+TILE_BITS = TILE_TEXELS.bit_length() - 1
+"""Their log2: in kernels, shifts and masks take the place of divisions."""
 
 LEVELS = 6
 """Resolutions of a tile's picture, each half of the one before."""
@@ -54,6 +56,19 @@ class Road(NamedTuple):
     """(M,) metres"""
 
 
+class FullTiles(NamedTuple):
+    """The tiles of M maps at full resolution, as the stock simulator has them; colours as in `Road`."""
+
+    texels: NDArray[np.uint32]
+    """pictures of tiles, one after the other, each row by row along z"""
+    first: NDArray[np.uint32]
+    """(M, J + 2, I + 2) index of each tile's first texel, the border of empty tiles included"""
+
+
+NO_TILES = FullTiles(np.zeros(0, np.uint32), np.zeros((0, 0, 0), np.uint32))
+"""For those who draw no exact pictures."""
+
+
 class TileLevels(NamedTuple):
     """A tile's picture at LEVELS resolutions, one after the other, each row by row; not turned."""
 
@@ -79,7 +94,7 @@ def _before(first: int, level: int) -> int:
 
 def bake_tile(picture: Image) -> TileLevels:
     """Shrink a tile's picture; row 0 is the topmost."""
-    opaque = np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)])
+    opaque = _opaque(picture)
     halves = [_halves(opaque, TILE_TEXELS >> level) for level in range(LEVELS)]
     colors, texels = in_palette([_blurred(half) for half in halves[:SEAMLESS]])
     return TileLevels(
@@ -151,6 +166,24 @@ def join_tiles(content: Mapping[str, Any], pictures: Mapping[str, TileLevels], w
         size=np.array([lying.shape], np.int32),
         tile_size=np.array([content["tile_size"]], np.float32),
     )
+
+
+def full_tiles(contents: Sequence[Mapping[str, Any]], pictures: Mapping[str, Image]) -> FullTiles:
+    """The tiles of some maps at full resolution.
+
+    Args:
+        contents: of the maps' files, which `check_map` accepts.
+        pictures: of their tiles, by kind.
+    """
+    texels = _Album(np.uint32)
+    opaque = {kind: packed(_halves(_opaque(picture), TILE_TEXELS // 2)) for kind, picture in pictures.items()}
+    opaque[""] = np.zeros((TILE_TEXELS, TILE_TEXELS), np.uint32)
+    laid = [_kinds(content["tiles"]) for content in contents]
+    first = np.zeros((len(laid), *np.max([lying.shape for lying, _ in laid], axis=0)), np.uint32)
+    for of_map, (lying, kinds) in zip(first, laid, strict=True):
+        found = [texels.add(np.rot90(opaque[kind], turns)) for kind, turns in kinds]
+        of_map[: lying.shape[0], : lying.shape[1]] = np.array(found)[lying]
+    return FullTiles(texels.joined(), first)
 
 
 def stack_roads(roads: Sequence[Road]) -> Road:
@@ -239,6 +272,11 @@ def _joined(
     for above, row, below in zip(around, around[1:], around[2:], strict=False):
         parts = line(above, slice(-1, None)), line(row, slice(None)), line(below, slice(1))
         yield _averaged(np.pad(np.concatenate(parts), ((0, 0), (1, 1), (0, 0))))
+
+
+def _opaque(picture: Image) -> Image:
+    """With a fourth channel: all of it is road."""
+    return np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)])
 
 
 def _halves(picture: Image, side: int) -> NDArray[np.float32]:
