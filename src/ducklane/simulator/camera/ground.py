@@ -230,19 +230,34 @@ def _add(road: Road, m: int, level: int, samples: int, size: int, chunk: Chunk, 
 def _add_samples(road: Road, m: int, level: int, samples: int, size: int, chunk: Chunk, thread: int) -> None:
     """Add the texels under each pixel's samples, two channels at a time in one integer.
 
-    8 samples of 255 fit 16 bits, so the sum of one channel never carries into the other.
+    8 samples of 255 fit 16 bits, so the sum of one channel never carries into the other. Two loops: one that
+    asks in each turn whether there are tiles takes an eighth longer.
     """
     texels, colors = road.texels, road.colors
-    tiles, places, sums = chunk.tiles[thread], chunk.texels[thread], chunk.sums[thread]
-    low, byte, whole = np.uint32(0xFF00FF), np.uint32(8), level >= SEAMLESS
-    first = road.whole[m, level - SEAMLESS :] if whole else road.first[m, level].reshape(-1)
-    palette = road.whole_palette[m:] if whole else road.palette[m].reshape(-1)
+    places, sums = chunk.texels[thread], chunk.sums[thread]
+    low, byte = np.uint32(0xFF00FF), np.uint32(8)
+    if level >= SEAMLESS:
+        first, palette = road.whole[m, level - SEAMLESS], road.whole_palette[m]
+        for k in range(size):
+            even, odd = np.uint32(0), np.uint32(0)
+            for n in range(samples):
+                texel = texels[np.uint32(first + places[n * size + k])]
+                color = colors[np.uint32(palette + texel)]
+                even += color & low
+                odd += (color >> byte) & low
+            sums[0, k], sums[1, k] = even, odd
+        return
+    tiles, of_tile, palettes = (
+        chunk.tiles[thread],
+        road.first[m, level].reshape(-1),
+        road.palette[m].reshape(-1),
+    )
     for k in range(size):
         even, odd = np.uint32(0), np.uint32(0)
         for n in range(samples):
-            tile = np.uint32(0) if whole else tiles[n * size + k]
-            texel = texels[np.uint32(first[tile] + places[n * size + k])]
-            color = colors[np.uint32(palette[tile] + texel)]
+            tile = tiles[n * size + k]
+            texel = texels[np.uint32(of_tile[tile] + places[n * size + k])]
+            color = colors[np.uint32(palettes[tile] + texel)]
             even += color & low
             odd += (color >> byte) & low
         sums[0, k], sums[1, k] = even, odd
