@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,7 @@ from ducklane.machine.hardware import Machine
 from ducklane.settings import Settings
 from ducklane.training.learning.module import ACTIONS_KEPT, PAST_ACTIONS, STATE
 from ducklane.training.ppo import ppo_config
-from ducklane.training.sampling import Rollout, RolloutsToBatch, VectorEnvRunner, gae
+from ducklane.training.sampling import FramesOnce, Rollout, RolloutsToBatch, VectorEnvRunner, gae
 
 ROBOTS = 6
 
@@ -171,6 +172,34 @@ def test_the_batch_holds_every_sampled_step_once(small: Settings) -> None:
     assert float(batch["advantages"].mean()) == pytest.approx(0, abs=1e-5)
     assert float(batch["advantages"].std()) == pytest.approx(1, rel=1e-2)
     sampler.stop()
+
+
+def test_a_rollout_is_sent_with_each_frame_once_and_arrives_as_it_was(small: Settings) -> None:
+    sampler = runner(small)
+    (rollout,) = sampler.sample()
+    sampler.stop()
+    assert rollout.ended.any()
+    sent = pickle.dumps(rollout)
+    arrived = pickle.loads(sent)
+    assert set(arrived.columns) == set(rollout.columns)
+    for name, column in rollout.columns.items():
+        np.testing.assert_array_equal(arrived.columns[name], column)
+    np.testing.assert_array_equal(arrived.sampled, rollout.sampled)
+    np.testing.assert_array_equal(arrived.values, rollout.values)
+    assert small.observation.frame_stack == 3
+    # a third, and the whole stacks with which episodes and rollouts begin
+    assert len(sent) < 0.5 * sum(column.nbytes for column in rollout.columns.values())
+
+
+@pytest.mark.parametrize(("frames", "channels"), [(1, 3), (2, 3), (3, 1), (8, 1)])
+def test_stacks_of_any_kind_are_taken_apart_and_put_together(frames: int, channels: int) -> None:
+    # shorter than the longest stack, and some of them of unrelated frames
+    stream = np.random.default_rng(0).integers(0, 256, (5 + frames, 3, 2, 2, channels), np.uint8)
+    stacks = np.concatenate([stream[i : i + 5] for i in range(frames)], axis=-1)
+    stacks[3, 1] = 7
+    taken = FramesOnce.of(stacks, frames)
+    np.testing.assert_array_equal(taken.stacks(), stacks)
+    assert taken.newest.size == stacks.size / frames
 
 
 def test_workers_differ_from_each_other_and_each_one_repeats_itself(small: Settings) -> None:

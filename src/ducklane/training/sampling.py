@@ -8,8 +8,9 @@ step of one robot at a time, which costs more than the simulation. Here a rollou
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -44,15 +45,18 @@ class Rollout:
     """the episode ended, for whatever reason: terminated or truncated"""
     sampled: Flags
     """false where a step only started the next episode: its action had no effect"""
+    frame_stack: int = 1
+    """frames in an observation, along its last axis"""
 
     @staticmethod
-    def of(steps: list[dict[str, NDArray[Any]]], last_values: Floats) -> Rollout:
+    def of(steps: list[dict[str, NDArray[Any]]], last_values: Floats, frame_stack: int = 1) -> Rollout:
         """Stack steps.
 
         Args:
             steps: arrays of each step, [N, ...]: `values`, `rewards`, `crashed`, `ended` and `sampled`; all
                 others are columns.
             last_values: [N] of the states after the last step.
+            frame_stack: frames in an observation.
         """
         arrays = {name: np.stack([step[name] for step in steps]) for name in steps[0]}
         return Rollout(
@@ -62,11 +66,75 @@ class Rollout:
             ended=arrays.pop("ended"),
             sampled=arrays.pop("sampled"),
             columns=arrays,
+            frame_stack=frame_stack,
         )
 
     def __len__(self) -> int:
         """Environment steps."""
         return int(np.count_nonzero(self.sampled))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process is sent: each frame once, of which observations hold several."""
+        columns = dict(self.columns)
+        frames = FramesOnce.of(columns.pop(Columns.OBS), self.frame_stack)
+        return {**self.__dict__, "columns": columns, "frames": frames}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        columns = {Columns.OBS: state.pop("frames").stacks(), **state.pop("columns")}
+        self.__dict__.update(state, columns=columns)
+
+
+class FramesOnce(NamedTuple):
+    """Stacks of frames, [T, N, height, width, channels], without the frames that an earlier stack holds."""
+
+    newest: NDArray[np.uint8]
+    """[T, N, ...] of each stack"""
+    repeats: Flags
+    """[T, N] whether all others are the newest ones of the preceding stacks"""
+    whole: NDArray[np.uint8]
+    """the stacks of which they are not, as at the beginning of an episode"""
+
+    @staticmethod
+    def of(stacks: NDArray[np.uint8], frames: int) -> FramesOnce:
+        """Take stacks apart.
+
+        Args:
+            stacks: [T, N, ...].
+            frames: in each stack, oldest first.
+        """
+        channels = stacks.shape[-1] // frames
+        newest = np.ascontiguousarray(stacks[..., -channels:])
+        repeats = np.ones(stacks.shape[:2], np.bool_)
+        repeats[: frames - 1] = False
+        for older, same in _planes(stacks, newest):
+            repeats[-len(older) :] &= (older == same).all(axis=-1)
+        return FramesOnce(newest, repeats, stacks[~repeats])
+
+    def stacks(self) -> NDArray[np.uint8]:
+        """The stacks as they were."""
+        stacks = np.empty((*self.newest.shape[:-1], self.whole.shape[-1]), np.uint8)
+        stacks[..., -self.newest.shape[-1] :] = self.newest
+        for older, same in _planes(stacks, self.newest):
+            older[:] = same
+        stacks[~self.repeats] = self.whole
+        return stacks
+
+
+def _planes(
+    stacks: NDArray[np.uint8], newest: NDArray[np.uint8]
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    """Each channel of each older frame, [t, N, pixels], and the same of the stacks whose newest frame it is.
+
+    Channel by channel, as numpy is slow along a short last axis.
+    """
+    steps, robots, *_, channels = newest.shape
+    of_stacks = stacks.reshape((steps, robots, -1, stacks.shape[-1]))
+    of_newest = newest.reshape((steps, robots, -1, channels))
+    frames = stacks.shape[-1] // channels
+    for age in range(1, min(frames, steps)):
+        for channel in range(channels):
+            plane = of_stacks[age:, ..., (frames - 1 - age) * channels + channel]
+            yield plane, of_newest[:-age, ..., channel]
 
 
 class Episodes:
@@ -162,7 +230,9 @@ class VectorEnvRunner(SingleAgentEnvRunner):  # type: ignore[misc]
         while sampled < min_steps:
             steps.append(self._step())
             sampled += int(np.count_nonzero(steps[-1]["sampled"]))
-        return Rollout.of(steps, self._forward(self._inputs())[Columns.VF_PREDS].numpy(force=True))
+        last_values = self._forward(self._inputs())[Columns.VF_PREDS].numpy(force=True)
+        observation = self.config.env_config["settings"]["observation"]
+        return Rollout.of(steps, last_values, observation["frame_stack"])
 
     def _step(self) -> dict[str, NDArray[Any]]:
         """Step all robots; return the step's arrays, [N, ...] each."""
