@@ -91,6 +91,27 @@ def test_an_explicit_number_of_workers_is_kept(changed: Any) -> None:
             "8 workers need 8 CPUs, and there are 7 by ray.num_cpus; give 4, or -1",
         ),
         (
+            {"rllib": {"num_workers": 16, "num_learners": 16}},
+            "rllib.num_workers",
+            "16 workers and 16 learners (num_learners) need 32 CPUs, and there are 24 on this machine; "
+            "give 8, or -1",
+        ),
+        (
+            {"rllib": {"num_workers": 1, "num_learners": 2}, "ray": {"num_cpus": 2}},
+            "rllib.num_workers",
+            "1 workers and 2 learners (num_learners) need 3 CPUs, and there are 2 by ray.num_cpus; give 0",
+        ),
+        (
+            {"rllib": {"num_learners": 32}},
+            "rllib.num_learners",
+            "32 learners need 32 CPUs, and there are 24 on this machine; give 16",
+        ),
+        (
+            {"rllib": {"num_workers": -1, "num_learners": 4}, "ray": {"num_cpus": 4}},
+            "rllib.num_learners",
+            "4 learners and a worker need 5 CPUs, and there are 4 by ray.num_cpus; give 2",
+        ),
+        (
             {"rllib": {"env_per_worker": 30}},
             "rllib.env_per_worker",
             "1 (workers) x 30 robots do not share train_batch_size 2048 evenly; give 32, or make "
@@ -178,6 +199,22 @@ TOO_OLD = Gpus(0, "the driver is too old", "update it")
             {
                 "rllib.gpu_per_worker": "1 x 0.5 (workers) and 1 (num_gpus, the learner) do not fit "
                 "on the GPUs, 1 by ray.num_gpus; give 0"
+            },
+        ),
+        (
+            {"rllib": {"num_gpus": 1, "num_learners": 4}},
+            Machine(4, 3),
+            {
+                "rllib.num_gpus": "4 x 1 (learners) do not fit on the GPUs, 3 on this machine; "
+                "give at most 0.5"
+            },
+        ),
+        (
+            {"rllib": {"num_gpus": 0.4, "num_learners": 4, "gpu_per_worker": 0.25, "num_workers": 2}},
+            Machine(8, 2),
+            {
+                "rllib.gpu_per_worker": "2 x 0.25 (workers) and 4 x 0.4 (num_gpus, the learners) do not fit "
+                "on the GPUs, 2 on this machine; give at most 0.2"
             },
         ),
         # 1.8 of 2, but no GPU has room for two of them
@@ -301,6 +338,7 @@ SIZES = st.sampled_from([1, 2, 3, 5, 7, 16, 24, 30, 32, 33, 64, 100])
     gpus_offered=st.sampled_from([-1, 0, 1, 3, 9]),
     learner=st.sampled_from([0, 0.25, 0.7, 1]),
     share=st.sampled_from([0, 0.1, 0.3333, 0.6, 1]),
+    learners=st.sampled_from([0, 0, 1, 2, 3, 5, 16]),
     cluster=st.booleans(),
 )
 def test_following_the_advice_of_any_refusal_works(
@@ -315,8 +353,10 @@ def test_following_the_advice_of_any_refusal_works(
     gpus_offered: int,
     learner: float,
     share: float,
+    learners: int,
     cluster: bool,
 ) -> None:
+    assume(minibatch % max(1, learners) == 0)
     machine = Machine(cores, gpus, cluster="host:6379" if cluster else None)
     rllib = {
         "num_workers": workers,
@@ -325,6 +365,7 @@ def test_following_the_advice_of_any_refusal_works(
         "learner_shards": 1,
         "train_batch_size": minibatch * minibatches,
         "num_gpus": learner,
+        "num_learners": learners,
         "gpu_per_worker": share,
     }
     ray = {"num_cpus": cpus_offered, "num_gpus": gpus_offered}
@@ -333,7 +374,7 @@ def test_following_the_advice_of_any_refusal_works(
     if not refused:
         used = num_workers(settings, machine)
         assert rllib["train_batch_size"] % (max(1, used) * robots) == 0
-        assert used <= min(cores, cores if cluster or cpus_offered == -1 else cpus_offered)
+        assert used + learners <= min(cores, cores if cluster or cpus_offered == -1 else cpus_offered)
         return
     for batch in (False, True):
         advice = advised(settings, refused, batch)

@@ -58,6 +58,7 @@ rllib:
   train_batch_size: 512
   minibatch_size: 128
   num_epochs: 4
+  num_learners: 0
   learner_shards: 2
   restore_from: null
 tune:
@@ -120,7 +121,7 @@ SPACE = "give {} or, by section and key, grid, choice, uniform, loguniform or ra
 RLLIB_KEYS = (
     "env, framework, num_gpus, num_workers, gpu_per_worker, env_per_worker, lr, lr_end, std_end, gamma, "
     "lambda, clip_param, vf_clip_param, vf_loss_coeff, entropy_coeff, state_coeff, bound_coeff, grad_clip, "
-    "train_batch_size, minibatch_size, num_epochs, learner_shards, restore_from"
+    "train_batch_size, minibatch_size, num_epochs, num_learners, learner_shards, restore_from"
 )
 
 
@@ -244,6 +245,8 @@ WRONG_VALUES = [
         "500 is not a multiple of minibatch_size 128; the nearest that is: 512",
     ),
     ("rllib.learner_shards", "129", "129 is more than minibatch_size 128; give at most that"),
+    ("rllib.num_learners", "-1", "got -1; give a whole number >= 0"),
+    ("rllib.num_learners", "6", "6 learners do not share minibatch_size 128 evenly; give 4"),
     ("rllib.train_batch_size", "10", "10 is not a multiple of minibatch_size 128; the nearest that is: 128"),
     (
         "observation.crop_top",
@@ -303,7 +306,7 @@ WRONG_FILES = [
     (
         "two documents",
         f"{VALID}---\n{VALID}",
-        ["params.yaml:96: is not YAML (but found another document); fix it"],
+        ["params.yaml:97: is not YAML (but found another document); fix it"],
     ),
     (
         "unknown alias",
@@ -334,7 +337,7 @@ WRONG_FILES = [
         VALID.replace("  lr: 0.0003\n", "  lr: 0.0003\n  lr: 0.1\n"),
         ['params.yaml:28: duplicate key "lr"; keep one of the two'],
     ),
-    ("duplicate section", f"{VALID}ray: 1\n", ['params.yaml:96: duplicate key "ray"; keep one of the two']),
+    ("duplicate section", f"{VALID}ray: 1\n", ['params.yaml:97: duplicate key "ray"; keep one of the two']),
     (
         "misspelt key",
         VALID.replace("  lr:", "  lrr:"),

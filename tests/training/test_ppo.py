@@ -174,6 +174,20 @@ def test_minus_one_workers_sample_on_all_cores(changed: Any) -> None:
     assert sum(bundle["CPU"] for bundle in bundles) <= 4
 
 
+@pytest.mark.parametrize(("workers", "cores"), [(0, 2), (2, 4)])
+def test_learners_share_batch_and_minibatches_and_have_cores_of_their_own(
+    changed: Any, workers: int, cores: int
+) -> None:
+    settings = changed(rllib={"num_workers": workers, "num_learners": 2})
+    config = ppo_config(settings, Machine(cpus=cores, gpus=0))
+    assert config.total_train_batch_size == settings.rllib.train_batch_size
+    assert config.minibatch_size * 2 == settings.rllib.minibatch_size
+    main, *others = config.algo_class.default_resource_request(config).bundles
+    assert len(others) == workers + 2
+    assert min(bundle["CPU"] for bundle in others) > 0.9
+    assert main["CPU"] + sum(bundle["CPU"] for bundle in others) <= cores
+
+
 @pytest.mark.parametrize(
     ("cores", "gpus", "learner", "share"),
     [(1, 1, 1, 0), (6, 1, 0.5, 0.1), (12, 2, 1, 0.25), (20, 3, 0, 1), (24, 4, 1, 0.5), (64, 4, 0.5, 0)],

@@ -13,13 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
+from ray.rllib.core.learner.training_data import TrainingData
+from ray.rllib.evaluation.postprocessing import Postprocessing
 
 from ducklane.environment import Environment
 from ducklane.machine.hardware import Machine
 from ducklane.settings import Settings
 from ducklane.training.learning.module import ACTIONS_KEPT, PAST_ACTIONS, STATE
 from ducklane.training.ppo import ppo_config
-from ducklane.training.sampling import FramesOnce, Rollout, RolloutsToBatch, VectorEnvRunner, gae
+from ducklane.training.sampling import FramesOnce, Rollout, RolloutsToBatch, VectorEnvRunner, gae, to_columns
 
 ROBOTS = 6
 
@@ -200,6 +202,26 @@ def test_stacks_of_any_kind_are_taken_apart_and_put_together(frames: int, channe
     taken = FramesOnce.of(stacks, frames)
     np.testing.assert_array_equal(taken.stacks(), stacks)
     assert taken.newest.size == stacks.size / frames
+
+
+def test_learners_get_every_sampled_step_once_with_the_advantages_of_the_whole(small: Settings) -> None:
+    def steps(found: list[Rollout]) -> Any:
+        columns = to_columns(found, 0.9, 0.8)
+        # advantages are standardised, targets are not
+        told = [columns[STATE], columns[Columns.ACTIONS], columns[Postprocessing.VALUE_TARGETS][:, None]]
+        return np.unique(np.concatenate(told, axis=1), axis=0)
+
+    sampler = runner(small)
+    rollouts = [sampler.sample(num_timesteps=steps * ROBOTS)[0] for steps in (40, 50)]
+    whole = steps(rollouts)
+    for learners in (2, 3):
+        parts = [part.episodes for part, _ in TrainingData(episodes=rollouts).shard(learners)]
+        sizes = [sum(map(len, part)) for part in parts]
+        assert sum(sizes) == sum(map(len, rollouts)) == len(whole)
+        assert max(sizes) - min(sizes) <= 1
+        together = np.concatenate([steps(part) for part in parts])
+        np.testing.assert_array_equal(np.unique(together, axis=0), whole)
+    sampler.stop()
 
 
 def test_workers_differ_from_each_other_and_each_one_repeats_itself(small: Settings) -> None:

@@ -63,8 +63,8 @@ def _most_gpus(settings: RaySettings, machine: Machine) -> int:
 def num_workers(settings: Settings, machine: Machine) -> int:
     """Sampling processes: `rllib.num_workers`; for -1 as many as fit, at least 1.
 
-    That is the largest number that divides the batch evenly, with at most one worker per CPU, and for which
-    the GPU shares suffice.
+    That is the largest number that divides the batch evenly, with at most one worker per CPU that no learner
+    has (`rllib.num_learners`), and for which the GPU shares suffice.
     """
     rllib, offer = settings.rllib, offered(settings.ray, machine)
     return _most_workers(rllib, offer) if rllib.num_workers == -1 else rllib.num_workers
@@ -105,8 +105,34 @@ def _too_much_offered(settings: Settings, machine: Machine) -> Iterator[str]:
 
 
 def _too_much_needed(settings: Settings, machine: Machine) -> Iterator[str]:
+    learners = _most_learners(settings, machine)
+    if learners < settings.rllib.num_learners:
+        yield _too_many_learners(settings, machine, learners)
+        rllib = settings.rllib.model_copy(update={"num_learners": learners})
+        settings = settings.model_copy(update={"rllib": rllib})
     yield from _workers_and_robots(settings, machine)
     yield from _gpus(settings, machine)
+
+
+def _most_learners(settings: Settings, machine: Machine) -> int:
+    """`rllib.num_learners`, or if these do not fit, the largest number of learners that do."""
+    rllib = settings.rllib
+    # -1 is at least one worker
+    room = offered(settings.ray, machine).cpus - (rllib.num_workers == -1)
+    return rllib.num_learners if rllib.num_learners <= room else _most_sharing(rllib.minibatch_size, room)
+
+
+def _too_many_learners(settings: Settings, machine: Machine, fewer: int) -> str:
+    rllib, worker = settings.rllib, settings.rllib.num_workers == -1
+    return (
+        f"rllib.num_learners: {_learners(rllib)} {'and a worker ' if worker else ''}need "
+        f"{rllib.num_learners + worker} CPUs, and there are {offered(settings.ray, machine).cpus} "
+        f"{_where('cpus', settings.ray, machine)}; give {fewer}"
+    )
+
+
+def _learners(rllib: RllibSettings) -> str:
+    return "1 learner" if rllib.num_learners == 1 else f"{rllib.num_learners} learners"
 
 
 def _workers_and_robots(settings: Settings, machine: Machine) -> Iterator[str]:
@@ -114,13 +140,16 @@ def _workers_and_robots(settings: Settings, machine: Machine) -> Iterator[str]:
     batch, robots, workers = rllib.train_batch_size, rllib.env_per_worker, num_workers(settings, machine)
     # robots that do not divide the batch are a separate problem, whatever the number of workers
     robots_fit = batch % robots == 0
-    fewer = _most_sharing(batch // robots if robots_fit else batch, min(workers, offer.cpus))
-    other_batch = _batch_for(rllib, max(1, fewer if workers > offer.cpus else workers))
-    if workers > offer.cpus:
+    room = offer.cpus - rllib.num_learners
+    fewer = _most_sharing(batch // robots if robots_fit else batch, min(workers, room))
+    other_batch = _batch_for(rllib, max(1, fewer if workers > room else workers))
+    if workers > room:
         # the trainer needs no CPU of its own: it waits while they sample, and they wait while it learns
+        learners = f" and {_learners(rllib)} (num_learners)" if rllib.num_learners else ""
         yield (
-            f"rllib.num_workers: {workers} workers need {workers} CPUs, and there are {offer.cpus} "
-            f"{_where('cpus', settings.ray, machine)}; give {fewer}, or -1"
+            f"rllib.num_workers: {workers} workers{learners} need {workers + rllib.num_learners} CPUs, and "
+            f"there are {offer.cpus} {_where('cpus', settings.ray, machine)}; "
+            f"give {fewer}{', or -1' if fewer else ''}"
         )
     elif workers != fewer:
         yield (
@@ -137,7 +166,7 @@ def _workers_and_robots(settings: Settings, machine: Machine) -> Iterator[str]:
 
 def _most_workers(rllib: RllibSettings, offer: Machine) -> int:
     batch, robots = rllib.train_batch_size, rllib.env_per_worker
-    numbers = [n for n in range(offer.cpus, 0, -1) if batch % (n * robots) == 0]
+    numbers = [n for n in range(offer.cpus - rllib.num_learners, 0, -1) if batch % (n * robots) == 0]
     return next((n for n in numbers if _shares_fit(rllib, n, offer.gpus)), 1)
 
 
@@ -171,12 +200,21 @@ def _gpus(settings: Settings, machine: Machine) -> Iterator[str]:
     workers = 1 if rllib.num_workers == -1 else rllib.num_workers
     if not gpus:
         yield from _no_gpu(rllib, machine)
-    elif not _shares_fit(rllib, workers, gpus):
-        share = _largest_share(rllib, workers, gpus)
+        return
+    if not _shares_fit(rllib, 0, gpus):
+        share = PARTS // -(-rllib.learners // gpus) / PARTS
         yield (
-            f"rllib.gpu_per_worker: {workers} x {rllib.gpu_per_worker:g} (workers) and {rllib.num_gpus:g} "
-            f"(num_gpus, the learner) do not fit on the GPUs, {gpus} {_where('gpus', ray, machine)}; "
-            f"give {'at most ' if share else ''}{share:g}"
+            f"rllib.num_gpus: {rllib.learners} x {rllib.num_gpus:g} (learners) do not fit on the GPUs, "
+            f"{gpus} {_where('gpus', ray, machine)}; give at most {share:g}"
+        )
+        rllib = rllib.model_copy(update={"num_gpus": share})
+    if not _shares_fit(rllib, workers, gpus):
+        share = _largest_share(rllib, workers, gpus)
+        learners = f"{rllib.learners} x {rllib.num_gpus:g} (num_gpus, the learners)"
+        learner = learners if rllib.learners > 1 else f"{rllib.num_gpus:g} (num_gpus, the learner)"
+        yield (
+            f"rllib.gpu_per_worker: {workers} x {rllib.gpu_per_worker:g} (workers) and {learner} do not fit "
+            f"on the GPUs, {gpus} {_where('gpus', ray, machine)}; give {'at most ' if share else ''}{share:g}"
         )
 
 
@@ -194,16 +232,22 @@ def _no_gpu(rllib: RllibSettings, machine: Machine) -> Iterator[str]:
 
 
 def _shares_fit(rllib: RllibSettings, workers: int, gpus: int, parts: int | None = None) -> bool:
-    """Whether the learner and all workers get their shares, none of them spread over several GPUs."""
+    """Whether all learners and workers get their shares, none of them spread over several GPUs."""
     learner = round(rllib.num_gpus * PARTS)
     worker = round(rllib.gpu_per_worker * PARTS) if parts is None else parts
+    # first come the learners, as many on a GPU as fit
+    learners = rllib.learners if learner else 0
+    on_one = PARTS // learner if learner else 0
+    if learners > on_one * gpus:
+        return False
     if not workers or not worker:
-        return gpus > 0 or not learner
-    return gpus > 0 and (PARTS - learner) // worker + (gpus - 1) * (PARTS // worker) >= workers
+        return True
+    taken = [learner * min(on_one, max(0, learners - on_one * gpu)) for gpu in range(gpus)]
+    return sum((PARTS - parts_taken) // worker for parts_taken in taken) >= workers
 
 
 def _largest_share(rllib: RllibSettings, workers: int, gpus: int) -> float:
-    """The largest share 1/n of a GPU per worker that fits; 0 if the learner leaves nothing."""
+    """The largest share 1/n of a GPU per worker that fits; 0 if the learners leave nothing."""
     shares = (PARTS // n for n in range(1, PARTS + 1))
     return next((share for share in shares if _shares_fit(rllib, workers, gpus, share)), 0) / PARTS
 

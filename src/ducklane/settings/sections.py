@@ -138,6 +138,7 @@ class RllibSettings(Section):
     train_batch_size: Count
     minibatch_size: Count
     num_epochs: Count
+    num_learners: Annotated[int, Field(ge=0)]
     learner_shards: Count
     restore_from: Annotated[
         str | None, Field(min_length=1, description="a folder like models/checkpoint, or null")
@@ -154,12 +155,30 @@ class RllibSettings(Section):
             )
         return self
 
+    @property
+    def learners(self) -> int:
+        """Processes that learn, the trainer's included where it learns itself; at least 1."""
+        return max(1, self.num_learners)
+
+    @model_validator(mode="after")
+    def _learners_share_minibatches(self) -> Self:
+        if self.minibatch_size % self.learners:
+            fewer = next(n for n in range(self.learners, 0, -1) if self.minibatch_size % n == 0)
+            raise Conflict(
+                "num_learners",
+                f"{self.num_learners} learners do not share minibatch_size {self.minibatch_size} evenly; "
+                f"give {fewer}",
+            )
+        return self
+
     @model_validator(mode="after")
     def _shards_hold_samples(self) -> Self:
-        if self.learner_shards > self.minibatch_size:
+        samples = self.minibatch_size // self.learners
+        if self.learner_shards > samples:
+            each = f" for each of the {self.learners} learners (num_learners)" if self.learners > 1 else ""
             raise Conflict(
                 "learner_shards",
-                f"{self.learner_shards} is more than minibatch_size {self.minibatch_size}; give at most that",
+                f"{self.learner_shards} is more than minibatch_size {samples}{each}; give at most that",
             )
         return self
 

@@ -66,15 +66,16 @@ def _configure_sampling(config: PPOConfig, settings: Settings, workers: int) -> 
         num_gpus_per_env_runner=rllib.gpu_per_worker,
         env_runner_cls=VectorEnvRunner,
     )
-    config.resources(num_cpus_for_main_process=TRAINER_CPUS if workers else 1)
+    config.resources(num_cpus_for_main_process=TRAINER_CPUS if workers or rllib.num_learners else 1)
 
 
 def _configure_learning(config: PPOConfig, settings: Settings, workers: int) -> None:
     """The learner, the networks and PPO's own settings."""
     rllib, steps = settings.rllib, settings.tune.stop.timesteps_total
+    with_trainer = TRAINER_CPUS if workers else 1
     config.learners(
-        num_learners=0,
-        num_cpus_per_learner=TRAINER_CPUS if workers else 1,
+        num_learners=rllib.num_learners,
+        num_cpus_per_learner=1 - TRAINER_CPUS if rllib.num_learners else with_trainer,
         num_gpus_per_learner=rllib.num_gpus,
         learner_class=PolicyLearner,
         learner_config_dict={
@@ -109,8 +110,9 @@ def _configure_learning(config: PPOConfig, settings: Settings, workers: int) -> 
         # the divergence is measured, not penalised
         use_kl_loss=True,
         kl_coeff=0.0,
-        train_batch_size_per_learner=rllib.train_batch_size,
-        minibatch_size=rllib.minibatch_size,
+        # RLlib's sizes are those of each learner; so the number of learners changes no batch and no update
+        train_batch_size_per_learner=rllib.train_batch_size // rllib.learners,
+        minibatch_size=rllib.minibatch_size // rllib.learners,
         num_epochs=rllib.num_epochs,
     )
 
@@ -121,8 +123,9 @@ def _configure_run(config: PPOConfig, settings: Settings, origin: SavedCheckpoin
     older = settings.rllib.restore_from is not None and origin is not None and origin.is_older_policy
 
     def begin(*, algorithm: Any, **_: Any) -> None:
-        # the learner has threads of its own, and with several of torch's the last bits depend on their number
+        # learners have threads of their own, and with several of torch's the last bits depend on their number
         torch.set_num_threads(1)
+        algorithm.learner_group.foreach_learner(lambda _: torch.set_num_threads(1))
         if origin is not None:
             restore(algorithm, origin)
             _continue_randomly(algorithm, settings.simulator.seed, origin.timesteps)
@@ -138,8 +141,9 @@ def _configure_run(config: PPOConfig, settings: Settings, origin: SavedCheckpoin
 def _continue_randomly(algorithm: Any, seed: int, steps: int) -> None:
     """Draw other random numbers than from the beginning: it would sample the same starts and noise again."""
     algorithm.env_runner_group.foreach_env_runner(lambda runner: runner.begin_again(steps))
-    # the order of minibatches; and, without sampling processes, also the noise
-    np.random.seed(derived_seed(seed, steps))  # noqa: NPY002 (RLlib's)
+    # the order of minibatches
+    order = derived_seed(seed, steps)
+    algorithm.learner_group.foreach_learner(lambda _: np.random.seed(order))  # noqa: NPY002 (RLlib's)
 
 
 def _recall_episodes(algorithm: Any, checkpoint: SavedCheckpoint) -> None:

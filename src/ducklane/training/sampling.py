@@ -73,6 +73,29 @@ class Rollout:
         """Environment steps."""
         return int(np.count_nonzero(self.sampled))
 
+    def __getitem__(self, steps: slice) -> Rollout:
+        """Some of the environment steps, counted robot by robot.
+
+        Their robots come with all of their steps, of which the others do not count: advantages depend on
+        what followed.
+        """
+        chosen = np.zeros_like(self.sampled.T)
+        chosen.flat[np.flatnonzero(self.sampled.T)[steps]] = True
+        robots = chosen.any(axis=1)
+        return Rollout(
+            columns={name: column[:, robots] for name, column in self.columns.items()},
+            values=self.values[:, robots],
+            rewards=self.rewards[:, robots],
+            crashed=self.crashed[:, robots],
+            ended=self.ended[:, robots],
+            sampled=chosen.T[:, robots],
+            frame_stack=self.frame_stack,
+        )
+
+    def slice(self, steps: slice, **_: Any) -> Rollout:
+        """As `rollout[steps]`: RLlib asks in either way for the part of a learner."""
+        return self[steps]
+
     def __getstate__(self) -> dict[str, Any]:
         """What another process is sent: each frame once, of which observations hold several."""
         columns = dict(self.columns)
