@@ -19,7 +19,7 @@ PORT ?= 5000
 # processes that run the tests; each may train
 TEST_WORKERS ?= 2
 
-.PHONY: help repository repro test test-full setup setup-tests lint types unit format doctor ui bench-confirmation bench-coverage bench-simulator bench-transfer bench-training bench-turnaround tune-controller seeds study recipes parity screenshots test-faults auxiliary-task suite-times reference
+.PHONY: help repository repro test test-full setup setup-tests lint types unit format doctor ui bench-confirmation bench-coverage bench-scaling bench-simulator bench-transfer bench-training bench-turnaround tune-controller seeds study recipes parity screenshots test-faults auxiliary-task suite-times reference
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -102,6 +102,9 @@ bench-turnaround: setup ## measure an experiment from typing to compared scores,
 
 bench-training: setup ## measure PPO beside a bare loop and the stock simulator (about five minutes)
 	@$(IN_VENV) python benchmarks/training.py
+
+bench-scaling: setup ## model an iteration on more cores and nodes, and check it by training (about two minutes)
+	@$(IN_VENV) python benchmarks/scaling.py
 
 bench-coverage: setup ## how often the interval of ducklane compare holds the truth (about four minutes)
 	@$(IN_VENV) OPENBLAS_NUM_THREADS=1 python benchmarks/intervals.py

@@ -23,7 +23,11 @@ PARAMETERS_PAGE = Path("docs", "parameters.md")
 METRICS_PAGE = Path("docs", "metrics.md")
 
 RESULTS = Path("benchmarks", "results")
-TABLES = {Path("README.md"): "seeds", Path("docs", "training.md"): "study"}
+TABLES = {
+    Path("README.md"): "seeds",
+    Path("docs", "scaling.md"): "scaling",
+    Path("docs", "training.md"): "study",
+}
 """Page -> name of the benchmark whose table it shows."""
 
 _COMMENT = re.compile(r"^(?P<indent> *)(?P<key>[\w]+):[^#]*# (?P<comment>.+)$")
