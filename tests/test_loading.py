@@ -11,9 +11,11 @@ import onnx
 import pytest
 import torch
 
+from ducklane.errors import PolicyError
 from ducklane.export.onnx_file import export_onnx
-from ducklane.export.onnx_policy import CONTENT, NO_DIGEST, OnnxPolicy, content_digest
-from ducklane.policy import Observations, PolicyError, TrainedPolicy, load_policy, save_policy
+from ducklane.export.onnx_policy import OnnxPolicy
+from ducklane.export.policy_file import CONTENT, NO_DIGEST, content_digest
+from ducklane.policy import Observations, TrainedPolicy, load_policy, save_policy
 from ducklane.settings import Settings
 
 MakePolicy = Callable[[Settings], TrainedPolicy]

@@ -19,7 +19,7 @@ With its default of 700 it would spend seconds on that while packages are loaded
 
 
 EXTRAS = {
-    "stock": frozenset({"contracts", "duckietown_world", "geometry", "gym_duckietown", "pyglet"}),
+    "stock": frozenset({"aido_schemas", "contracts", "duckietown_world", "geometry", "gym_duckietown", "pyglet"}),
     "train": frozenset(
         {
             *("dvc", "imageio", "imageio_ffmpeg", "jinja2", "markupsafe", "matplotlib"),
@@ -40,6 +40,10 @@ class UserError(Exception):
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
         self.problems: Sequence[str] = problems
+
+
+class PolicyError(UserError):
+    """A policy cannot be loaded."""
 
 
 class Interrupted(UserError):

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ducklane.errors import UserError
+from ducklane.errors import PolicyError
 from ducklane.network import PolicyNetwork
 from ducklane.settings import ActionSettings, NetworkSettings, ObservationSettings, Settings
 from ducklane.task.action import action_mapping
@@ -58,10 +58,6 @@ class Policy(ABC):
     @abstractmethod
     def act(self, observations: Observations) -> Commands:
         """Wheel duty (left, right) in [-1, 1], float32 [n, 2]."""
-
-
-class PolicyError(UserError):
-    """A policy cannot be loaded."""
 
 
 class Provenance(BaseModel):

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from ducklane.baselines import ConstantPolicy, ProportionalController, RandomPolicy
+from ducklane.errors import PolicyError
 from ducklane.evaluation.evaluator import Evaluator, write_episodes
 from ducklane.evaluation.pictures import DriveVideo, save_trajectories
 from ducklane.evaluation.table import markdown_table
 from ducklane.export.onnx_file import export_onnx
 from ducklane.export.onnx_policy import OnnxPolicy
-from ducklane.policy import PolicyError, TrainedPolicy
+from ducklane.policy import TrainedPolicy
 from ducklane.settings import Settings
 from ducklane.task.observation import FrameTransform
 

@@ -10,9 +10,10 @@ import onnx
 import pytest
 import torch
 
+from ducklane.errors import PolicyError
 from ducklane.export.onnx_file import CameraToWheels, ComparedPolicy, export_onnx
 from ducklane.export.onnx_policy import OnnxPolicy
-from ducklane.policy import Observations, PolicyError, TrainedPolicy
+from ducklane.policy import Observations, TrainedPolicy
 from ducklane.settings import Settings
 
 Changed = Callable[..., Settings]

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ducklane.errors import PolicyError
 from ducklane.evaluation.starts import fixed_starts
-from ducklane.policy import Observations, Policy, PolicyError
+from ducklane.policy import Observations, Policy
 from ducklane.project.inputs import digests, scoring_files
 from ducklane.settings import EvaluateSettings, Settings, SimulatorSettings
 from ducklane.simulator.interface import FRAMES_PER_SECOND, State

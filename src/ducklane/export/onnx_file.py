@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from ducklane.evaluation.episodes import Start, drive
-from ducklane.export.onnx_policy import CONTENT, NO_DIGEST, OnnxPolicy, content_digest
+from ducklane.export.onnx_policy import OnnxPolicy
+from ducklane.export.policy_file import CONTENT, NO_DIGEST, content_digest
 from ducklane.policy import Commands, Observations, Policy, PolicySpec, TrainedPolicy
 from ducklane.task.observation import GRAY_WEIGHTS
 
@@ -90,10 +91,15 @@ def export_onnx(policy: TrainedPolicy, path: Path, opset: int) -> None:
     _strip_traces(proto)
     fields = policy.spec.provenance.model_dump(exclude_none=True)
     provenance = {key: str(value) for key, value in fields.items()}
-    onnx.helper.set_model_props(proto, {**provenance, CONTENT: NO_DIGEST})
+    path.write_bytes(sealed(proto, provenance))
+
+
+def sealed(proto: onnx.ModelProto, metadata: dict[str, str]) -> bytes:
+    """The bytes of the model, checked, with these metadata and a digest of the whole."""
+    onnx.helper.set_model_props(proto, {**metadata, CONTENT: NO_DIGEST})
     onnx.checker.check_model(proto, full_check=True)
-    content = proto.SerializeToString(deterministic=True)
-    path.write_bytes(content.replace(NO_DIGEST.encode(), content_digest(content, NO_DIGEST).encode()))
+    content: bytes = proto.SerializeToString(deterministic=True)
+    return content.replace(NO_DIGEST.encode(), content_digest(content, NO_DIGEST).encode())
 
 
 def _strip_traces(proto: onnx.ModelProto) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ducklane import settings
+from ducklane.errors import PolicyError
 from ducklane.project import provenance
 from ducklane.project.outputs import CHECKPOINT, RESULTS
 from ducklane.project.recipe import flatten
@@ -93,7 +94,7 @@ def _model_in(revision: Revision, lineage: Lineage) -> Facts:
     """The model among a revision's results, from DVC's cache or its remote storage."""
     from dvc.api import DVCFileSystem
 
-    from ducklane.policy import POLICY_FILE, WEIGHTS_FILE, PolicyError
+    from ducklane.policy import POLICY_FILE, WEIGHTS_FILE
 
     name = f"{CHECKPOINT} of {revision.name}"
     with tempfile.TemporaryDirectory() as folder:

@@ -15,7 +15,6 @@ import subprocess
 import sys
 from importlib.metadata import version
 from operator import attrgetter
-from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -102,15 +101,6 @@ def test_installed_versions_are_the_adapted_ones():
     assert version("duckietown-gym-daffy") == "6.1.34"
     assert version("duckietown-world-daffy") == "6.4.3"
     assert version("zuper-typing-z6") == "6.2.3"
-
-
-def test_type_variables_are_still_patched_upstream_and_stay_as_python_has_them():
-    patches = importlib.import_module("zuper_typing.monkey_patching_typing")
-    assert '\nsetattr(TypeVar, "__repr__", typevar__repr__)\n' in inspect.getsource(patches)
-    assert patches.setattr is adaptations._set_but_on_type_variables
-    assert TypeVar.__repr__ is not patches.typevar__repr__
-    # everything else is set as upstream has it
-    assert importlib.import_module("mypy_extensions").NamedArg is patches.MyNamedArg
 
 
 def test_triton_is_loaded_before_mesa(tmp_path):

@@ -26,7 +26,7 @@ from ducklane.evaluation.scores.duckietown_world import load_world, read_lanes
 from ducklane.evaluation.scores.lanes import Bools, Floats, Ints, LanePoses
 from ducklane.evaluation.scores.summary import Scores
 from ducklane.simulator.interface import STEP_SECONDS
-from ducklane.simulator.stock.adaptations import silence
+from ducklane.simulator.stock.importing import silence
 from ducklane.simulator.town.maps import check_map
 
 

@@ -8,20 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import io
-import logging
-import sys
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from functools import cache, partial, wraps
-from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType, SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from ducklane.errors import UserError, reason
 from ducklane.simulator.camera.lens import inverted
+from ducklane.simulator.stock.importing import importable, silence
 from ducklane.simulator.town.map_format import as_written
 from ducklane.simulator.town.maps import is_own, map_file, read_map
 from ducklane.simulator.town.resources import MapError, own_resource
@@ -29,9 +25,6 @@ from ducklane.simulator.town.resources import MapError, own_resource
 
 class GraphicsError(UserError):
     """There is no OpenGL to draw with."""
-
-
-_LOGGERS = ("commons", "typing", "duckietown_world", "geometry", "aido_schemas", "nodes", "gym-duckietown")
 
 
 @cache
@@ -43,26 +36,6 @@ def simulator_class() -> Callable[..., Any]:
         from gym_duckietown.simulator import Simulator
     simulator_class: Callable[..., Any] = Simulator
     return simulator_class
-
-
-@contextlib.contextmanager
-def silence() -> Iterator[None]:
-    """Suppress what upstream prints and logs on import, and undo what it does to Python's logging."""
-    handlers, disabled = logging.root.handlers[:], logging.root.manager.disable
-    logging.disable()  # otherwise each message is formatted, which reads many source files: two seconds
-    with (
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-        warnings.catch_warnings(),
-    ):
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            logging.disable(disabled)
-            logging.root.handlers[:] = handlers
-            for name in _LOGGERS:
-                logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _load_graphics() -> None:
@@ -152,47 +125,13 @@ def import_duckietown_world() -> ModuleType:
 
     It must come before geometry, which otherwise needs a package that it does not declare.
     """
-    # zuper_typing 6.2.3 sets TypeVar.__repr__ on import, which Python refuses since 3.12
-    with _own_setattr("zuper_typing.monkey_patching_typing", _set_but_on_type_variables):
+    with importable():
         package = importlib.import_module("duckietown_world")
     map_loading: Any = importlib.import_module("duckietown_world.world_duckietown.map_loading")
     # for each tile of a map, all packaged files are searched for five pictures: over a second on a typical
     # map
     map_loading.get_texture_file = _remembered(map_loading.get_texture_file)
     return package
-
-
-@contextlib.contextmanager
-def _own_setattr(name: str, setattr_: Callable[[Any, str, Any], None]) -> Iterator[None]:
-    """While this is active, importing the module of this name replaces its `setattr` by this function."""
-
-    class Finder:
-        @staticmethod
-        def find_spec(
-            fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-        ) -> ModuleSpec | None:
-            spec = PathFinder.find_spec(fullname, path, target) if fullname == name else None
-            if spec is None or spec.loader is None:
-                return None
-            execute = spec.loader.exec_module
-
-            def exec_module(module: ModuleType) -> None:
-                vars(module)["setattr"] = setattr_
-                execute(module)
-
-            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
-            return spec
-
-    sys.meta_path.insert(0, Finder)
-    try:
-        yield
-    finally:
-        sys.meta_path.remove(Finder)
-
-
-def _set_but_on_type_variables(target: Any, name: str, value: Any) -> None:
-    if target is not TypeVar:
-        setattr(target, name, value)
 
 
 def _of_ones_own_first(find: Callable[[str], str]) -> Callable[[str], str]:
