@@ -70,6 +70,18 @@ def drive(
 
 
 @app.command()
+def agent(
+    model: Annotated[Path, typer.Option(help="An ONNX file.")] = Path("models/policy.onnx"),
+    scale: Annotated[float, typer.Option(min=0.05, max=1, help="Factor of its commands.")] = 1.0,
+) -> None:
+    """Drive a robot, or in the AI Driving Olympics: speak AIDO's protocol over fifos or standard streams."""
+    # imported here: without torch, which takes seconds to load
+    from ducklane.robot.agent import run
+
+    run(model, scale)
+
+
+@app.command()
 def lineage(
     thing: Annotated[
         str, typer.Argument(help="A model file, an MLflow run's id, a DVC experiment's name or a commit.")

@@ -19,7 +19,9 @@ With its default of 700 it would spend seconds on that while packages are loaded
 
 
 EXTRAS = {
-    "stock": frozenset({"aido_schemas", "contracts", "duckietown_world", "geometry", "gym_duckietown", "pyglet"}),
+    "stock": frozenset(
+        {"aido_schemas", "contracts", "duckietown_world", "geometry", "gym_duckietown", "pyglet"}
+    ),
     "train": frozenset(
         {
             *("dvc", "imageio", "imageio_ffmpeg", "jinja2", "markupsafe", "matplotlib"),
