@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ducklane.errors import UserError
-from ducklane.project.outputs import replacing, write_json
+from ducklane.project.outputs import replacing, together, write_json
 from ducklane.settings import load
 from ducklane.simulator.town.maps import check_map, tell
 
@@ -79,6 +79,36 @@ def agent(
     from ducklane.robot.agent import run
 
     run(model, scale)
+
+
+@app.command()
+def probe(
+    folder: Annotated[Path, typer.Argument(help="Pictures of a real camera.")],
+    labels: Annotated[Path, typer.Option(help="A CSV file: file, label (left, straight or right).")] = Path(
+        "benchmarks/real_images.csv"
+    ),
+    model: Annotated[Path, typer.Option(help="An ONNX file, or a checkpoint folder.")] = Path(
+        "models/policy.onnx"
+    ),
+    figures: Annotated[Path, typer.Option("--json", help="File for all figures.")] = Path(
+        "results/probe/probe.json"
+    ),
+    sheet: Annotated[Path, typer.Option(help="File for the pictures with the commands.")] = Path(
+        "results/probe/sheet.jpg"
+    ),
+) -> None:
+    """Show a policy real pictures, and compare its turns with labels by eye."""
+    # imported here: torch takes seconds to load
+    from ducklane.robot import probe as probing
+    from ducklane.robot.sheet import save_sheet
+
+    shown = probing.show(_load(model), folder, probing.read_labels(labels))
+    with together():
+        write_json(figures, probing.as_dict(shown, model))
+        with replacing(sheet) as draft:
+            save_sheet(draft, folder, shown)
+    probing.print_table(shown)
+    print(f"figures in {figures}, pictures in {sheet}")
 
 
 @app.command()
