@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ducklane.errors import UserError, exits_cleanly
-from ducklane.project.outputs import CHECKPOINT, EXPORTED, replacing, together, write_json
+from ducklane.project.outputs import CHECKPOINT, EXPORTED, VARIANTS, replacing, together, write_json
 from ducklane.reporting.results import EXPORT_CHECK, SCORES, read_json, read_scored
 from ducklane.settings import Settings, load
 from ducklane.simulator.town.maps import check_maps
@@ -52,8 +53,11 @@ def _register(settings: Settings, evaluator: Evaluator, policy: TrainedPolicy, r
     registered, origin = settings.export.registered_model_name, policy.spec.provenance
     scored = read_scored()
     with together():
-        with replacing(EXPORTED) as draft:
-            check = _write_model(settings, evaluator, policy, draft)
+        with ExitStack() as drafts:
+            draft, *others = (
+                drafts.enter_context(replacing(path)) for path in (EXPORTED, *VARIANTS.values())
+            )
+            check = _write_models(settings, evaluator, policy, [draft, *others])
             frames_shape = (policy.spec.observation.frame_stack, *_camera(policy))
             trained_in = origin.trial_run_id or origin.mlflow_run_id
             model = run.log_policy(
@@ -111,22 +115,25 @@ def _camera(policy: TrainedPolicy) -> tuple[int, int, int]:
     return policy.spec.camera_height, policy.spec.camera_width, 3
 
 
-def _write_model(
-    settings: Settings, evaluator: Evaluator, policy: TrainedPolicy, path: Path
+def _write_models(
+    settings: Settings, evaluator: Evaluator, policy: TrainedPolicy, paths: list[Path]
 ) -> dict[str, Any]:
-    """Write the ONNX file, and refuse it unless its commands match the trained network's."""
+    """Write the ONNX file and its variants, and refuse them unless their commands match the network's."""
     # imported here: ONNX takes seconds to load
     from ducklane.export.onnx_file import check_onnx, export_onnx
 
-    export_onnx(policy, path, settings.export.opset)
+    export_onnx(policy, paths[0], settings.export.opset)
+    for path, variant in zip(paths[1:], VARIANTS, strict=True):
+        export_onnx(policy, path, settings.export.opset, variant)
     print(f"{EXPORTED} is written; comparing it with torch on a drive ...", flush=True)
-    check = check_onnx(evaluator, policy, path, settings.export.check_frames)
-    if check["max_abs_difference"] > settings.export.tolerance:
-        raise UserError(
-            f"export.tolerance: ONNX and torch differ by {check['max_abs_difference']:.1e}, more than "
-            f"{settings.export.tolerance}; {EXPORTED} was not written; try another export.opset"
-        )
-    return check
+    check, *others = check_onnx(evaluator, policy, paths, settings.export.check_frames)
+    for each, name in zip((check, *others), (EXPORTED, *VARIANTS.values()), strict=True):
+        if each["max_abs_difference"] > settings.export.tolerance:
+            raise UserError(
+                f"export.tolerance: {name} and torch differ by {each['max_abs_difference']:.1e}, more than "
+                f"{settings.export.tolerance}; nothing was written; try another export.opset"
+            )
+    return check | {"variants": dict(zip(VARIANTS, others, strict=True))}
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ducklane.errors import PolicyError
 from ducklane.network import PolicyNetwork
 from ducklane.settings import ActionSettings, NetworkSettings, ObservationSettings, Settings
+from ducklane.simulator.interface import FRAMES_PER_SECOND, STEP_SECONDS
 from ducklane.task.action import action_mapping
 from ducklane.task.observation import FrameStack, FrameTransform
 
@@ -83,6 +84,20 @@ class Provenance(BaseModel):
     """settings in which that trial differs from those of `params_digest`"""
 
 
+class Contract(BaseModel):
+    """What a policy takes and gives, and when, besides sizes: what a robot must know to drive with it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    color_order: Literal["RGB"] = "RGB"
+    """of the channels of a frame"""
+    frame_spacing_s: float = STEP_SECONDS
+    """seconds from one stacked frame to the next"""
+    commands_per_second: float = FRAMES_PER_SECOND
+    """how often it was asked in training: once for each frame, the answer held until the next"""
+    commands: str = "duty of the left and of the right wheel, each from -1 (backwards) to 1"
+
+
 class PolicySpec(BaseModel):
     """The content of policy.json: all that is needed, besides the weights, to drive."""
 
@@ -94,6 +109,8 @@ class PolicySpec(BaseModel):
     action: ActionSettings
     network: NetworkSettings
     provenance: Provenance
+    contract: Contract = Contract()
+    """that of all policies, also of those from before this was recorded"""
 
     @classmethod
     def of(cls, settings: Settings, provenance: Provenance) -> PolicySpec:

@@ -16,9 +16,10 @@ def shown(times_s: list[float], size: int = 3, spacing_s: float = 1 / 30) -> lis
     """Times of the frames in the stack after frames at these times have come."""
     history = FrameHistory(size, spacing_s)
     for time_s in times_s:
-        history.push(time_s, np.full((1, 1, 3), round(1000 * time_s) % 251, np.uint8))
-    stamps = {round(1000 * time_s) % 251: time_s for time_s in times_s}
-    return [stamps[int(frame[0, 0, 0])] for frame in history.stack()]
+        below = history.below(time_s)
+        history.add(time_s, np.array(time_s))
+    filled = [np.array(times_s[-1])] * (size - 1) if below is None else below
+    return [*map(float, filled), times_s[-1]]
 
 
 @pytest.mark.parametrize(

@@ -206,7 +206,7 @@ WRONG_VALUES = [
     ("evaluate.episodes", "0", "got 0; give a whole number >= 1 and <= 1000"),
     ("evaluate.start_angle_deg", "91", "got 91; give a number >= 0 and <= 90"),
     ("export.check_frames", "10", "got 10; give a whole number >= 500"),
-    ("export.opset", "17", "got 17; give a whole number >= 18 and <= 23"),
+    ("export.opset", "12", "got 12; give a whole number >= 13 and <= 23"),
     # not one of the choices
     ("simulator.backend", "fast", "got the text 'fast'; give batched or gym-duckietown"),
     ("rllib.framework", "tf2", "got the text 'tf2'; give torch"),
@@ -448,7 +448,7 @@ WRONG_FILES = [
         [
             "params.yaml: simulator.seed: is missing; give a whole number >= 0 and < 2147483648",
             "params.yaml: rllib.lr: got -1; give a number > 0 and <= 1",
-            "params.yaml: export.opset: got 99; give a whole number >= 18 and <= 23",
+            "params.yaml: export.opset: got 99; give a whole number >= 13 and <= 23",
         ],
     ),
 ]

@@ -9,8 +9,9 @@ import math
 import statistics
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import onnx
@@ -20,15 +21,21 @@ from torch import Tensor, nn
 from ducklane.evaluation.episodes import Start, drive
 from ducklane.export.onnx_policy import OnnxPolicy
 from ducklane.export.policy_file import CONTENT, NO_DIGEST, content_digest
-from ducklane.policy import Commands, Observations, Policy, PolicySpec, TrainedPolicy
+from ducklane.policy import Commands, Observations, Policy, TrainedPolicy
 from ducklane.task.observation import GRAY_WEIGHTS
 
 if TYPE_CHECKING:
     from ducklane.evaluation.episodes import Simulator
     from ducklane.evaluation.evaluator import Evaluator
 
+EXPORTERS_OPSET = 18
+"""The lowest that torch's exporter writes by itself."""
+
 DRIVES_AT_ONCE = 2
 """Drives on which the file is checked in parallel; fixed, so that the result never depends on the cores."""
+
+
+Variant = Literal["batch", "static", "streaming"]
 
 
 class CameraToWheels(nn.Module):
@@ -54,44 +61,113 @@ class CameraToWheels(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Wheel duties for the latest frames."""
-        actions = self.network(self.observe(frames)).clamp(-1, 1)
+        return self.decide(self.observe(frames))
+
+    def decide(self, observations: Tensor) -> Tensor:
+        """Wheel duties for observations [batch, height, width, channels * frames]."""
+        actions = self.network(observations).clamp(-1, 1)
         return (actions @ self.matrix.T + self.offset).clamp(self.low, 1)
 
     def observe(self, frames: Tensor) -> Tensor:
         """The same as FrameTransform and FrameStack: [batch, height, width, channels * frames]."""
-        cropped = frames[:, :, self.rows].float()
+        return stacked(self.reduce(frames))
+
+    def reduce(self, frames: Tensor) -> Tensor:
+        """The same as FrameTransform: [batch, frames, height, width, channels]."""
+        # TensorRT slices no bytes
+        cropped = frames.float()[:, :, self.rows]
         by_row = self.row_weights @ cropped.flatten(-2)
         by_both = self.column_weights @ by_row.reshape(*by_row.shape[:-1], *cropped.shape[-2:])
         seen = torch.floor((2 * by_both + self.weight_sum) / (2 * self.weight_sum))
         if self.gray:
             seen = torch.floor((seen @ self.gray_weights + 128) / 256).unsqueeze(-1)
-        return seen.permute(0, 2, 3, 1, 4).flatten(-2)
+        return seen
 
 
-def export_onnx(policy: TrainedPolicy, path: Path, opset: int) -> None:
-    """Write the policy with any batch size; its provenance and a digest go into the file's metadata."""
-    model = CameraToWheels(policy).eval()
-    example = torch.zeros((2, *_frames_shape(policy.spec)), dtype=torch.uint8)
+def stacked(reduced: Tensor) -> Tensor:
+    """The same as FrameStack: [batch, frames, height, width, channels] as [batch, height, width, ...]."""
+    return reduced.permute(0, 2, 3, 1, 4).flatten(-2)
+
+
+class NewFrameToWheels(nn.Module):
+    """The same for one new frame, given what this module made of the frames before it.
+
+    Input: uint8 [1, camera_height, camera_width, 3], and float32 [1, frames - 1, height, width, channels],
+    oldest first, where the policy stacks frames at all. Output: float32 [1, 2], as above, and the new frame,
+    reduced, float32 [height, width, channels].
+    """
+
+    def __init__(self, policy: TrainedPolicy) -> None:
+        super().__init__()
+        self.whole = CameraToWheels(policy)
+
+    def forward(self, frame: Tensor, earlier: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Wheel duties, and the reduced frame."""
+        reduced = self.whole.reduce(frame.float().unsqueeze(1))
+        frames = reduced if earlier is None else torch.cat([earlier, reduced], dim=1)
+        return self.whole.decide(stacked(frames)), reduced[0, 0]
+
+
+def export_onnx(policy: TrainedPolicy, path: Path, opset: int, variant: Variant = "batch") -> None:
+    """Write the policy; its provenance, its contract and a digest go into the file's metadata.
+
+    Args:
+        policy: the trained network.
+        path: of the file.
+        opset: ONNX operator set, from 13.
+        variant: `batch` for any number of robots, `static` for one, with fixed shapes throughout, `streaming`
+            for one that hands in each frame only once (`NewFrameToWheels`).
+    """
+    proto = _graph(policy, max(opset, EXPORTERS_OPSET), variant)
+    _strip_traces(proto)
+    _stamp(proto, opset)
+    told = policy.spec.provenance.model_dump(exclude_none=True) | policy.spec.contract.model_dump()
+    path.write_bytes(sealed(proto, {key: str(value) for key, value in told.items()}))
+
+
+def _graph(policy: TrainedPolicy, opset: int, variant: Variant) -> onnx.ModelProto:
+    spec = policy.spec
+    frames, camera = spec.observation.frame_stack, (spec.camera_height, spec.camera_width, 3)
+    inputs: dict[str, Tensor]
+    if variant == "streaming":
+        inputs = {"frame": torch.zeros((1, *camera), dtype=torch.uint8)}
+        if frames > 1:
+            reduced = spec.observation.height, spec.observation.width, spec.observation.channels
+            inputs["earlier"] = torch.zeros((1, frames - 1, *reduced))
+    else:
+        inputs = {"frames": torch.zeros((2 if variant == "batch" else 1, frames, *camera), dtype=torch.uint8)}
+    model = NewFrameToWheels(policy) if variant == "streaming" else CameraToWheels(policy)
     # the exporter logs every pass
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            model,
-            (example,),
+            model.eval(),
+            tuple(inputs.values()),
             dynamo=True,
             opset_version=opset,
-            input_names=["frames"],
-            output_names=["wheels"],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            input_names=list(inputs),
+            output_names=["wheels", "reduced"] if variant == "streaming" else ["wheels"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},) if variant == "batch" else None,
             verbose=False,
         )
     assert program is not None
-    proto = program.model_proto
-    _strip_traces(proto)
-    fields = policy.spec.provenance.model_dump(exclude_none=True)
-    provenance = {key: str(value) for key, value in fields.items()}
-    path.write_bytes(sealed(proto, provenance))
+    return program.model_proto
+
+
+def _stamp(proto: onnx.ModelProto, opset: int) -> None:
+    """Declare an operator set, and the oldest file format that knows it: old runtimes refuse newer ones.
+
+    Below the exporter's own set only `Reshape` changes: without `allowzero`, a size of 0 would mean "as it
+    is", and no size here is 0. `sealed` checks that all operators are of the set that is declared.
+    """
+    if opset < EXPORTERS_OPSET:
+        for node in proto.graph.node:
+            kept = [attribute for attribute in node.attribute if attribute.name != "allowzero"]
+            del node.attribute[:]
+            node.attribute.extend(kept)
+        proto.opset_import[0].version = opset
+    proto.ir_version = onnx.helper.find_min_ir_version_for(proto.opset_import)
 
 
 def sealed(proto: onnx.ModelProto, metadata: dict[str, str]) -> bytes:
@@ -111,21 +187,17 @@ def _strip_traces(proto: onnx.ModelProto) -> None:
         part.ClearField("doc_string")
 
 
-def _frames_shape(spec: PolicySpec) -> tuple[int, int, int, int]:
-    return spec.observation.frame_stack, spec.camera_height, spec.camera_width, 3
-
-
 class ComparedPolicy(Policy):
-    """Drives with torch, and compares the ONNX file's commands with torch's at each frame.
+    """Drives with one policy, and compares an ONNX file's commands with its own at each frame.
 
     Args:
-        policy: the trained network, which makes its own observations.
+        policy: the trained network, which makes its own observations, or another comparison with it.
         exported: the ONNX file.
     """
 
     name = "compared"
 
-    def __init__(self, policy: TrainedPolicy, exported: OnnxPolicy) -> None:
+    def __init__(self, policy: Policy, exported: OnnxPolicy) -> None:
         self.camera_shape = policy.camera_shape
         self._policy = policy
         self._exported = exported
@@ -149,41 +221,51 @@ class ComparedPolicy(Policy):
         return commands
 
 
-def check_onnx(evaluator: Evaluator, policy: TrainedPolicy, path: Path, frames: int) -> dict[str, Any]:
-    """Compare the ONNX file with torch, which drives from the fixed starts, two drives at a time.
+def check_onnx(
+    evaluator: Evaluator, policy: TrainedPolicy, paths: Sequence[Path], frames: int
+) -> list[dict[str, Any]]:
+    """Compare ONNX files with torch, which drives from the fixed starts, two drives at a time.
 
     Args:
         evaluator: to drive with.
         policy: the trained network.
-        path: the ONNX file.
+        paths: the ONNX files.
         frames: minimum number of frames to compare.
 
     Returns:
-        frames, max_abs_difference of a wheel's duty, latency_ms (median, one robot), onnx_bytes, sha256. The
-        difference does not depend on the number of processes.
+        For each file: frames, max_abs_difference of a wheel's duty, latency_ms (median, one robot),
+        onnx_bytes, sha256. The difference does not depend on the number of processes.
     """
-    differences: list[float] = []
-    latencies_s: list[float] = []
+    compared: list[Compared] = [([], []) for _ in paths]
     starts = itertools.cycle(evaluator.starts)
-    while (missing := frames - len(differences)) > 0:
+    while (missing := frames - len(compared[0][0])) > 0:
         steps = math.ceil(missing / DRIVES_AT_ONCE)
-        tasks = [evaluator.share(_compare, policy, path, next(starts), steps) for _ in range(DRIVES_AT_ONCE)]
+        tasks = [evaluator.share(_compare, policy, paths, next(starts), steps) for _ in range(DRIVES_AT_ONCE)]
         evaluator.work()
         for task in tasks:
-            differences += task.result()[0]
-            latencies_s += task.result()[1]
-    return {
-        "frames": len(differences),
-        "max_abs_difference": max(differences),
-        "latency_ms": round(statistics.median(latencies_s) * 1000, 3),
-        "onnx_bytes": path.stat().st_size,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-    }
+            for (differences, latencies_s), more in zip(compared, task.result(), strict=True):
+                differences += more[0]
+                latencies_s += more[1]
+    return [
+        {
+            "frames": len(differences),
+            "max_abs_difference": max(differences),
+            "latency_ms": round(statistics.median(latencies_s) * 1000, 3),
+            "onnx_bytes": path.stat().st_size,
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        }
+        for path, (differences, latencies_s) in zip(paths, compared, strict=True)
+    ]
+
+
+Compared = tuple[list[float], list[float]]
+"""Of a file, at each frame: the largest difference of a wheel's duty, and the seconds it took."""
 
 
 def _compare(
-    simulator: Simulator, policy: TrainedPolicy, path: Path, start: Start, steps: int
-) -> tuple[list[float], list[float]]:
-    compared = ComparedPolicy(policy, OnnxPolicy(path))
-    drive(simulator, compared, start, max_steps=steps)
-    return compared.differences, compared.latencies_s
+    simulator: Simulator, policy: TrainedPolicy, paths: Sequence[Path], start: Start, steps: int
+) -> list[Compared]:
+    driving: Policy = policy
+    comparisons = [driving := ComparedPolicy(driving, OnnxPolicy(path)) for path in paths]
+    drive(simulator, driving, start, max_steps=steps)
+    return [(one.differences, one.latencies_s) for one in comparisons]

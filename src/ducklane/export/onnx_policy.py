@@ -31,7 +31,7 @@ class OnnxPolicy(Policy):
         self._file = PolicyFile(path, threads)
         self.frame_stack = self._file.frame_stack
         self.camera_shape = self._file.camera_shape
-        self._frames: deque[NDArray[np.uint8]] = deque(maxlen=self.frame_stack)
+        self._frames: deque[NDArray[Any]] = deque(maxlen=self.frame_stack)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # a session of ONNX Runtime cannot be pickled: a copy opens the file again
@@ -47,7 +47,19 @@ class OnnxPolicy(Policy):
         self._frames.clear()
 
     def act(self, observations: Observations) -> Commands:
-        """Wheel duty for frames [n, camera_height, camera_width, 3]; the first frame fills the stack."""
+        """Wheel duty for frames [n, camera_height, camera_width, 3]; the first frame fills the stack.
+
+        A streaming or a static file drives one robot.
+        """
+        if self._file.streaming:
+            return self._stream(observations.frames[0])
         missing = self.frame_stack - len(self._frames)
         self._frames.extend([observations.frames] * max(1, missing))
         return self._file.commands(np.stack(self._frames, axis=1))
+
+    def _stream(self, frame: NDArray[np.uint8]) -> Commands:
+        below = self.frame_stack - 1
+        earlier = list(self._frames)[-below:] if self._frames and below else None
+        commands, kept = self._file.advance(frame, earlier)
+        self._frames.extend([kept] * max(1, self.frame_stack - len(self._frames)))
+        return commands[None]

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from typing import Literal
 
 CHECKPOINT = Path("models/checkpoint")
 """The trained model, written by `train`."""
@@ -18,6 +19,12 @@ SEEDS = Path("models/seeds")
 
 EXPORTED = Path("models/policy.onnx")
 """The policy as one file, written by `export`."""
+
+VARIANTS: dict[Literal["static", "streaming"], Path] = {
+    "static": Path("models/policy_static.onnx"),
+    "streaming": Path("models/policy_streaming.onnx"),
+}
+"""The same for small computers on robots: `ducklane.export.onnx_file.export_onnx` says what they are."""
 
 RESULTS = Path("results")
 """What stages write besides the models: one folder per stage, named after it."""

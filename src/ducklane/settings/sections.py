@@ -331,7 +331,7 @@ class ExportSettings(Section):
 
     check_frames: Annotated[int, Field(ge=500)]
     tolerance: Positive
-    opset: Annotated[int, Field(ge=18, le=23)]
+    opset: Annotated[int, Field(ge=13, le=23)]
     registered_model_name: Annotated[
         str, Field(pattern=r"^[A-Za-z0-9_.-]+$", description="a name of letters, digits, '.', '_' and '-'")
     ]
