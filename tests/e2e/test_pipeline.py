@@ -34,6 +34,8 @@ def test_repro_leaves_every_output_and_a_clean_status(project: Project) -> None:
         "models/checkpoint/network.pt",
         "models/checkpoint/algorithm/rllib_checkpoint.json",
         "models/policy.onnx",
+        "models/policy_static.onnx",
+        "models/policy_streaming.onnx",
         "models/model_card.md",
         "results/report.html",
         "results/train/learning_curve.csv",
