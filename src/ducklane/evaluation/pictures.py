@@ -27,8 +27,17 @@ from ducklane.task.observation import FrameTransform
 SURVIVED, FAILED = "#00b3a4", "#ff4d4d"
 
 
-def save_trajectories(path: Path, map_image: MapImage, episodes: Sequence[Episode]) -> None:
-    """Draw each path on the map: a dot at its start, a cross where the robot left the road or collided."""
+def save_trajectories(
+    path: Path, map_image: MapImage, episodes: Sequence[Episode], title: str | None = None
+) -> None:
+    """Draw each path on the map: a dot at its start, a cross where the robot left the road or collided.
+
+    Args:
+        path: of the picture.
+        map_image: the map from above.
+        episodes: the drives.
+        title: above the picture; by default how many were driven to the end.
+    """
     left, right, bottom, top = map_image.extent
     figure = Figure(figsize=(8, 8 * (bottom - top) / (right - left) + 0.6), dpi=90, layout="constrained")
     canvas = FigureCanvasAgg(figure)
@@ -43,7 +52,9 @@ def save_trajectories(path: Path, map_image: MapImage, episodes: Sequence[Episod
             axes.plot(x[-1], z[-1], "X", color=color, markeredgecolor="white", markersize=10)
     survived = sum(episode.survived for episode in episodes)
     seconds = max(len(episode.poses) - 1 for episode in episodes) / FRAMES_PER_SECOND
-    axes.set_title(f"{survived} of {len(episodes)} starts driven to the end (longest {seconds:.1f} s)")
+    axes.set_title(
+        title or f"{survived} of {len(episodes)} starts driven to the end (longest {seconds:.1f} s)"
+    )
     axes.set_xlabel("x (m)")
     axes.set_ylabel("z (m)")
     axes.set_xlim(left, right)

@@ -20,9 +20,11 @@ Reference: duckietown_world.rules of duckietown-world-daffy 6.4.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from ducklane.evaluation.scores.duckietown_world import load_world, read_lanes
+from ducklane.evaluation.scores.duckietown_world import load_world, make_world, read_lanes
 from ducklane.evaluation.scores.lanes import Bools, Floats, Ints, LanePoses
 from ducklane.evaluation.scores.summary import Scores
 from ducklane.simulator.interface import STEP_SECONDS
@@ -38,16 +40,21 @@ class LaneMap:
         tile_size: edge of a tile in metres.
     """
 
-    def __init__(self, map_name: str) -> None:
+    def __init__(self, map_name: str, content: Any = None) -> None:
         """Load the lanes.
+
+        Args:
+            map_name: the map's name.
+            content: what its file holds, already checked; by default that of the map of this name is read.
 
         Raises:
             MapError: there is no such map, or no road on it.
         """
-        check_map(map_name)
+        if content is None:
+            check_map(map_name)
         self.map_name = map_name
         with silence():
-            world = load_world(map_name)
+            world = load_world(map_name) if content is None else make_world(content)
             self._lanes = read_lanes(world)
         self.tile_size = float(world.tile_size)
         self._height_m = world.children["tilemap"].W * self.tile_size
