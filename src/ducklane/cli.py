@@ -112,6 +112,39 @@ def probe(
 
 
 @app.command()
+def aido(
+    scenarios: Annotated[
+        list[Path] | None, typer.Argument(metavar="SCENARIO...", help="Scenario files, or folders with some.")
+    ] = None,
+    model: Annotated[Path, typer.Option(help="An ONNX file.")] = Path("models/policy.onnx"),
+    scale: Annotated[float, typer.Option(min=0.05, max=1, help="Factor of its commands.")] = 1.0,
+    sample: Annotated[str, typer.Option(help="Make scenarios like those of a challenge: LF or LFI.")] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Of the scenarios that --sample makes.")] = 1,
+    seconds: Annotated[float, typer.Option(min=0.05, max=3600, help="Longest drive.")] = 60.0,
+    jobs: Annotated[int, typer.Option(min=1, help="Drives at a time, two processes each.")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder for scores and pictures.")] = Path("results/aido"),
+    record: Annotated[Path | None, typer.Option(help="Folder for the drives as .npz files.")] = None,
+    frames: Annotated[bool, typer.Option(help="Record the camera's frames, too: 100 MB a minute.")] = False,
+    drive: Annotated[bool, typer.Option(help="--no-drive: only make the scenarios.")] = True,
+) -> None:
+    """Drive a policy in the AI Driving Olympics' own simulator node, and score it by the official rules."""
+    from ducklane.robot.judge.command import chosen_scenarios, drive_and_tell
+
+    chosen = chosen_scenarios(scenarios or [], sample, seed, out)
+    if drive:
+        drive_and_tell(
+            chosen,
+            model,
+            scale=scale,
+            seconds=seconds,
+            jobs=jobs,
+            out=out,
+            records=record,
+            frames=frames,
+        )
+
+
+@app.command()
 def lineage(
     thing: Annotated[
         str, typer.Argument(help="A model file, an MLflow run's id, a DVC experiment's name or a commit.")

@@ -20,7 +20,10 @@ With its default of 700 it would spend seconds on that while packages are loaded
 
 EXTRAS = {
     "stock": frozenset(
-        {"aido_schemas", "contracts", "duckietown_world", "geometry", "gym_duckietown", "pyglet"}
+        {
+            *("aido_schemas", "contracts", "duckietown_world", "geometry"),
+            *("gym_duckietown", "pyglet", "zuper_commons"),
+        }
     ),
     "train": frozenset(
         {

@@ -17,7 +17,10 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any, TypeVar
 
-_LOGGERS = ("commons", "typing", "duckietown_world", "geometry", "aido_schemas", "nodes", "gym-duckietown")
+_LOGGERS = (
+    *("commons", "typing", "ipce", "nodes"),
+    *("duckietown_world", "geometry", "aido_schemas", "gym-duckietown"),
+)
 
 
 @contextlib.contextmanager
