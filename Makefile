@@ -19,7 +19,7 @@ PORT ?= 5000
 # processes that run the tests; each may train
 TEST_WORKERS ?= 2
 
-.PHONY: help repository repro test test-full setup setup-tests lint types unit format doctor ui bench-confirmation bench-coverage bench-scaling bench-simulator bench-transfer bench-training bench-turnaround tune-controller seeds study recipes parity screenshots test-faults auxiliary-task suite-times reference
+.PHONY: help repository repro test test-full setup setup-tests lint types unit format doctor ui bench-confirmation bench-coverage bench-scaling bench-simulator bench-transfer bench-training bench-turnaround tune-controller seeds study recipes parity screenshots test-faults auxiliary-task suite-times reference aido
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ bench-simulator: setup ## measure both simulators side by side (about ten minute
 
 bench-transfer: setup ## drive the trained policy in both simulators (after make repro; about ten minutes)
 	@$(IN_VENV) python benchmarks/transfer.py
+
+aido: setup ## drive the exported policy in the AI Driving Olympics' own simulator node, on new scenarios (after make repro; about a quarter of an hour)
+	@$(IN_VENV) python -m ducklane aido --sample LF
 
 seeds: setup ## train the default recipe with three seeds and score each (about a quarter of an hour)
 	@$(IN_VENV) python -m ducklane.tracking
