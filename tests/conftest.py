@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 
 # before numpy is loaded: its idle threads would keep busy the core on which other tests run
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -144,3 +146,16 @@ def make_policy() -> Callable[[Settings], TrainedPolicy]:
         return TrainedPolicy(PolicySpec.of(settings, origin), network)
 
     return make
+
+
+def _install(folder: Path, *packages: str) -> None:
+    options = ["--no-deps", "--target", str(folder)]
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", *options, *packages], check=True, capture_output=True
+    )
+
+
+@pytest.fixture(scope="session")
+def install() -> Callable[..., None]:
+    """Install packages into a folder, without what they need; for tests that may use the network (`full`)."""
+    return _install

@@ -147,19 +147,11 @@ print(onnxruntime.__version__)
 
 @pytest.mark.full
 @pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="the oldest wheel is that for Python 3.11")
-def test_the_oldest_onnx_runtime_gives_the_same_commands(files: Files, tmp_path: Path) -> None:
-    oldest = ["onnxruntime==1.15.0", "numpy==1.26.4"]  # it needs a numpy before 2
-    install = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--no-deps",
-        "--target",
-        str(tmp_path / "old"),
-        *oldest,
-    ]
-    subprocess.run(install, check=True, capture_output=True)
+def test_the_oldest_onnx_runtime_gives_the_same_commands(
+    files: Files, tmp_path: Path, install: Callable[..., None]
+) -> None:
+    # it needs a numpy before 2
+    install(tmp_path / "old", "onnxruntime==1.15.0", "numpy==1.26.4")
     np.save(tmp_path / "frames.npy", camera(6))
     done = subprocess.run(
         [sys.executable, "-c", RUN_WITH_ANOTHER, *map(str, files.values()), str(tmp_path / "frames.npy")],

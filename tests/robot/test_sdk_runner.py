@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -109,19 +110,10 @@ def test_a_dry_run_leaves_the_wheels_alone(
 
 
 @pytest.mark.full
-def test_it_speaks_with_the_robots_packages(streaming_file: Path, tmp_path: Path) -> None:
-    packages = ["duckietown-sdk==0.2.0", "duckietown-messages==0.0.28"]
-    install = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--no-deps",
-        "--target",
-        str(tmp_path / "sdk"),
-        *packages,
-    ]
-    subprocess.run(install, check=True, capture_output=True)
+def test_it_speaks_with_the_robots_packages(
+    streaming_file: Path, tmp_path: Path, install: Callable[..., None]
+) -> None:
+    install(tmp_path / "sdk", "duckietown-sdk==0.2.0", "duckietown-messages==0.0.28")
     # red 200, green 100, in the order that OpenCV writes
     jpeg = cv2.imencode(".jpg", np.full((4, 6, 3), (0, 100, 200), np.uint8))[1].tobytes()
     (tmp_path / "frame.jpg").write_bytes(jpeg)
