@@ -11,6 +11,7 @@ Ctrl-C stops the robot. docs/robot.md says what to check before the wheels touch
 from __future__ import annotations
 
 import argparse
+import asyncio
 import signal
 import statistics
 import sys
@@ -22,6 +23,9 @@ import onnxruntime
 
 STOP_AFTER_S = 0.3
 """The robot stands still when no new frame has come for this long; then its memory begins anew."""
+
+SEND_S = 0.1
+"""How long a command may take to be sent."""
 
 OLDER_SPACING_S = 1 / 30
 """Seconds between stacked frames, of files that do not say it."""
@@ -83,6 +87,17 @@ class Pilot:
         return self._session.run(["wheels", "reduced"], inputs)
 
 
+def send(motors) -> None:
+    """Have the last command sent now.
+
+    duckietown-sdk 0.2.0 puts a command into the queue of another thread without waking that thread: it would
+    wait there until the next frame comes, and commands given meanwhile, a stop too, would be dropped.
+    """
+    connector = getattr(motors, "_connector", None)
+    if connector is not None:
+        connector.arun(asyncio.sleep(0))
+
+
 def drive(robot, pilot: Pilot, seconds: float, dry: bool) -> list[float]:
     """Drive until the time is over or the process is interrupted; return the seconds that frames took."""
     camera, motors = robot.camera, robot.motors
@@ -97,6 +112,7 @@ def drive(robot, pilot: Pilot, seconds: float, dry: bool) -> list[float]:
             if picture is None:
                 if now_s - latest_s >= STOP_AFTER_S:
                     motors.set_pwm(left=0.0, right=0.0)
+                    send(motors)
                 continue
             latest_s = now_s
             wheels = pilot.drive(now_s, picture[..., ::-1])  # the camera gives BGR, the policy takes RGB
@@ -104,9 +120,15 @@ def drive(robot, pilot: Pilot, seconds: float, dry: bool) -> list[float]:
                 print(f"left {wheels[0]:+.2f}, right {wheels[1]:+.2f}", flush=True)
             else:
                 motors.set_pwm(left=wheels[0], right=wheels[1])
+                send(motors)
             spent_s.append(time.monotonic() - now_s)
     finally:
+        # a command that still waits would take the place of the last one
+        send(motors)
+        time.sleep(SEND_S)
         motors.stop()  # which also sets both wheels to 0
+        send(motors)
+        time.sleep(SEND_S)
         camera.stop()
     return spent_s
 
